@@ -1,0 +1,176 @@
+"""Settings: one frozen object per process, from a profile (TOML) under the environment.
+
+    RAGLINE_PROFILE=cpu                    a name in configs/profiles, or a path to a .toml file
+    RAGLINE_EMBED__MODEL=bge-large-en-v1.5  one key of one section; the environment wins over the profile
+
+Each section belongs to the package that reads it: [embed] [score] [generate] here, [index] to indexing, [ask] and
+[server] to app. A process that does not read a section leaves it alone; the process that does refuses keys that it
+does not know.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import httpx2
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from services.errors import BadRequestError
+from services.presets import Preset, find_preset
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+
+Task = Literal["embed", "score", "generate", "classify"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ServiceSettings(Section):
+    """One model service, as its server runs it and as its clients reach it."""
+
+    url: str = ""
+    """Where clients reach it; empty: http://HOST:PORT below."""
+    model: str = ""
+    """A preset's name, hub:ORG/NAME@REVISION, pypi:PACKAGE==VERSION/PATH, or a folder."""
+    served_model_name: str = ""
+    """The name on the wire; empty: the preset's name, or the last part of `model`."""
+    engine: Literal["auto", "onnx", "openvino", "torch"] = "auto"
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    api_key: SecretStr | None = None
+    allow_insecure: bool = False
+    """Serve beyond loopback without an API key."""
+    threads: int = Field(default=0, ge=0)
+    """Compute threads of the engine; 0: as many as there are cores."""
+    timeout_s: float = Field(default=60.0, gt=0)
+    """How long a client waits for one answer."""
+    max_model_len: int | None = Field(default=None, gt=0)
+    max_batch_tokens: int = Field(default=4096, gt=0)
+    """Padded tokens of one forward pass."""
+    max_queue_tokens: int = Field(default=2_000_000, gt=0)
+    """Tokens that may wait; past it 429 with Retry-After."""
+    max_concurrent: int = Field(default=512, gt=0)
+    """Requests in flight; past it 429 with Retry-After."""
+    max_body_bytes: int = Field(default=32 * 2**20, gt=0)
+    max_documents: int = Field(default=10_000, gt=0)
+    """Inputs, pairs or choices of one request."""
+    max_chars: int = Field(default=1_000_000, gt=0)
+    """Characters of one input."""
+    drain_s: float = Field(default=30.0, ge=0)
+    """After SIGTERM, how long requests in flight may take to finish."""
+    cache_entries: int = Field(default=0, ge=0)
+    """Embeddings or scores of identical inputs that are kept; 0: none."""
+    kv_cache_gb: float = Field(default=0.5, gt=0)
+    """Key-value cache of a generator, in GiB."""
+
+    @property
+    def base_url(self) -> str:
+        return self.url.rstrip("/") or f"http://{self.host}:{self.port}"
+
+    @property
+    def preset(self) -> Preset | None:
+        return find_preset(self.model)
+
+    @property
+    def model_name(self) -> str:
+        if self.served_model_name:
+            return self.served_model_name
+        return self.preset.name if self.preset else Path(self.model.partition("@")[0].rstrip("/")).name
+
+
+def _data_home() -> Path:
+    return Path(os.environ.get("XDG_DATA_HOME", "~/.local/share")).expanduser() / "ragline"
+
+
+def _cache_home() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "ragline"
+
+
+class Settings(BaseSettings):
+    """What every process reads. indexing and app extend it with their sections."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RAGLINE_", env_nested_delimiter="__", frozen=True, extra="forbid", nested_model_default_partial_update=True
+    )
+
+    profile: str = "cpu"
+    data_dir: Path = Field(default_factory=_data_home)
+    """Indexes and jobs."""
+    cache_dir: Path = Field(default_factory=_cache_home)
+    """Weights."""
+    offline: bool = False
+    """Never fetch weights: what is not in cache_dir is an error."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    embed: ServiceSettings = ServiceSettings(port=8001)
+    score: ServiceSettings = ServiceSettings(port=8002)
+    generate: ServiceSettings = ServiceSettings(port=8003)
+    index: Any = None
+    ask: Any = None
+    server: Any = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        del dotenv_settings, file_secret_settings
+        profile = profile_path(str(init_settings().get("profile") or env_settings().get("profile") or "cpu"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=profile)
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:
+        """Read profile and environment. Raises BadRequestError that names each wrong key."""
+        try:
+            return cls(**overrides)
+        except ValidationError as exc:
+            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
+            raise BadRequestError(f"settings are wrong: {wrong}. Check RAGLINE_* in the environment and the profile.") from exc
+
+    def running(self) -> Self:
+        """These settings with the addresses of the `ragline up` that runs over this data_dir, if one does."""
+        addresses = read_addresses(self.data_dir)
+        sections = {
+            name: getattr(self, name).model_copy(update={"url": url})
+            for name, url in addresses.items()
+            if getattr(self, name, None) is not None
+        }
+        return self.model_copy(update=sections)
+
+
+def profile_path(profile: str) -> Path:
+    """The file of a profile. Raises BadRequestError that lists the known ones."""
+    path = Path(profile) if profile.endswith(".toml") else CONFIGS / "profiles" / f"{profile}.toml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in (CONFIGS / "profiles").glob("*.toml")))
+        raise BadRequestError(f"no profile {profile!r}; take one of {known}, or the path of a .toml file")
+    return path
+
+
+def run_file(data_dir: Path) -> Path:
+    """Where `ragline up` writes the addresses it serves on: {"pid", "embed", "score", "generate", "server"}."""
+    return data_dir / "run.json"
+
+
+def read_addresses(data_dir: Path) -> dict[str, str]:
+    """Addresses by section of the live `ragline up` over data_dir; {} when there is none."""
+    try:
+        written = json.loads(run_file(data_dir).read_text())
+        os.kill(written.pop("pid"), 0)
+    except (OSError, ValueError, KeyError):
+        return {}
+    return {name: str(httpx2.URL(url)) for name, url in written.items()}
