@@ -1,0 +1,31 @@
+"""The [index] section: how documents become chunks, and chunks an index."""
+
+from pydantic import Field
+
+from services.settings import Section, Settings
+
+
+class IndexSettings(Section):
+    chunk_tokens: int = Field(default=256, ge=16, le=8192)
+    """Tokens of a chunk at most, by the embedding model's own tokenizer."""
+    chunk_overlap: int = Field(default=0, ge=0)
+    vectors: str = "auto"
+    """A FAISS factory string ("Flat", "HNSW32", "IVF4096,SQ8"), or "auto" by size."""
+    language: str = "english"
+    """Stemming and stop words of BM25."""
+    batch_chunks: int = Field(default=64, gt=0)
+    """Chunks of one request to the embed service."""
+    embed_in_flight: int = Field(default=2, gt=0)
+    """Requests to the embed service at once."""
+    parse_workers: int = Field(default=1, gt=0)
+    """Processes that read documents."""
+    parse_timeout_s: float = Field(default=120.0, gt=0)
+    """One file's time in the parser; past it the file is reported and skipped."""
+    parse_memory_mb: int = Field(default=2048, gt=0)
+    """Address space of a parser."""
+    max_file_bytes: int = Field(default=256 * 2**20, gt=0)
+    max_document_chars: int = Field(default=20_000_000, gt=0)
+
+
+class IndexingSettings(Settings):
+    index: IndexSettings = IndexSettings()
