@@ -1,0 +1,102 @@
+"""Errors to the wire: one mapping, in vLLM's form.
+
+services.errors.RaglineError     its own status, type and param
+what does not validate           400 "Bad Request": "N validation errors:\\n  {'type': ..., 'loc': 'body.x', ...}"
+unknown path, wrong method       {"detail": "Not Found"}, {"detail": "Method Not Allowed"}
+anything else                    500, without a word of what happened inside
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from services.errors import RaglineError, error_body
+from services.protocol import ErrorBody
+
+MAX_ERRORS = 10
+MAX_INPUT_CHARS = 200
+MAX_ERROR_CHARS = 1000
+
+_DOCUMENTED = (400, 401, 404, 408, 413, 429, 500, 503)
+RESPONSES: dict[int | str, dict[str, Any]] = {status: {"model": ErrorBody} for status in _DOCUMENTED}
+"""For `include_router(responses=...)`: what any route of a service may answer besides 200."""
+
+# pydantic writes the branch of a union into an error's place: a type's name, or an expression in brackets.
+_BRANCH = re.compile(
+    r"[\[\](){}]|^(str|int|float|bool|bytes|list|dict|tuple|set|none|nonetype|nullable|union|tagged-union)$",
+    re.IGNORECASE,
+)
+
+
+class RequestShapeError(RequestValidationError):
+    """A request that is wrong before its fields are looked at; the message stands where a field's error would."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__([message])
+
+
+def install(app: FastAPI) -> None:
+    app.add_exception_handler(RaglineError, _ragline_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+
+
+def internal_error() -> dict[str, Any]:
+    return error_body("The service failed on this request; its log says why.", "InternalServerError", None, 500)
+
+
+async def _ragline_error(request: Request, exc: Exception) -> JSONResponse:
+    del request
+    assert isinstance(exc, RaglineError)  # noqa: S101 - starlette's signature is wider than what it calls with
+    return JSONResponse(exc.body(), exc.status, headers=exc.headers)
+
+
+async def _validation_error(request: Request, exc: Exception) -> JSONResponse:
+    del request
+    assert isinstance(exc, RequestValidationError)  # noqa: S101 - as above
+    errors = exc.errors()
+    first = errors[0] if errors else None
+    param = _place(first["loc"]) if isinstance(first, Mapping) and first.get("loc") else None
+    return JSONResponse(error_body(describe(errors), "Bad Request", param, 400), 400)
+
+
+def describe(errors: Sequence[Any]) -> str:
+    """At most MAX_ERRORS lines of bounded length: a small body must not draw a large answer."""
+    label = "error" if len(errors) == 1 else "errors"
+    lines = [f"{len(errors)} validation {label}:", *(f"  {_line(e)}" for e in errors[:MAX_ERRORS])]
+    if len(errors) > MAX_ERRORS:
+        lines.append(f"  ...and {len(errors) - MAX_ERRORS} more {label}")
+    return "\n".join(lines)
+
+
+def _line(error: Any) -> str:
+    if isinstance(error, Mapping):
+        shown = {key: error[key] for key in ("type", "loc", "msg", "input", "ctx") if key in error}
+        shown["loc"] = _place(error["loc"])
+        if "input" in shown:
+            shown["input"] = _brief(shown["input"])
+        error = shown
+    return _cut(str(error), MAX_ERROR_CHARS)
+
+
+def _place(loc: Sequence[Any]) -> str:
+    named = [str(part) for part in loc if not _BRANCH.search(str(part))]
+    return ".".join(named or map(str, loc))
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, list | tuple | set | dict):
+        return f"<{type(value).__name__} of {len(value)} items>"
+    if isinstance(value, bytes):
+        return f"<bytes of {len(value)} bytes>"
+    try:
+        return _cut(str(value), MAX_INPUT_CHARS)
+    except ValueError:  # an integer of more digits than Python prints
+        return f"<{type(value).__name__}>"
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[:limit] + "...[truncated]"

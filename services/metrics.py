@@ -1,0 +1,69 @@
+"""What a service counts, under the names that dashboards for vLLM (`vllm:`) and TEI (`te_`) already read."""
+
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+TOKENS = (16, 64, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+SHARES = (0.1, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+
+
+@dataclass(slots=True)
+class Metrics:
+    """One registry per service, so that several run in one process; every series carries `model_name`."""
+
+    model_name: str
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    running: Gauge = field(init=False)
+    waiting: Gauge = field(init=False)
+    queue_tokens: Gauge = field(init=False)
+    batch_tokens: Histogram = field(init=False)
+    batch_size: Histogram = field(init=False)
+    batch_fill: Histogram = field(init=False)
+    prompt_tokens: Counter = field(init=False)
+    generation_tokens: Counter = field(init=False)
+    success: Counter = field(init=False)
+    rejections: Counter = field(init=False)
+    queue_time: Histogram = field(init=False)
+    tokenize_time: Histogram = field(init=False)
+    inference_time: Histogram = field(init=False)
+    cache_queries: Counter = field(init=False)
+    cache_hits: Counter = field(init=False)
+    http_requests: Counter = field(init=False)
+    http_time: Histogram = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.running = self._gauge("vllm:num_requests_running", "Requests being answered.")
+        self.waiting = self._gauge("vllm:num_requests_waiting", "Inputs in the queue.")
+        self.queue_tokens = self._gauge("te_queue_tokens", "Tokens in the queue.")
+        self.batch_tokens = self._histogram("te_batch_next_tokens", "Padded tokens of a forward pass.", TOKENS)
+        self.batch_size = self._histogram("te_batch_next_size", "Inputs of a forward pass.", SIZES)
+        self.batch_fill = self._histogram("te_batch_fill", "Share of a forward pass that is not padding.", SHARES)
+        self.prompt_tokens = self._counter("vllm:prompt_tokens", "Tokens read.")
+        self.generation_tokens = self._counter("vllm:generation_tokens", "Tokens written.")
+        self.success = self._counter("vllm:request_success", "Requests answered.")
+        self.rejections = self._counter("vllm:admission_rejections", "Requests refused.", "reason")
+        self.queue_time = self._histogram("vllm:request_queue_time_seconds", "Wait of a request.", SECONDS)
+        self.tokenize_time = self._histogram("te_request_tokenize_duration", "Seconds of tokenization.", SECONDS)
+        self.inference_time = self._histogram("vllm:request_inference_time_seconds", "Forward passes.", SECONDS)
+        self.cache_queries = self._counter("vllm:prefix_cache_queries", "Inputs looked up in the cache.")
+        self.cache_hits = self._counter("vllm:prefix_cache_hits", "Inputs answered from the cache.")
+        self.http_requests = self._counter("http_requests", "Answers.", "method", "handler", "status")
+        self.http_time = self._histogram("http_request_duration_seconds", "To the whole answer.", SECONDS, "handler")
+
+    def exposition(self) -> bytes:
+        """Everything, in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def _gauge(self, name: str, text: str) -> Gauge:
+        return Gauge(name, text, ["model_name"], registry=self.registry).labels(self.model_name)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        counter = Counter(name, text, ["model_name", *labels], registry=self.registry)
+        return counter if labels else counter.labels(self.model_name)
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+        histogram = Histogram(name, text, ["model_name", *labels], registry=self.registry, buckets=buckets)
+        return histogram if labels else histogram.labels(self.model_name)

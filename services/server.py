@@ -1,0 +1,248 @@
+"""The HTTP side that the three services share: a service is its routes, its backend and its model's card.
+
+create_app(service, settings) -> FastAPI      the routes of all services, and the service's own
+run(app) -> int                               serve until SIGTERM, drain, and say whether it ended well
+"""
+
+import asyncio
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from types import FrameType
+from typing import Any, Protocol
+
+import uvicorn
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.openapi.utils import get_openapi
+
+from services import __version__
+from services.errors import BadRequestError, EngineError, NotFoundError, RaglineError, UnavailableError
+from services.faults import RESPONSES, RequestShapeError, install
+from services.gate import Doorkeeper, Gate
+from services.metrics import Metrics
+from services.protocol import ErrorBody, Load, ModelEntry, ModelList, Version
+from services.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
+
+CHECK_AFTER_S = 30.0
+"""A backend that ran a forward within this time is known to be well."""
+CHECK_TIMEOUT_S = 10.0
+
+
+class Backend(Protocol):
+    """What runs behind the routes: a model, and the queue in front of it."""
+
+    @property
+    def dead(self) -> str | None:
+        """Why it can answer nothing any more; None while it lives."""
+
+    @property
+    def last_forward(self) -> float:
+        """When a forward last ended well, of time.monotonic()."""
+
+    async def start(self) -> None: ...
+
+    async def check(self) -> None:
+        """One small forward. Raises EngineError."""
+
+    async def stop(self) -> None:
+        """Frees threads and memory; what still waits fails with UnavailableError."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    title: str
+    model_name: str
+    root: str
+    """The folder that the weights came from."""
+    max_model_len: int
+    backend: Backend
+    routers: Sequence[APIRouter]
+    metrics: Metrics
+    card: dict[str, Any] = field(default_factory=dict)
+    """More fields of the model's entry in /v1/models."""
+
+    def check_model(self, name: str | None, *, aliases: bool = False) -> None:
+        """Raises NotFoundError for a model that is not the served one; chat routes list the aliases, as vLLM does."""
+        if name and name != self.model_name:
+            known = f" Valid aliases: {self.model_name}." if aliases else ""
+            raise NotFoundError(f"The model `{name}` does not exist.{known}", param="model" if aliases else None)
+
+
+def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
+    """The app; `app.state.service`, `.settings` and `.keeper` are there for `run`."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        del app
+        await service.backend.start()
+        yield
+        await service.backend.stop()
+
+    app = FastAPI(title=service.title, version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.state.service, app.state.settings = service, settings
+    app.state.keeper = keeper = Doorkeeper(settings, service.metrics)
+    install(app)
+    app.add_middleware(Gate, settings=settings, keeper=keeper, metrics=service.metrics)
+    app.include_router(_common_routes(service, keeper))
+    for router in service.routers:
+        app.include_router(router, dependencies=[Depends(json_only)], responses=RESPONSES)
+    app.openapi = lambda: _schema(app)  # type: ignore[method-assign]
+    return app
+
+
+async def json_only(request: Request) -> None:
+    """vLLM refuses any other body by 400, not 415."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.method == "POST" and media_type != "application/json":
+        raise RequestShapeError("Unsupported Media Type: Only 'application/json' is allowed")
+
+
+def _common_routes(service: Service, keeper: Doorkeeper) -> APIRouter:
+    router = APIRouter(responses={401: RESPONSES[401]})
+
+    @router.get("/health", responses={503: {"model": ErrorBody}})
+    async def health() -> Response:
+        """200 when a forward can be run; it is run when none was for a while."""
+        await _check(service.backend, keeper)
+        return Response()
+
+    @router.api_route("/ping", methods=["GET", "POST"], responses={503: {"model": ErrorBody}})
+    async def ping() -> Response:
+        await _check(service.backend, keeper)
+        return Response()
+
+    @router.get("/version")
+    async def version() -> Version:
+        return Version(version=__version__)
+
+    @router.get("/load")
+    async def load() -> Load:
+        return Load(server_load=keeper.in_flight)
+
+    @router.get("/v1/models")
+    async def models() -> ModelList:
+        entry = ModelEntry(
+            id=service.model_name, root=service.root, max_model_len=service.max_model_len, **service.card
+        )
+        return ModelList(data=[entry])
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        return Response(service.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return router
+
+
+async def _check(backend: Backend, keeper: Doorkeeper) -> None:
+    if keeper.draining:
+        raise UnavailableError("the service is shutting down.", retry_after=5)
+    if backend.dead is not None:
+        raise UnavailableError(f"the engine is dead: {backend.dead}")
+    if time.monotonic() - backend.last_forward < CHECK_AFTER_S:
+        return
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            await backend.check()
+    except TimeoutError as exc:
+        raise UnavailableError(f"the engine did not finish a forward within {CHECK_TIMEOUT_S:.0f} s") from exc
+    except RaglineError as exc:
+        raise UnavailableError(f"the engine fails: {exc}") from exc
+
+
+def _schema(app: FastAPI) -> dict[str, Any]:
+    """OpenAPI without the 422 that FastAPI documents and that no route here answers."""
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        for path in schema["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+        for unused in ("HTTPValidationError", "ValidationError"):
+            schema.get("components", {}).get("schemas", {}).pop(unused, None)
+        app.openapi_schema = schema
+    return app.openapi_schema
+
+
+def check_address(settings: ServiceSettings) -> None:
+    """Raises BadRequestError where the service would be open to others without a key."""
+    if settings.api_key or settings.allow_insecure or _is_loopback(settings.host):
+        return
+    raise BadRequestError(
+        f"host {settings.host} is reachable from other machines and api_key is empty; set it, or allow_insecure = true."
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, except that the first signal drains before it stops, and that a dead engine stops it."""
+
+    def __init__(self, app: FastAPI) -> None:
+        settings: ServiceSettings = app.state.settings
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=settings.host,
+                port=settings.port,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self._keeper: Doorkeeper = app.state.keeper
+        self._backend: Backend = app.state.service.backend
+        self._drain_s = settings.drain_s
+        self._stopping = asyncio.Event()
+
+    async def serve_until_stopped(self) -> None:
+        """Raises EngineError where the engine died."""
+        watcher = asyncio.create_task(self._watch())
+        try:
+            await self.serve()
+        finally:
+            watcher.cancel()
+        if self._backend.dead is not None:
+            raise EngineError(f"the engine died: {self._backend.dead}")
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        del frame
+        if self._stopping.is_set():
+            self.should_exit = self.force_exit = True
+        log.info("%s: draining for up to %.0f s", signal.Signals(sig).name, self._drain_s)
+        asyncio.get_running_loop().call_soon_threadsafe(self._stopping.set)
+
+    async def _watch(self) -> None:
+        """Ends the server after a drain that a signal asked for, or at once when the engine is dead."""
+        while self._backend.dead is None:
+            try:
+                async with asyncio.timeout(0.5):
+                    await self._stopping.wait()
+            except TimeoutError:
+                continue
+            if not await self._keeper.drain(self._drain_s):
+                log.warning("%d requests are cut off after %.0f s", self._keeper.in_flight, self._drain_s)
+            break
+        self.should_exit = True
+
+
+def run(app: FastAPI) -> int:
+    """Serve until a signal; 0 after a clean end, 1 when the engine died. Raises BadRequestError for an open address."""
+    check_address(app.state.settings)
+    server = _Server(app)
+    try:
+        asyncio.run(server.serve_until_stopped())
+    except EngineError as exc:
+        log.critical("%s", exc)
+        return 1
+    return 0 if server.started else 1
