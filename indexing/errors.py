@@ -1,8 +1,8 @@
 """Errors of indexing.
 
-    RaglineError
-    └── BadRequestError
-        └── UnreadableError    a file or upload that gives no text; the message is one sentence that says why
+RaglineError
+└── BadRequestError
+    └── UnreadableError    a file or upload that gives no text; the message is one sentence that says why
 """
 
 from services.errors import BadRequestError

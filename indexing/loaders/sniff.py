@@ -1,0 +1,173 @@
+"""Which loader reads a file: by its first bytes, then by its name, so that a wrong extension does not matter."""
+
+import io
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import PurePath
+
+import olefile
+
+from indexing.errors import UnreadableError
+
+HEAD = 8192
+"""Bytes that are looked at before a file is read whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A family of formats, named as its loader, and the media type that the document carries."""
+
+    family: str
+    media_type: str
+
+
+_OOXML = "application/vnd.openxmlformats-officedocument"
+PDF = Kind("pdf", "application/pdf")
+RTF = Kind("rich_text", "application/rtf")
+HTML = Kind("html", "text/html")
+MAIL = Kind("mail", "message/rfc822")
+XML = Kind("xml", "application/xml")
+JSON = Kind("json", "application/json")
+PLAIN = Kind("text", "text/plain")
+
+_BY_SUFFIX: dict[str, Kind] = {
+    **dict.fromkeys((".htm", ".html", ".xhtml"), HTML),
+    **dict.fromkeys((".md", ".markdown", ".mdx", ".qmd", ".rmd"), Kind("text", "text/markdown")),
+    **dict.fromkeys((".jsonl", ".ndjson"), Kind("records", "application/jsonl")),
+    **dict.fromkeys((".xml", ".nxml", ".rss", ".atom"), XML),
+    ".csv": Kind("table", "text/csv"),
+    ".tsv": Kind("table", "text/tab-separated-values"),
+    ".json": JSON,
+    ".ipynb": Kind("json", "application/x-ipynb+json"),
+    ".eml": MAIL,
+    ".vtt": Kind("text", "text/vtt"),
+    ".srt": Kind("text", "application/x-subrip"),
+    ".rst": Kind("text", "text/prs.fallenstein.rst"),
+    ".org": Kind("text", "text/org"),
+    **dict.fromkeys((".adoc", ".asciidoc"), Kind("text", "text/asciidoc")),
+}
+
+_CODE = {
+    "python": ".py .pyi", "javascript": ".js .mjs .cjs .jsx", "typescript": ".ts .tsx", "java": ".java .kt .scala",
+    "c": ".c .h", "c++": ".cc .cpp .cxx .hpp .hh", "go": ".go", "rust": ".rs", "ruby": ".rb", "php": ".php",
+    "csharp": ".cs", "swift": ".swift", "shell": ".sh .bash .zsh .ps1", "sql": ".sql", "lua": ".lua", "r": ".r",
+    "yaml": ".yaml .yml", "toml": ".toml", "ini": ".ini .cfg .conf", "css": ".css .scss", "tex": ".tex",
+    "proto": ".proto",
+}  # fmt: skip
+_BY_SUFFIX |= {s: Kind("text", f"text/x-{name}") for name, suffixes in _CODE.items() for s in suffixes.split()}
+
+_REFUSED: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
+    (re.compile(pattern, re.DOTALL), what)
+    for pattern, what in (
+        (rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|BM.{4}\x00{4}|II\*\0|MM\x00\*|RIFF....WEBP|....ftyp(heic|heix|avif|mif1)|8BPS",
+         "an image: its text would need OCR"),
+        (rb"ID3|\xff[\xfb\xf3\xf2]|OggS|fLaC|RIFF....(WAVE|AVI )|....ftyp|\x1a\x45\xdf\xa3|MThd|FORM....AIF",
+         "audio or video, not a document"),
+        (rb"\x1f\x8b|BZh[1-9]|\xfd7zXZ\x00|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|\x28\xb5\x2f\xfd|.{257}ustar",
+         "an archive: unpack it and index the folder"),
+        (rb"\x7fELF|MZ.{58,}PE\0\0|\xca\xfe\xba\xbe|\xcf\xfa\xed\xfe|\x00asm|SQLite format 3|wOF[F2]|\x00\x01\x00{3}",
+         "a program or data file, not a document"),
+    )
+)  # fmt: skip
+
+_BINARY = re.compile(rb"[\x00-\x08]")  # so that a text about "ID3 tags" stays a text
+
+_MAIL_HEADER = re.compile(
+    rb"From |(?:From|To|Subject|Date|Received|Return-Path|Delivered-To|MIME-Version|Message-ID|Content-Type|X-[\w-]+):",
+    re.IGNORECASE,
+)
+_HTML_START = re.compile(
+    rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
+)
+
+
+def sniff(head: bytes, name: str) -> Kind:  # noqa: PLR0911 (a table of cases)
+    """By the first HEAD bytes. Raises UnreadableError for what is no document. Zip and OLE: see `sniff_container`."""
+    if not head:
+        raise UnreadableError("empty: it has no bytes")
+    if b"%PDF-" in head[:1024]:
+        return PDF
+    if head.startswith(b"{\\rtf"):
+        return RTF
+    for pattern, what in _REFUSED:
+        if pattern.match(head) and _BINARY.search(head):
+            raise UnreadableError(f"not indexed: {what}")
+    suffix = PurePath(name).suffix.lower()
+    known = _BY_SUFFIX.get(suffix)
+    if known in (None, XML) and _HTML_START.match(head):
+        return HTML
+    if known is not None:
+        return known
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith(b"<?xml"):
+        return XML
+    if suffix in ("", ".mbox", ".mht", ".p7s") and _looks_like_mail(start):
+        return MAIL
+    return PLAIN
+
+
+def _looks_like_mail(start: bytes) -> bool:
+    return sum(bool(_MAIL_HEADER.match(line)) for line in start.split(b"\n\n")[0].splitlines()[:40]) > 1
+
+
+def is_container(head: bytes) -> bool:
+    return head.startswith((b"PK\x03\x04", b"PK\x05\x06", olefile.MAGIC))
+
+
+def sniff_container(content: bytes) -> Kind:
+    """Of a whole zip or OLE file. Raises UnreadableError for archives and for what a password protects."""
+    return _sniff_ole(content) if content.startswith(olefile.MAGIC) else _sniff_zip(content)
+
+
+_ZIP_KINDS = (
+    ("word/", Kind("word", f"{_OOXML}.wordprocessingml.document")),
+    ("ppt/", Kind("slides", f"{_OOXML}.presentationml.presentation")),
+    ("xl/", Kind("sheet", f"{_OOXML}.spreadsheetml.sheet")),
+)
+_MIMETYPES = {
+    "application/epub+zip": "epub",
+    "application/vnd.oasis.opendocument.text": "opendocument",
+    "application/vnd.oasis.opendocument.presentation": "opendocument",
+    "application/vnd.oasis.opendocument.spreadsheet": "sheet",
+}
+
+
+def _sniff_zip(content: bytes) -> Kind:
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            names = archive.namelist()
+            mimetype = archive.read("mimetype")[:100].decode("ascii", "replace").strip() if "mimetype" in names else ""
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError, EOFError) as exc:
+        raise UnreadableError(f"broken file: its zip archive cannot be opened ({exc})") from exc
+    plain = mimetype.removesuffix("-template")
+    if plain in _MIMETYPES:
+        return Kind(_MIMETYPES[plain], mimetype)
+    if "META-INF/container.xml" in names:
+        return Kind("epub", "application/epub+zip")
+    for prefix, kind in _ZIP_KINDS:
+        if "[Content_Types].xml" in names and any(name.startswith(prefix) for name in names):
+            return kind
+    raise UnreadableError("not indexed: an archive: unpack it and index the folder")
+
+
+_OLE_KINDS = (
+    ("WordDocument", Kind("legacy", "application/msword")),
+    ("PowerPoint Document", Kind("legacy", "application/vnd.ms-powerpoint")),
+    ("Workbook", Kind("sheet", "application/vnd.ms-excel")),
+    ("Book", Kind("sheet", "application/vnd.ms-excel")),
+    ("__properties_version1.0", Kind("message", "application/vnd.ms-outlook")),
+)
+
+
+def _sniff_ole(content: bytes) -> Kind:
+    try:
+        with olefile.OleFileIO(io.BytesIO(content)) as ole:
+            if ole.exists("EncryptedPackage"):
+                raise UnreadableError("protected by a password")
+            for stream, kind in _OLE_KINDS:
+                if ole.exists(stream):
+                    return kind
+    except (OSError, ValueError, IndexError) as exc:
+        raise UnreadableError(f"broken file: its OLE container cannot be opened ({exc})") from exc
+    raise UnreadableError("not indexed: an OLE file that is no Word, Excel, PowerPoint or Outlook document")

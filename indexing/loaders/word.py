@@ -1,0 +1,49 @@
+"""DOCX through mammoth's HTML to Markdown: headings, lists and tables kept, pictures left out."""
+
+import io
+
+import mammoth
+
+from indexing.errors import UnreadableError
+from indexing.loaders.extract import Extract, Limits, one_line, require_chars
+from indexing.loaders.html import to_markdown
+from indexing.loaders.markup import Package
+from indexing.loaders.text import title_of
+
+_STYLES = """
+p[style-name='Title'] => h1:fresh
+p[style-name='Subtitle'] => p:fresh
+p[style-name='Code'] => pre:separator('\\n')
+p[style-name='Source Code'] => pre:separator('\\n')
+p[style-name='Preformatted Text'] => pre:separator('\\n')
+"""
+
+
+def load(content: bytes, media_type: str, limits: Limits) -> Extract:
+    del media_type
+    package = Package(content, limits)
+    package.check_parts("word/")
+    try:
+        # external_file_access stays off: linked pictures and parts are not opened.
+        html = mammoth.convert_to_html(
+            io.BytesIO(content), style_map=_STYLES, include_embedded_style_map=False, convert_image=_no_image
+        ).value
+    except (KeyError, ValueError, AttributeError, TypeError, IndexError, OSError, SyntaxError) as exc:
+        raise UnreadableError(f"broken DOCX: {one_line(str(exc)) or type(exc).__name__}") from exc
+    text = to_markdown(html)
+    if not text:
+        raise UnreadableError("no text: it holds only pictures or nothing")
+    require_chars(len(text), limits)
+    return Extract(text, core_title(package) or title_of(text))
+
+
+def _no_image(image: object) -> list[object]:
+    del image
+    return []
+
+
+def core_title(package: Package) -> str:
+    """dc:title of an OOXML package."""
+    if "docProps/core.xml" not in package.names:
+        return ""
+    return one_line(package.xml("docProps/core.xml").findtext("{http://purl.org/dc/elements/1.1/}title") or "")

@@ -1,0 +1,372 @@
+"""Each format from a file made here; hostile files; and, where it is present, a shared folder of real ones."""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import zipfile
+from bisect import bisect_right
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from indexing.document import Document
+from indexing.errors import UnreadableError
+from indexing.loaders import Limits, load, load_bytes
+
+FORMATS = Path(__file__).parents[3] / "shared/data/formats"
+
+
+def one(content: bytes, name: str, limits: Limits | None = None) -> Document:
+    (document,) = load_bytes(content, name, limits)
+    return document
+
+
+def refusal(content: bytes, name: str, limits: Limits | None = None) -> str:
+    with pytest.raises(UnreadableError) as caught:
+        list(load_bytes(content, name, limits))
+    return str(caught.value)
+
+
+def zipped(parts: Mapping[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, part in parts.items():
+            archive.writestr(name, part)
+    return buffer.getvalue()
+
+
+def pdf(*pages: str) -> bytes:
+    """A PDF with one line of text a page."""
+    objects = ["<< /Type /Catalog /Pages 2 0 R >>"]
+    kids = " ".join(f"{4 + 2 * i} 0 R" for i in range(len(pages)))
+    objects.append(f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>")
+    objects.append("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>")
+    for i, text in enumerate(pages):
+        stream = f"BT /F1 12 Tf 72 700 Td ({text}) Tj ET"
+        objects.append(
+            "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] "
+            f"/Resources << /Font << /F1 3 0 R >> >> /Contents {5 + 2 * i} 0 R >>"
+        )
+        objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
+    out = b"%PDF-1.4\n"
+    offsets = []
+    for number, body in enumerate(objects, 1):
+        offsets.append(len(out))
+        out += f"{number} 0 obj\n{body}\nendobj\n".encode()
+    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
+    trailer = f"trailer << /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{len(out)}\n%%EOF"
+    return out + f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{trailer}".encode()
+
+
+W = 'xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"'
+
+
+def docx(body: str) -> bytes:
+    return zipped(
+        {
+            "[Content_Types].xml": (
+                '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types">'
+                '<Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
+                '<Override PartName="/word/document.xml" ContentType="application/vnd.openxmlformats-officedocument.'
+                'wordprocessingml.document.main+xml"/></Types>'
+            ),
+            "_rels/.rels": (
+                '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship '
+                'Id="r1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" '
+                'Target="word/document.xml"/></Relationships>'
+            ),
+            "word/styles.xml": (
+                f'<w:styles {W}><w:style w:type="paragraph" w:styleId="Heading1"><w:name w:val="heading 1"/>'
+                "</w:style></w:styles>"
+            ),
+            "word/_rels/document.xml.rels": (
+                '<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship '
+                'Id="r1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/styles" '
+                'Target="styles.xml"/></Relationships>'
+            ),
+            "word/document.xml": f"<w:document {W}><w:body>{body}</w:body></w:document>",
+        }
+    )
+
+
+def paragraph(text: str, style: str = "") -> str:
+    properties = f'<w:pPr><w:pStyle w:val="{style}"/></w:pPr>' if style else ""
+    return f"<w:p>{properties}<w:r><w:t>{text}</w:t></w:r></w:p>"
+
+
+def test_pdf_keeps_its_pages() -> None:
+    document = one(pdf("First page here", "Second page there"), "a.pdf")
+    assert document.text == "First page here\n\nSecond page there"
+    assert bisect_right(document.pages, document.text.index("there")) == 2
+    assert document.title == "a"
+    assert document.media_type == "application/pdf"
+
+
+def test_docx_becomes_markdown_with_headings_and_rows() -> None:
+    cell = "<w:tc>{}</w:tc>".format
+    row = "<w:tr>{}</w:tr>".format
+    header = row(cell(paragraph("Name")) + cell(paragraph("Age")))
+    table = f"<w:tbl>{header}{row(cell(paragraph('Bob')) + cell(paragraph('7')))}</w:tbl>"
+    document = one(docx(paragraph("Report", "Heading1") + paragraph("All is well.") + table), "r.docx")
+    assert document.text == "# Report\n\nAll is well.\n\n| Name | Age |\n| --- | --- |\n| Bob | 7 |"
+    assert document.title == "Report"
+
+
+def test_content_decides_over_the_extension() -> None:
+    assert one(docx(paragraph("Words")), "wrong.txt").text == "Words"
+    assert one(pdf("Words"), "noextension").text == "Words"
+    assert one(b"<!DOCTYPE html><p>Some words of a page</p>", "page.xml").media_type == "text/html"
+
+
+def test_html_article_without_its_navigation() -> None:
+    html = "<html><head><title>Bees</title></head><body><nav>Home About</nav><h1>Bees</h1>"
+    html += "<p>Bees make <b>honey</b>.</p>"
+    html += "<table><tr><th>Kind</th><th>Size</th></tr><tr><td>Mason</td><td>12 mm</td></tr></table>"
+    html += "<pre>a = 1\n  b = 2</pre><script>alert(1)</script></body></html>"
+    document = one(html.encode(), "bees.html")
+    assert document.title == "Bees"
+    assert "# Bees\n\nBees make **honey**." in document.text
+    assert "| Mason | 12 mm |" in document.text
+    assert "a = 1\n  b = 2" in document.text
+    assert "Home" not in document.text
+    assert "alert" not in document.text
+
+
+def test_html_in_a_declared_encoding() -> None:
+    html = '<meta charset="windows-1251"><p>Зимой пчёлы спят в ульях</p>'.encode("cp1251")
+    assert one(html, "p.html").text == "Зимой пчёлы спят в ульях"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32", "cp1252"])
+def test_text_in_any_encoding(encoding: str) -> None:
+    said = "Größe: für über vierzig Straßen gemessen, wie man sie übt."
+    assert one(said.encode(encoding), "a.txt").text == said
+
+
+def test_markdown_title_is_its_front_matter_or_first_heading() -> None:
+    assert one(b"---\ntitle: Front\n---\n# Head\n", "a.md").title == "Front"
+    assert one(b"# Head *one*\n\ntext", "a.md").title == "Head one"
+    assert one(b"text only", "notes.md").title == "notes"
+
+
+def test_source_code_keeps_its_lines() -> None:
+    code = "def f(x):\n    return x\n\n\nclass A:\n    pass"
+    document = one(code.encode(), "a.py")
+    assert document.text.splitlines()[1] == "    return x"
+    assert document.media_type == "text/x-python"
+
+
+def test_rst_org_and_asciidoc_headings() -> None:
+    assert one(b"Top\n===\n\nSub\n---\ntext", "a.rst").text == "# Top\n\n## Sub\ntext"
+    assert one(b"#+TITLE: T\n* Top\n** Sub\ntext", "a.org").text == "# T\n# Top\n## Sub\ntext"
+    assert one(b"= Top\n\n== Sub\ntext", "a.adoc").text == "# Top\n\n## Sub\ntext"
+
+
+def test_csv_rows_name_their_columns() -> None:
+    small = one(b"name;age\nAnn;31\nBob;7\n", "a.csv")
+    assert small.text == "| name | age |\n| --- | --- |\n| Ann | 31 |\n| Bob | 7 |"
+    large = one(("name,city\n" + "\n".join(f"n{i},c{i}" for i in range(100))).encode(), "b.csv")
+    assert large.text.splitlines()[41] == "name: n41, city: c41"
+
+
+def test_jsonl_is_one_document_a_record() -> None:
+    lines = [
+        {"_id": "d1", "title": "T1", "text": "First.", "year": 1999, "metadata": {"by": "me"}},
+        {"_id": "d2", "text": "Second."},
+        {"_id": "d3", "text": ""},
+    ]
+    first, second = load_bytes("\n".join(map(json.dumps, lines)).encode(), "c.jsonl")
+    assert (first.source, first.title, first.text) == ("c.jsonl#record=d1", "T1", "First.")
+    assert dict(first.metadata) == {"by": "me", "year": 1999, "record_id": "d1"}
+    assert (second.title, second.text) == ("c", "Second.")
+    assert first.id != second.id
+
+
+def test_jsonl_gives_the_good_lines_then_says_which_are_not() -> None:
+    stream = load_bytes(b'{"text": "a"}\nnonsense\n{"text": "b"}\n', "c.jsonl")
+    assert [next(stream).text, next(stream).text] == ["a", "b"]
+    with pytest.raises(UnreadableError, match=r"1 of 3 lines are not JSON.*line 2"):
+        next(stream)
+
+
+def test_records_with_the_same_key_stay_apart() -> None:
+    sources = [d.source for d in load_bytes(b'{"id":1,"text":"a"}\n{"id":1,"text":"b"}\n', "c.jsonl")]
+    assert len(set(sources)) == 2
+
+
+def test_json_list_of_records_and_any_other_json() -> None:
+    assert [d.text for d in load_bytes(b'[{"text": "a"}, {"text": "b"}]', "c.json")] == ["a", "b"]
+    document = one(json.dumps({"a": {"b": [1, 2]}, "v": [0.1] * 300}).encode(), "c.json")
+    assert document.text == "a:\n  b:\n    - 1\n    - 2\nv:\n  (300 numbers)"
+    assert "line 1, column 2" in refusal(b"{broken", "c.json")
+
+
+def test_lone_surrogates_do_not_reach_the_index() -> None:
+    one(b'{"text": "a\\ud800b"}', "c.jsonl").text.encode("utf-8")
+
+
+def test_mail_with_attachment() -> None:
+    raw = (
+        "From: Ann <ann@example.org>\nTo: bob@example.org\nSubject: =?utf-8?q?Caf=C3=A9?=\nMIME-Version: 1.0\n"
+        'Content-Type: multipart/mixed; boundary="x"\n\n--x\nContent-Type: text/html\n\n<p>See <b>you</b> there</p>\n'
+        '--x\nContent-Type: application/pdf\nContent-Disposition: attachment; filename="menu.pdf"\n\nabc\n--x--\n'
+    )
+    document = one(raw.encode(), "m.eml")
+    assert document.title == "Café"
+    assert "From: Ann <ann@example.org>" in document.text
+    assert "See **you** there" in document.text
+    assert document.text.endswith("Attachments: menu.pdf")
+
+
+def test_slides_are_pages() -> None:
+    a = "http://schemas.openxmlformats.org/drawingml/2006/main"
+    p = "http://schemas.openxmlformats.org/presentationml/2006/main"
+
+    def slide(title: str, body: str) -> str:
+        words = "<p:txBody><a:p><a:r><a:t>{}</a:t></a:r></a:p></p:txBody>"
+        shape = "<p:sp><p:nvSpPr><p:nvPr>{}</p:nvPr></p:nvSpPr>" + words + "</p:sp>"
+        shapes = shape.format("", body) + shape.format('<p:ph type="title"/>', title)
+        return f'<p:sld xmlns:a="{a}" xmlns:p="{p}"><p:cSld><p:spTree>{shapes}</p:spTree></p:cSld></p:sld>'
+
+    content = zipped(
+        {
+            "[Content_Types].xml": "<Types/>",
+            "ppt/slides/slide10.xml": slide("Ten", "last"),
+            "ppt/slides/slide2.xml": slide("Two", "first"),
+        }
+    )
+    document = one(content, "s.pptx")
+    assert document.text == "## Two\n\nfirst\n\n## Ten\n\nlast"
+    assert document.pages == (0, document.text.index("## Ten"))
+
+
+def test_epub_and_odt() -> None:
+    epub = zipped(
+        {
+            "mimetype": "application/epub+zip",
+            "META-INF/container.xml": '<container><rootfiles><rootfile full-path="o/p.opf"/></rootfiles></container>',
+            "o/p.opf": (
+                '<package xmlns:dc="http://purl.org/dc/elements/1.1/"><metadata><dc:title>Tale</dc:title></metadata>'
+                '<manifest><item id="b" href="b.xhtml"/><item id="a" href="a.xhtml"/></manifest>'
+                '<spine><itemref idref="a"/><itemref idref="b"/></spine></package>'
+            ),
+            "o/a.xhtml": "<html><body><h1>One</h1><p>Begin.</p></body></html>",
+            "o/b.xhtml": "<html><body><h1>Two</h1><p>End.</p></body></html>",
+        }
+    )
+    assert one(epub, "t.epub").text == "# One\n\nBegin.\n\n# Two\n\nEnd."
+    assert one(epub, "t.epub").title == "Tale"
+    base = "urn:oasis:names:tc:opendocument:xmlns"
+    names = f'xmlns:office="{base}:office:1.0" xmlns:text="{base}:text:1.0"'
+    odt = zipped(
+        {
+            "mimetype": "application/vnd.oasis.opendocument.text",
+            "content.xml": (
+                f"<office:document-content {names}><office:body><office:text>"
+                '<text:h text:outline-level="2">Part</text:h>'
+                "<text:p>Some<text:s/>words</text:p></office:text></office:body></office:document-content>"
+            ),
+        }
+    )
+    assert one(odt, "t.odt").text == "## Part\n\nSome words"
+
+
+def test_xml_and_subtitles_and_rtf() -> None:
+    section = b"<sec><title>Methods</title><p>We <i>looked</i>.</p></sec>"
+    jats = b"<article><front><article-title>On bees</article-title></front>" + section + b"</article>"
+    document = one(jats, "a.xml")
+    assert document.title == "On bees"
+    assert "# Methods\n\nWe looked." in document.text
+    vtt = b"WEBVTT\n\n1\n00:00:01.000 --> 00:00:02.000\n<v Ann>Hello</v>\n\n00:00:03.000 --> 00:00:04.000\nthere"
+    assert one(vtt, "a.vtt").text == "Ann: Hello\nthere"
+    assert one(rb"{\rtf1\ansi Hello \b bold\b0\par there}", "a.rtf").text.split() == ["Hello", "bold", "there"]
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "reason"),
+    [
+        (b"", "a.txt", "empty"),
+        (b" \n\n ", "a.txt", "empty"),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a.txt", "an image"),
+        (b"\x7fELF\2\1\1\0\0\0", "a.md", "a program"),
+        (b"\x1f\x8b\x08\0\0\0", "a.txt", "an archive"),
+        (bytes(range(256)) * 40, "a.txt", "binary data"),
+        (b"%PDF-1.4\nnothing", "a.pdf", "broken PDF"),
+        (pdf(""), "scan.pdf", "would need OCR"),
+        (zipped({"a": "x"}), "a.zip", "an archive"),
+        (b"PK\x03\x04 and then nonsense", "a.docx", "zip archive cannot be opened"),
+        (b"<html><body><script>draw()</script></body></html>", "a.html", "no text"),
+    ],
+)
+def test_refusals_say_why(content: bytes, name: str, reason: str) -> None:
+    assert reason in refusal(content, name)
+
+
+def test_a_text_about_magic_numbers_is_a_text() -> None:
+    assert one(b"ID3 tags are what OTTO wrote.", "a.txt").text.startswith("ID3")
+
+
+def test_limits() -> None:
+    small = Limits(max_bytes=1000, max_chars=100, max_pages=2, max_part_bytes=5000, max_record_bytes=50)
+    assert "1,000 bytes" in refusal(b"x" * 1001, "a.txt", small)
+    assert "100" in refusal(b"x " * 200, "a.txt", small)
+    assert "3 pages" in refusal(pdf("a", "b", "c"), "a.pdf", Limits(max_pages=2))
+    assert "line 2" in refusal(b'{"text": "a"}\n' + b"x" * 60, "a.jsonl", small)
+
+
+def test_zip_bomb_is_refused_by_what_it_would_unpack_to() -> None:
+    bomb = docx(paragraph("a" * 2_000_000))
+    assert len(bomb) < 10_000
+    assert "too large" in refusal(bomb, "a.docx", Limits(max_part_bytes=1_000_000))
+
+
+def test_billion_laughs_stay_unexpanded() -> None:
+    entities = "".join('<!ENTITY l{} "{}">'.format(i, f"&l{i - 1};" * 10) for i in range(1, 10))
+    document = f'<!DOCTYPE x [<!ENTITY l0 "lol">{entities}]><x><p>safe &l9; words</p></x>'
+    assert len(one(document.encode(), "a.xml").text) < 100
+
+
+def test_external_entities_are_not_read(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("SECRET")
+    xml = f'<!DOCTYPE x [<!ENTITY e SYSTEM "{secret.as_uri()}">]><x><p>words &e;</p></x>'
+    assert "SECRET" not in one(xml.encode(), "a.xml").text
+
+
+def test_load_refuses_links_pipes_and_folders(tmp_path: Path) -> None:
+    (tmp_path / "real.txt").write_text("words")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "real.txt")
+    os.mkfifo(tmp_path / "pipe.txt")
+    for name in ("link.txt", "pipe.txt", ".", "missing.txt"):
+        with pytest.raises(UnreadableError):
+            list(load(tmp_path / name))
+    (document,) = load(tmp_path / "real.txt")
+    assert document.content_hash == hashlib.sha256(b"words").hexdigest()
+    assert document.source == str(tmp_path / "real.txt")
+
+
+def shared_files() -> list[dict[str, str]]:
+    if not (FORMATS / "manifest.csv").is_file():
+        return []
+    with (FORMATS / "manifest.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.skipif(not shared_files(), reason=f"no shared documents at {FORMATS}")
+def test_every_shared_file_gives_text_or_a_reason() -> None:
+    expected = {"ok": "text", "no-text": "no text:", "password": "protected by a password", "unopenable": "broken PDF:"}
+    wrong = []
+    for row in shared_files():
+        try:
+            documents = list(load(FORMATS / row["path"]))
+            outcome = "text" if any(d.text for d in documents) else "nothing"
+        except UnreadableError as exc:
+            outcome = str(exc)
+        if row["status"] and not outcome.startswith(expected[row["status"]]):
+            wrong.append(f"{row['path']}: {outcome}")
+        if outcome == "nothing":
+            wrong.append(f"{row['path']}: neither text nor a reason")
+    assert wrong == []
