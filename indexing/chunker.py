@@ -32,11 +32,6 @@ _MOST_CHARS = 16
 """A token's characters at most: a word that the tokenizer does not know is one token, however long it is."""
 
 
-def passage(heading: str, text: str) -> str:
-    """What is embedded, indexed for BM25 and read by the reranker: the chunk under its heading."""
-    return f"{heading}\n\n{text}" if heading else text
-
-
 @dataclass(frozen=True, slots=True)
 class ChunkerSettings:
     max_tokens: int

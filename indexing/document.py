@@ -59,3 +59,8 @@ class StoredChunk:
     source: str
     title: str
     metadata: Metadata
+
+
+def passage(heading: str, text: str) -> str:
+    """What is embedded, indexed for BM25 and read by the reranker: a chunk under its heading."""
+    return f"{heading}\n\n{text}" if heading else text

@@ -9,8 +9,8 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from indexing.chunker import Chunker, ChunkerSettings, passage
-from indexing.document import Chunk, Document
+from indexing.chunker import Chunker, ChunkerSettings
+from indexing.document import Chunk, Document, passage
 from indexing.loaders.extract import Limits, joined_pages
 
 
