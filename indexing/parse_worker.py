@@ -1,0 +1,125 @@
+"""The process that reads documents: `python -m indexing.parse_worker`, started by indexing.parsing.
+
+Messages on stdin and stdout are JSON behind a length (4 bytes, big-endian). The first one configures; then each request
+is answered by any number of messages and a last one, {"end": reason or ""}. A file is parsed here so that its time and
+memory can be limited, and with no right to reach the network, to write, or to start programs: a parser that a hostile
+file takes over has little to take.
+"""
+
+import gc
+import json
+import os
+import resource
+import signal
+import struct
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from indexing.chunker import Chunker, ChunkerSettings
+from indexing.document import Document
+from indexing.errors import UnreadableError
+from indexing.loaders import load, load_bytes
+from indexing.loaders.extract import Limits
+
+_FORBIDDEN = ("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.remove", "os.rename")
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+_BATCH_CHARS = 1_000_000
+
+
+def main() -> None:
+    stdin, stdout = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints does not mix with the messages
+    config = receive(stdin)
+    if config is None:
+        return
+    limits = Limits(**config["limits"])
+    chunker = Chunker(ChunkerSettings(**config["chunker"]))
+    _confine(config["memory_bytes"])
+    send(stdout, {"ready": os.getpid()})
+    while (request := receive(stdin)) is not None:
+        # Should the parent be gone, nobody else ends a parse that hangs.
+        signal.setitimer(signal.ITIMER_REAL, config["timeout_s"] * 2)
+        _answer(request, limits, chunker, stdout)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        gc.collect()
+
+
+def _confine(memory_bytes: int) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.addaudithook(_refuse)
+
+
+def _refuse(event: str, args: tuple[Any, ...]) -> None:
+    if event.startswith(_FORBIDDEN) or (event == "open" and isinstance(args[2], int) and args[2] & _WRITING):
+        raise PermissionError(f"a document may not do this: {event}")
+
+
+def _answer(request: Mapping[str, Any], limits: Limits, chunker: Chunker, stdout: BinaryIO) -> None:
+    reason = ""
+    try:
+        for message in _messages(request, limits, chunker):
+            send(stdout, message)
+    except UnreadableError as exc:
+        reason = str(exc)
+    except MemoryError:
+        reason = "too large: it needs more memory than a parser may have"
+    except RecursionError:
+        reason = "broken file: it is nested too deep"
+    except Exception as exc:  # noqa: BLE001 (whatever a parser trips over is that file's failure)
+        reason = f"cannot be read: {type(exc).__name__}: {exc}"
+    send(stdout, {"end": reason})
+
+
+def _messages(request: Mapping[str, Any], limits: Limits, chunker: Chunker) -> Iterator[dict[str, Any]]:
+    """Documents in batches; of those that `known` has, only their sources."""
+    known = frozenset(request["known"])
+    documents: list[dict[str, Any]] = []
+    same: list[str] = []
+    size = 0
+    for document in _documents(request, limits):
+        if document.content_hash in known:
+            same.append(document.source)
+            size += 100
+        else:
+            documents.append(_packed(document, chunker))
+            size += len(document.text)
+        if size > _BATCH_CHARS:
+            yield {"documents": documents, "same": same}
+            documents, same, size = [], [], 0
+    yield {"documents": documents, "same": same}
+
+
+def _documents(request: Mapping[str, Any], limits: Limits) -> Iterator[Document]:
+    if "document" in request:
+        yield Document(**{**request["document"], "pages": tuple(request["document"]["pages"])})
+    elif "name" in request:
+        yield from load_bytes(Path(request["path"]).read_bytes(), request["name"], limits)
+    else:
+        yield from load(Path(request["path"]), limits)
+
+
+def _packed(document: Document, chunker: Chunker) -> dict[str, Any]:
+    chunks, tokens = chunker.chunks(document)
+    fields = {name: getattr(document, name) for name in Document.__slots__}
+    spans = [(chunk.start, chunk.end, chunk.page, chunk.heading) for chunk in chunks]
+    return {"document": {**fields, "metadata": dict(document.metadata)}, "spans": spans, "tokens": tokens}
+
+
+def send(stream: BinaryIO, message: Mapping[str, Any]) -> None:
+    payload = json.dumps(message).encode("utf-8")
+    stream.write(struct.pack(">I", len(payload)) + payload)
+    stream.flush()
+
+
+def receive(stream: BinaryIO) -> Any:
+    """None at the end of the stream."""
+    head = stream.read(4)
+    return json.loads(stream.read(struct.unpack(">I", head)[0])) if len(head) == struct.calcsize(">I") else None
+
+
+if __name__ == "__main__":
+    main()
