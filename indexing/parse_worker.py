@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 
 from indexing.chunker import Chunker, ChunkerSettings
 from indexing.document import Document
-from indexing.errors import UnreadableError
+from indexing.errors import NotADocumentError, UnreadableError
 from indexing.loaders import load, load_bytes
 from indexing.loaders.extract import Limits
 
@@ -59,19 +59,19 @@ def _refuse(event: str, args: tuple[Any, ...]) -> None:
 
 
 def _answer(request: Mapping[str, Any], limits: Limits, chunker: Chunker, stdout: BinaryIO) -> None:
-    reason = ""
+    reason, document = "", True
     try:
         for message in _messages(request, limits, chunker):
             send(stdout, message)
     except UnreadableError as exc:
-        reason = str(exc)
+        reason, document = str(exc), not isinstance(exc, NotADocumentError)
     except MemoryError:
         reason = "too large: it needs more memory than a parser may have"
     except RecursionError:
         reason = "broken file: it is nested too deep"
     except Exception as exc:  # noqa: BLE001 (whatever a parser trips over is that file's failure)
         reason = f"cannot be read: {type(exc).__name__}: {exc}"
-    send(stdout, {"end": reason})
+    send(stdout, {"end": reason, "document": document})
 
 
 def _messages(request: Mapping[str, Any], limits: Limits, chunker: Chunker) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from indexing.chunker import ChunkerSettings
 from indexing.document import Chunk, Document
-from indexing.errors import UnreadableError
+from indexing.errors import NotADocumentError, UnreadableError
 from indexing.loaders.extract import Limits
 from services.errors import EngineError
 
@@ -90,7 +90,7 @@ class Parsers:
                     if "end" in answer:
                         ended = True
                         if answer["end"]:
-                            raise UnreadableError(answer["end"])
+                            raise (UnreadableError if answer["document"] else NotADocumentError)(answer["end"])
                     else:
                         yield Batch(tuple(map(_parsed, answer["documents"])), tuple(answer["same"]))
         finally:

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import BinaryIO
 
 from indexing.document import Document
-from indexing.errors import UnreadableError
+from indexing.errors import NotADocumentError, UnreadableError
 from indexing.loaders import (
     epub,
     html,
@@ -89,7 +89,7 @@ def _documents(stream: BinaryIO, source: str, name: str, limits: Limits) -> Iter
     else:
         extract = _LOADERS[kind.family](content, kind.media_type, limits)
     if not extract.text:
-        raise UnreadableError("empty: it has no text")
+        raise NotADocumentError("empty: it has no text")
     yield _document(extract, source, content, kind.media_type)
 
 

@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 import olefile
 
-from indexing.errors import UnreadableError
+from indexing.errors import NotADocumentError, UnreadableError
 
 HEAD = 8192
 """Bytes that are looked at before a file is read whole."""
@@ -85,14 +85,14 @@ _HTML_START = re.compile(
 def sniff(head: bytes, name: str) -> Kind:  # noqa: PLR0911 (a table of cases)
     """By the first HEAD bytes. Raises UnreadableError for what is no document. Zip and OLE: see `sniff_container`."""
     if not head:
-        raise UnreadableError("empty: it has no bytes")
+        raise NotADocumentError("empty: it has no bytes")
     if b"%PDF-" in head[:1024]:
         return PDF
     if head.startswith(b"{\\rtf"):
         return RTF
     for pattern, what in _REFUSED:
         if pattern.match(head) and _BINARY.search(head):
-            raise UnreadableError(f"not indexed: {what}")
+            raise NotADocumentError(f"not indexed: {what}")
     suffix = PurePath(name).suffix.lower()
     known = _BY_SUFFIX.get(suffix)
     if known in (None, XML) and _HTML_START.match(head):
@@ -148,7 +148,7 @@ def _sniff_zip(content: bytes) -> Kind:
     for prefix, kind in _ZIP_KINDS:
         if "[Content_Types].xml" in names and any(name.startswith(prefix) for name in names):
             return kind
-    raise UnreadableError("not indexed: an archive: unpack it and index the folder")
+    raise NotADocumentError("not indexed: an archive: unpack it and index the folder")
 
 
 _OLE_KINDS = (
@@ -170,4 +170,4 @@ def _sniff_ole(content: bytes) -> Kind:
                     return kind
     except (OSError, ValueError, IndexError) as exc:
         raise UnreadableError(f"broken file: its OLE container cannot be opened ({exc})") from exc
-    raise UnreadableError("not indexed: an OLE file that is no Word, Excel, PowerPoint or Outlook document")
+    raise NotADocumentError("not indexed: an OLE file that is no Word, Excel, PowerPoint or Outlook document")

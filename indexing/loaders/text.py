@@ -4,7 +4,7 @@ import re
 
 import charset_normalizer
 
-from indexing.errors import UnreadableError
+from indexing.errors import NotADocumentError
 from indexing.loaders.extract import Extract, Limits, one_line, require_chars, tidy
 
 _BOMS = (
@@ -34,7 +34,7 @@ def decode(content: bytes) -> str:
 def _guess(content: bytes) -> str:
     best = charset_normalizer.from_bytes(content[:_SAMPLE]).best()
     if best is None:
-        raise UnreadableError("not indexed: binary data, not a document")
+        raise NotADocumentError("not indexed: binary data, not a document")
     return best.encoding
 
 
@@ -48,7 +48,7 @@ def _wide(content: bytes) -> str:
     ):  # fmt: skip
         if all(abs(zero - want) < _TOLERANCE for zero, want in zip(zeros, pattern, strict=True)):
             return encoding
-    raise UnreadableError("not indexed: binary data, not a document")
+    raise NotADocumentError("not indexed: binary data, not a document")
 
 
 def load(content: bytes, media_type: str, limits: Limits) -> Extract:
@@ -63,7 +63,7 @@ def require_printable(text: str) -> None:
     sample = text[:_SAMPLE]
     odd = sum(1 for c in sample if c == "\ufffd" or (c < " " and c not in "\t\n\r\f\v\x1b"))
     if odd > _ODD * len(sample):
-        raise UnreadableError("not indexed: binary data, not a document")
+        raise NotADocumentError("not indexed: binary data, not a document")
 
 
 def is_markdown(media_type: str) -> bool:
