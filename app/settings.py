@@ -1,5 +1,7 @@
 """The orchestrator's settings: [ask], how a question is answered, and [server], where."""
 
+from typing import Literal
+
 from pydantic import Field, SecretStr
 
 from indexing.settings import IndexingSettings
@@ -24,12 +26,19 @@ class AskSettings(Section):
     temperature: float = Field(default=0.0, ge=0)
     prompt: str = "answer"
     """A file of configs/prompts."""
+    evidence_sentences: int = Field(default=0, ge=0, le=64)
+    """Sentences that the cross-encoder picks from the passages for the prompt; 0: whole passages."""
+    grounding: Literal["mark", "strict"] = "mark"
+    """mark: citations say whether they are verified; strict: the answer ends where no passage carries it, and a
+    sentence is quoted where nothing remains."""
     rrf_k: int = Field(default=60, ge=1)
     deadline_s: float = Field(default=120.0, gt=0)
     """Time for one question, all stages together."""
 
 
 class ServerSettings(Section):
+    url: str = ""
+    """Where the command line reaches it; empty: http://HOST:PORT below."""
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     api_key: SecretStr | None = None

@@ -1,0 +1,1 @@
+"""The orchestrator: it retrieves, reranks, prompts, and checks what the model cites."""

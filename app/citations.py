@@ -1,0 +1,215 @@
+"""Citations: markers like [2] in an answer, each checked against the passage that it names.
+
+A claim is a sentence of the answer. The model's own marker is kept where it names a passage, and dropped where it does
+not. A sentence that the model left unmarked gets the marker of the passage whose words carry it. A citation is
+`verified` when its quote - the one or two sentences of the passage nearest to the claim - holds most of the claim's
+words and all of its numbers.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from app.passages import Passage
+
+SUPPORT = 0.6
+"""The share of a claim's words that a quote must hold."""
+
+_TOKEN = re.compile(r"(?P<marker>\[\d{1,3}(?:\s*,\s*\d{1,3})*\])|(?P<stop>[.!?]+[\"')\]]*)|(?P<space>\s+)|(?P<word>[^\s.!?\[]+|\[)")
+_UNFINISHED = re.compile(r"(\[[\d,\s]*\]?|[.!?][\"')\]]*|\s+|[^\s.!?\[]+)$")
+_SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?!\s)[^.!?\n]*)*[.!?]*")
+_MARKER = re.compile(r"\[\d+\]")
+_WORD = re.compile(r"\w+(?:[.,]\d+)*")
+_STOP_WORDS = frozenset(
+    "a an and are as at be been by can do does for from had has have he her his i if in into is it its may more not of "
+    "on or our she so such than that the their them then there these they this to was we were what when where which who "
+    "will with would you your".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """answer[start:end] is the claim; document text[quote_start:quote_end] is what carries it."""
+
+    index: int
+    start: int
+    end: int
+    quote: str
+    quote_start: int
+    quote_end: int
+    verified: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Support:
+    """The part of a passage nearest to a claim; offsets are into the passage's text."""
+
+    share: float
+    start: int
+    end: int
+
+
+class Citer:
+    """Reads an answer as it is generated; gives it back with checked markers, and a Citation at each.
+
+    What it gives back, joined, is `answer`; only the end of a sentence waits until the next one begins. `strict` gives
+    back whole sentences, and ends the answer (`left_passages`) at the first that no passage carries, or that says
+    nothing beyond the question.
+    """
+
+    def __init__(self, passages: Sequence[Passage], question: str = "", *, strict: bool = False) -> None:
+        self._passages = {passage.index: passage for passage in passages}
+        self._question = question
+        self._strict = strict
+        self._pending = ""
+        self._space = ""
+        self._stop = ""
+        self._draft = ""
+        self._held: list[str | Citation] = []
+        self._claim_start = 0
+        self._cited: set[int] = set()
+        self._verified = False
+        self.left_passages = False
+
+    @property
+    def answer(self) -> str:
+        """All text given back so far."""
+        return self._draft.removesuffix("".join(part for part in self._held if isinstance(part, str)))
+
+    def feed(self, text: str) -> Iterator[str | Citation]:
+        self._pending += text
+        held = _UNFINISHED.search(self._pending)
+        ready = self._pending[: held.start()] if held else self._pending
+        self._pending = self._pending[len(ready) :]
+        yield from self._read(ready)
+
+    def finish(self) -> Iterator[str | Citation]:
+        yield from self._read(self._pending)
+        self._pending = ""
+        if not self.left_passages and len(self._draft) > self._claim_start:
+            yield from self._end_sentence()
+
+    def _read(self, text: str) -> Iterator[str | Citation]:
+        for token in _TOKEN.finditer(text):
+            if self.left_passages:
+                return
+            match token.lastgroup:
+                case "space":
+                    self._space += token[0]
+                case "marker":
+                    self._cite([int(number) for number in re.findall(r"\d+", token[0])])
+                case "stop":
+                    self._write(self._space if self._draft else "")
+                    self._space = ""
+                    self._stop += token[0]
+                case _:
+                    yield from self._word(token[0])
+        if not self._strict:
+            yield from self._release()
+
+    def _word(self, word: str) -> Iterator[str | Citation]:
+        ended = "\n" in self._space or (self._stop and self._space and not word[0].islower())
+        if ended and len(self._draft) > self._claim_start:
+            yield from self._end_sentence()
+            if self.left_passages:
+                return
+        self._write(self._stop + (self._space if self._draft else ""))
+        self._stop = self._space = ""
+        if ended:
+            self._claim_start = len(self._draft)
+        self._write(word)
+
+    def _cite(self, numbers: Sequence[int]) -> None:
+        """Markers written by the model: kept once a sentence, dropped where there is no such passage."""
+        self._space = ""
+        claim = self._draft[self._claim_start :]
+        for number in numbers:
+            passage = self._passages.get(number)
+            if passage is not None and number not in self._cited and claim.strip():
+                self._mark(passage, support(claim, passage.chunk.text))
+
+    def _end_sentence(self) -> Iterator[str | Citation]:
+        claim = self._draft[self._claim_start :]
+        if not (self._cited and (self._verified or not self._strict)):
+            supports = [(support(claim, p.chunk.text), p) for p in self._passages.values()]
+            best, passage = max(supports, key=lambda pair: pair[0].share)
+            if best.share >= SUPPORT:
+                self._mark(passage, best)
+        if self._strict and not (self._verified and says_more(claim, self._question)):
+            self._draft, self._held = self.answer, []
+            self.left_passages = True
+            return
+        self._write(self._stop)
+        self._stop = ""
+        self._claim_start = len(self._draft)
+        self._cited, self._verified = set(), False
+        yield from self._release()
+
+    def _mark(self, passage: Passage, found: Support) -> None:
+        claim = citation_of(passage, found, self._claim_start, len(self._draft.rstrip()))
+        self._write(f" [{passage.index}]")
+        self._cited.add(passage.index)
+        self._verified |= claim.verified
+        self._held.append(claim)
+
+    def _write(self, text: str) -> None:
+        if text:
+            self._draft += text
+            self._held.append(text)
+
+    def _release(self) -> Iterator[str | Citation]:
+        held, self._held = self._held, []
+        yield from held
+
+
+def citation_of(passage: Passage, found: Support, start: int, end: int) -> Citation:
+    """The citation of a claim at answer[start:end] by a part of a passage."""
+    chunk = passage.chunk
+    return Citation(
+        index=passage.index,
+        start=start,
+        end=end,
+        quote=chunk.text[found.start : found.end],
+        quote_start=chunk.start + found.start,
+        quote_end=chunk.start + found.end,
+        verified=found.share >= SUPPORT,
+    )
+
+
+def support(claim: str, text: str) -> Support:
+    """The one or two neighbouring sentences of a text that hold the largest share of a claim's words.
+
+    0 where a number of the claim is missing: a wrong year with all the right words is not supported.
+    """
+    wanted = _content(_MARKER.sub(" ", claim))
+    spans = sentences(text)
+    best = Support(0.0, 0, 0)
+    for start, end in spans + [(a[0], b[1]) for a, b in pairwise(spans)]:
+        held = _content(text[start:end])
+        if not wanted or any(word[0].isdigit() and word not in held for word in wanted):
+            continue
+        share = len(wanted & held) / len(wanted)
+        if share > best.share:
+            best = Support(share, start, end)
+    return best
+
+
+def says_more(claim: str, question: str) -> bool:
+    """A claim with a word that the question does not have."""
+    return bool(_content(_MARKER.sub(" ", claim)) - _content(question))
+
+
+def sentences(text: str) -> list[tuple[int, int]]:
+    """Start and end of each sentence or line of a text."""
+    return [(m.start() + len(m[0]) - len(m[0].lstrip()), m.end()) for m in _SENTENCE.finditer(text) if m[0].strip()]
+
+
+def _content(text: str) -> set[str]:
+    """Lower-case words that carry meaning, without plural endings."""
+    words = (word.lower() for word in _WORD.findall(text))
+    return {_singular(word) for word in words if word not in _STOP_WORDS}
+
+
+def _singular(word: str) -> str:
+    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word

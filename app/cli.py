@@ -1,0 +1,201 @@
+"""The `ragline` command: `up`, `ask`, `search`, `orchestrate` here; the other packages bring theirs as entry points."""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import entry_points
+from typing import Annotated, Any
+
+import httpx2
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from app.settings import AppSettings
+from services.errors import RaglineError, UnavailableError
+
+cli = typer.Typer(name="ragline", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
+console = Console(soft_wrap=True)
+
+CollectionOption = Annotated[str, typer.Option("--collection", "-c", help="Empty: the server's default.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the API's answer as it is.")]
+
+
+@cli.command()
+def ask(
+    question: str,
+    *,
+    collection: CollectionOption = "",
+    top_k: Annotated[int | None, typer.Option(help="Passages to answer from.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask a question; the answer streams, with its sources."""
+    body = {"question": question, "collection": collection or None, "top_k": top_k, "stream": not as_json}
+    if as_json:
+        print_json(_post("/ask", body))
+        return
+    sources: list[dict[str, Any]] = []
+    cited: set[int] = set()
+    for event, payload in _events("/ask", body):
+        match event:
+            case "sources":
+                sources = payload["sources"]
+            case "delta":
+                console.print(payload["text"], end="", markup=False, highlight=False)
+            case "citation":
+                cited.add(payload["index"])
+            case "error":
+                raise RaglineError(payload["error"]["message"])
+            case "done":
+                console.print("\n")
+                print_sources(sources, cited)
+                print_outcome(payload)
+
+
+@cli.command()
+def search(query: str, *, collection: CollectionOption = "", top_k: int = 10, as_json: JsonOption = False) -> None:
+    """Search without an answer: the passages, best first."""
+    answer = _post("/search", {"query": query, "collection": collection or None, "top_k": top_k})
+    if as_json:
+        print_json(answer)
+        return
+    for source in answer["results"]:
+        console.print(f"[bold]{source['index']}[/] {_origin(source)}  [dim]{source['score']:.3f} {source['score_scale']}[/]")
+        console.print(f"   {' '.join(source['text'].split())[:300]}", markup=False, highlight=False, style="dim")
+    print_outcome(answer)
+
+
+@cli.command()
+def up(
+    *,
+    docs: Annotated[list[str] | None, typer.Option(help="Index these first; may be given several times.")] = None,
+    collection: CollectionOption = "",
+    question: Annotated[str, typer.Option("--ask", help="Ask this once everything stands.")] = "",
+) -> None:
+    """Start the three model services and the orchestrator here; Ctrl-C stops them."""
+    overrides = {"ask": {"collection": collection}} if collection else {}
+    with suppress_interrupt():
+        asyncio.run(_up(AppSettings.load(**overrides), docs or [], collection, question))
+
+
+@cli.command()
+def orchestrate() -> None:
+    """Run the orchestrator alone, against services that run elsewhere."""
+    from app.server import serve  # noqa: PLC0415 - FastAPI and FAISS are of no use to the other commands
+
+    serve(AppSettings.load())
+
+
+async def _up(settings: AppSettings, docs: list[str], collection: str, question: str) -> None:
+    from app.up import Supervisor, already_running  # noqa: PLC0415
+
+    if running := already_running(settings):
+        raise RaglineError(f"ragline already runs over {settings.data_dir}, at {running.get('server')}; stop that one first")
+    stop_on_sigterm()
+    supervisor = Supervisor(settings, console)
+    if await supervisor.command("models", "pull"):
+        raise UnavailableError("the models could not be fetched; see above")
+    console.print(f"Starting (profile {settings.profile}) …")
+    async with supervisor.running():
+        in_collection = ["--collection", collection] if collection else []
+        if docs and await supervisor.command("index", *docs, "--prune", *in_collection):
+            console.print("[yellow]not everything was indexed; see above[/]")
+        if question:
+            console.print(f"\n[bold]Q: {escape(question)}[/]")
+            await supervisor.command("ask", question, *in_collection)
+        console.print(f"\n[bold green]ragline is up.[/] Chat page: [bold]{supervisor.address}[/]   Ctrl-C stops it.")
+        await asyncio.Event().wait()
+
+
+def stop_on_sigterm() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+
+@contextmanager
+def suppress_interrupt() -> Iterator[None]:
+    """Ctrl-C and SIGTERM are how this ends; no traceback for them."""
+    try:
+        yield
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        console.print("stopped.")
+
+
+def _client() -> httpx2.Client:
+    settings = AppSettings.load().running()
+    server = settings.server
+    url = server.url.rstrip("/") or f"http://{server.host}:{server.port}"
+    key = server.api_key.get_secret_value() if server.api_key else None
+    headers = {"Authorization": f"Bearer {key}"} if key else None
+    return httpx2.Client(base_url=url, headers=headers, timeout=settings.ask.deadline_s + 5)
+
+
+@contextmanager
+def _reaching(http: httpx2.Client) -> Iterator[None]:
+    try:
+        yield
+    except httpx2.ConnectError as exc:
+        raise UnavailableError(f"no ragline answers at {http.base_url}; start it with `ragline up`") from exc
+    except httpx2.TransportError as exc:
+        raise UnavailableError(f"ragline at {http.base_url} broke off: {exc or type(exc).__name__}") from exc
+
+
+def _post(path: str, body: dict[str, Any]) -> dict[str, Any]:
+    with _client() as http, _reaching(http):
+        response = http.post(path, json=body)
+        _raise_for(response)
+        return dict(response.json())
+
+
+def _events(path: str, body: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    with _client() as http, _reaching(http), http.sse(path, method="POST", json=body) as events:
+        if events.response.is_error:
+            events.response.read()
+            _raise_for(events.response)
+        for event in events:
+            yield event.event, json.loads(event.data)
+
+
+def _raise_for(response: httpx2.Response) -> None:
+    if response.is_error:
+        raise RaglineError(response.json()["error"]["message"])
+
+
+def print_json(answer: dict[str, Any]) -> None:
+    typer.echo(json.dumps(answer, ensure_ascii=False, indent=2))
+
+
+def print_sources(sources: list[dict[str, Any]], cited: set[int]) -> None:
+    for source in sources:
+        mark = "[green]✓[/]" if source["index"] in cited else " "
+        console.print(f" {mark} [bold]\\[{source['index']}][/] {_origin(source)}  [dim]{source['score']:.3f}[/]")
+
+
+def print_outcome(outcome: dict[str, Any]) -> None:
+    for warning in outcome["warnings"]:
+        console.print(f"[yellow]without {escape(warning)}[/]")
+    stages = "  ".join(f"{name} {ms:.0f}" for name, ms in outcome["timings_ms"].items())
+    console.print(f"[dim]ms: {stages}[/]")
+
+
+def _origin(source: dict[str, Any]) -> str:
+    page = f", page {source['page']}" if source["page"] else ""
+    return escape((source["heading"] or source["title"] or source["url"]) + page) + f"  [dim]{escape(source['url'])}[/]"
+
+
+def main() -> None:
+    for entry in sorted(entry_points(group="ragline.commands"), key=lambda entry: entry.name):
+        command = entry.load()
+        if isinstance(command, typer.Typer):
+            cli.add_typer(command, name=entry.name)
+        else:
+            cli.command(entry.name)(command)
+    try:
+        cli()
+    except RaglineError as exc:
+        Console(stderr=True, soft_wrap=True).print(f"[red]ragline:[/] {escape(str(exc))}")
+        sys.exit(1)

@@ -1,0 +1,47 @@
+"""What the orchestrator counts, for /metrics."""
+
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from app.trace import Trace
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+@dataclass(slots=True)
+class AppMetrics:
+    """A registry of its own, so that several orchestrators run in one process."""
+
+    model_name: str = "ragline"
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    running: Gauge = field(init=False)
+    rejections: Counter = field(init=False)
+    http_requests: Counter = field(init=False)
+    http_time: Histogram = field(init=False)
+    stage_time: Histogram = field(init=False)
+    degraded: Counter = field(init=False)
+
+    def __post_init__(self) -> None:
+        registry = self.registry
+        self.running = Gauge("ragline_requests_running", "Requests being answered.", registry=registry)
+        self.rejections = Counter(
+            "ragline_rejections", "Requests refused, by limit.", ["model_name", "reason"], registry=registry
+        )
+        labels = ["model_name", "method", "handler", "status"]
+        self.http_requests = Counter("http_requests", "Answers.", labels, registry=registry)
+        self.http_time = Histogram(
+            "http_request_duration_seconds", "To the whole answer.", ["model_name", "handler"], registry=registry,
+            buckets=SECONDS,
+        )  # fmt: skip
+        self.stage_time = Histogram(
+            "ragline_stage_seconds", "Time of a stage of a question.", ["stage"], registry=registry, buckets=SECONDS
+        )
+        self.degraded = Counter("ragline_degraded", "Answers without a stage.", ["stage"], registry=registry)
+
+    def record(self, trace: Trace) -> None:
+        """A question's stages, once it is answered."""
+        for stage, ms in trace.timings_ms.items():
+            self.stage_time.labels(stage).observe(ms / 1000)
+        for stage in trace.degraded:
+            self.degraded.labels(stage).inc()

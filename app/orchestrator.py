@@ -1,0 +1,60 @@
+"""What one orchestrator process holds, built once and handed to every route."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+import httpx2
+from fastapi import Depends, Request
+
+from app.ingest import Ingest
+from app.library import Library
+from app.metrics import AppMetrics
+from app.pipeline import Pipeline
+from app.prompt import PromptBuilder
+from app.settings import AppSettings
+from services.client import EmbedClient, GenerateClient, ScoreClient, ServiceClient
+
+
+@dataclass(frozen=True, slots=True)
+class Orchestrator:
+    settings: AppSettings
+    library: Library
+    pipeline: Pipeline
+    ingest: Ingest
+    metrics: AppMetrics
+
+    @property
+    def services(self) -> dict[str, ServiceClient]:
+        pipeline = self.pipeline
+        return {"embed": pipeline.embedder, "score": pipeline.scorer, "generate": pipeline.generator}
+
+
+@asynccontextmanager
+async def opened(
+    settings: AppSettings, metrics: AppMetrics, transport: httpx2.AsyncBaseTransport | None = None
+) -> AsyncIterator[Orchestrator]:
+    """Clients, collections and the ingest worker; closed in the other order."""
+    embedder = EmbedClient(settings.embed, transport=transport)
+    scorer = ScoreClient(settings.score, transport=transport)
+    generator = GenerateClient(settings.generate, transport=transport)
+    library = Library(settings)
+    ingest = Ingest(settings, library, embedder)
+    prompts = PromptBuilder(settings.ask, generator)
+    pipeline = Pipeline(settings.ask, library, embedder, scorer, generator, prompts)
+    async with ingest.working():
+        try:
+            yield Orchestrator(settings, library, pipeline, ingest, metrics)
+        finally:
+            for client in (embedder, scorer, generator):
+                await client.aclose()
+            library.close()
+
+
+def of_request(request: Request) -> Orchestrator:
+    orchestrator: Orchestrator = request.app.state.orchestrator
+    return orchestrator
+
+
+Here = Annotated[Orchestrator, Depends(of_request)]

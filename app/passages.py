@@ -1,0 +1,68 @@
+"""The types of a request's stages: Query -> Candidate -> Passage, and the fusion between the first two."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from indexing.document import Hit, StoredChunk
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What to search, and how far."""
+
+    text: str
+    collection: str
+    filters: Mapping[str, Any] | None
+    top_k: int
+    rerank_depth: int
+    top_n: int
+    min_score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fused:
+    """A chunk's place in both searches; a score is None where that search did not find it."""
+
+    chunk_id: int
+    rrf_score: float
+    dense_score: float | None
+    bm25_score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A fused hit with its text; `rank` counts from 1, before the rerank."""
+
+    chunk: StoredChunk
+    hit: Fused
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A candidate that reached the answer. `index` is its citation number, from 1."""
+
+    index: int
+    chunk: StoredChunk
+    hit: Fused
+    rank_before: int
+    logit: float | None
+    """The cross-encoder's raw logit; None when it did not run."""
+    score: float
+    """sigmoid(logit), or the RRF score where there is no logit."""
+
+
+def reciprocal_rank_fusion(dense: Sequence[Hit], sparse: Sequence[Hit], k: int = 60) -> list[Fused]:
+    """Best first by the sum of 1 / (k + rank) over both lists; ties keep the dense order.
+
+    Source: Cormack, Clarke, Büttcher, "Reciprocal rank fusion outperforms Condorcet", SIGIR 2009 (k = 60).
+    """
+    dense_scores = {hit.chunk_id: hit.score for hit in dense}
+    sparse_scores = {hit.chunk_id: hit.score for hit in sparse}
+    sums: dict[int, float] = {}
+    for hits in (dense, sparse):
+        for rank, hit in enumerate(hits, start=1):
+            sums[hit.chunk_id] = sums.get(hit.chunk_id, 0.0) + 1 / (k + rank)
+    best_first = sorted(sums, key=lambda chunk_id: -sums[chunk_id])
+    return [Fused(i, sums[i], dense_scores.get(i), sparse_scores.get(i)) for i in best_first]

@@ -1,0 +1,153 @@
+"""A question's way: embed, search, rerank, pick evidence, prompt, generate, cite.
+
+A stage whose service fails is left out and named in `degraded`: no embedder -> BM25 alone, no cross-encoder -> the fused
+order, no generator -> passages without an answer.
+"""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.citations import Citation, Citer
+from app.evidence import Evidence, select_evidence
+from app.library import Library
+from app.passages import Candidate, Passage, Query, reciprocal_rank_fusion
+from app.prompt import Prompt, PromptBuilder, Question
+from app.settings import AskSettings
+from app.trace import Trace
+from indexing.document import passage
+from services.client import EmbedClient, GenerateClient, ScoreClient, Usage
+
+NOT_FOUND = "The documents do not answer this question."
+NO_GENERATOR = "No answer could be written, because the language model does not answer. These passages match the question."
+
+UNGROUNDED = "These passages match the question, but what the language model wrote does not stand in them."
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerDone:
+    answered: bool
+    finish_reason: str
+    usage: Usage
+
+
+AnswerEvent = str | Citation | AnswerDone
+"""A piece of the answer, a citation in what was written so far, the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    settings: AskSettings
+    library: Library
+    embedder: EmbedClient
+    scorer: ScoreClient
+    generator: GenerateClient
+    prompts: PromptBuilder
+
+    async def retrieve(self, query: Query, trace: Trace) -> list[Passage]:
+        """The best passages for a query, best first; [] where nothing reaches `min_score`."""
+        await self.library.check_not_empty(query.collection)
+        vector = await self._embed(query, trace)
+        candidates = await self._search(query, vector, trace)
+        logits = await self._rerank(query, candidates[: query.rerank_depth], trace)
+        return _best(query, candidates, logits)
+
+    async def prompt(self, question: Question, passages: Sequence[Passage], trace: Trace) -> Prompt | None:
+        """What the language model reads; None where there is nothing to answer from, or no model to answer."""
+        if not passages:
+            return None
+        evidence = await self._evidence(question, passages, trace)
+        with trace.optional("generate"):
+            return await self.prompts.build(question, passages, evidence, trace)
+        return None
+
+    async def answer(
+        self, prompt: Prompt | None, passages: Sequence[Passage], trace: Trace
+    ) -> AsyncIterator[AnswerEvent]:
+        """The answer as it is written, each citation as soon as its sentence is complete."""
+        if prompt is None:
+            yield NO_GENERATOR if passages else NOT_FOUND
+            yield AnswerDone(answered=False, finish_reason="error" if passages else "not_found", usage=Usage(0, 0))
+            return
+        citer = Citer(prompt.passages, prompt.question, strict=self.settings.grounding == "strict")
+        finish, usage = "error", Usage(0, 0)
+        with trace.optional("generate"):
+            deltas = self.generator.stream(prompt.messages, deadline=trace.deadline, **prompt.sampling)
+            async with aclosing(deltas):
+                async for delta in deltas:
+                    trace.mark("ttft")
+                    finish, usage = delta.finish_reason or finish, delta.usage or usage
+                    for event in citer.feed(delta.text):
+                        yield event
+                    if citer.left_passages:
+                        finish = "left_passages"
+                        break
+        for event in citer.finish():
+            yield event
+        if citer.answer:
+            yield AnswerDone(answered=True, finish_reason=finish, usage=usage)
+        elif prompt.evidence:
+            for event in prompt.evidence[0].quote():
+                yield event
+            yield AnswerDone(answered=True, finish_reason="quoted", usage=usage)
+        else:
+            yield UNGROUNDED if citer.left_passages else NO_GENERATOR
+            yield AnswerDone(answered=False, finish_reason=finish, usage=usage)
+
+    async def _evidence(self, question: Question, passages: Sequence[Passage], trace: Trace) -> list[Evidence]:
+        if not self.settings.evidence_sentences:
+            return []
+        with trace.optional("evidence"):
+            count = self.settings.evidence_sentences
+            return await select_evidence(self.scorer, question.text, passages, count, trace.deadline)
+        return []
+
+    async def _embed(self, query: Query, trace: Trace) -> NDArray[np.float32] | None:
+        with trace.optional("embed"):
+            return (await self.embedder.embed([query.text], input_type="query", deadline=trace.deadline))[0]
+        return None
+
+    async def _search(self, query: Query, vector: NDArray[np.float32] | None, trace: Trace) -> list[Candidate]:
+        """Dense and BM25 side by side, fused; deep enough for the rerank and the answer."""
+        with trace.stage("search"):
+            dense, sparse = await asyncio.gather(
+                self.library.search_dense(query, vector), self.library.search_sparse(query)
+            )
+            fused = reciprocal_rank_fusion(dense, sparse, self.settings.rrf_k)[: max(query.rerank_depth, query.top_n)]
+            chunks = {chunk.id: chunk for chunk in await self.library.chunks(query, [hit.chunk_id for hit in fused])}
+            found = [hit for hit in fused if hit.chunk_id in chunks]
+            return [Candidate(chunks[hit.chunk_id], hit, rank) for rank, hit in enumerate(found, start=1)]
+
+    async def _rerank(
+        self, query: Query, candidates: Sequence[Candidate], trace: Trace
+    ) -> NDArray[np.float32] | None:
+        """The logits of the candidates in their order; None where there is no cross-encoder to ask."""
+        if not candidates:
+            return None
+        with trace.optional("rerank"):
+            texts = [passage(candidate.chunk.heading, candidate.chunk.text) for candidate in candidates]
+            return await self.scorer.score(query.text, texts, deadline=trace.deadline)
+        return None
+
+
+def _best(query: Query, candidates: Sequence[Candidate], logits: NDArray[np.float32] | None) -> list[Passage]:
+    """The top_n by logit (ties keep the fused order) above min_score; without logits, the top_n as fused."""
+    if logits is None:
+        ranked: list[tuple[Candidate, float | None, float]] = [(c, None, c.hit.rrf_score) for c in candidates]
+    else:
+        order = np.argsort(-logits, kind="stable")
+        scored = [(candidates[i], float(logits[i]), sigmoid(float(logits[i]))) for i in order]
+        ranked = [entry for entry in scored if query.min_score is None or entry[2] >= query.min_score]
+    return [
+        Passage(index, candidate.chunk, candidate.hit, candidate.rank, logit, score)
+        for index, (candidate, logit, score) in enumerate(ranked[: query.top_n], start=1)
+    ]
+
+
+def sigmoid(logit: float) -> float:
+    return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))

@@ -1,0 +1,45 @@
+"""Collections."""
+
+from fastapi import APIRouter, Response
+
+from app.orchestrator import Here, Orchestrator
+from app.schema import Collection, CollectionBody, CollectionList, CollectionOut
+from services.errors import ConflictError
+
+router = APIRouter(prefix="/collections", tags=["collections"])
+
+
+@router.get("")
+async def list_collections(here: Here) -> CollectionList:
+    return CollectionList(
+        collections=[await _described(name, here) for name in await here.library.names()],
+        default=here.settings.ask.collection,
+    )
+
+
+@router.post("", status_code=201)
+async def create(body: CollectionBody, here: Here) -> CollectionOut:
+    """An empty collection. 409 where there is one of that name."""
+    if body.name in await here.library.names():
+        raise ConflictError(f"there is a collection {body.name!r} already", param="name")
+    await here.ingest.builder(body.name)
+    return await _described(body.name, here)
+
+
+@router.get("/{name}")
+async def get(name: Collection, here: Here) -> CollectionOut:
+    return await _described(name, here)
+
+
+@router.delete("/{name}", status_code=204)
+async def delete(name: Collection, here: Here) -> Response:
+    """The collection with all that it holds."""
+    await here.ingest.forget(name)
+    await here.library.drop(name)
+    return Response(status_code=204)
+
+
+async def _described(name: str, here: Orchestrator) -> CollectionOut:
+    store = await here.library.store(name)
+    stats = await here.library.run(store.stats)
+    return CollectionOut(name=name, documents=stats.documents, chunks=stats.chunks)

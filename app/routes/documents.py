@@ -1,0 +1,191 @@
+"""Documents and jobs."""
+
+import hashlib
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from pydantic import TypeAdapter, ValidationError
+from starlette.datastructures import UploadFile
+
+from app.ingest import Submission
+from app.orchestrator import Here, Orchestrator
+from app.schema import (
+    ChunkOut,
+    Collection,
+    DocumentAccepted,
+    DocumentBody,
+    DocumentOut,
+    DocumentPage,
+    JobFailure,
+    JobOut,
+    Scalar,
+)
+from indexing.store import DocumentRow, Store
+from services.errors import BadRequestError, NotFoundError
+
+router = APIRouter(tags=["documents"])
+
+InCollection = Annotated[Collection | None, Query(description="Empty: the server's default.")]
+_METADATA = TypeAdapter(dict[str, Scalar])
+_NAME = TypeAdapter(Collection)
+_BODY = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": DocumentBody.model_json_schema()},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary"},
+                        "id": {"type": "string"},
+                        "title": {"type": "string"},
+                        "collection": {"type": "string"},
+                        "metadata": {"type": "string", "description": "JSON object of strings, numbers and booleans."},
+                    },
+                }
+            },
+        },
+    }
+}
+
+
+@router.post("/documents", status_code=202, openapi_extra=_BODY)
+async def add(request: Request, here: Here) -> DocumentAccepted:
+    """Add a file (multipart, field `file`) or a text (JSON); the same id or name again replaces it.
+
+    What is answered with 202 is on disk; GET /jobs/{job_id} says when it can be found.
+    """
+    return await _accept(request, here, document_id=None)
+
+
+@router.put("/documents/{document_id}", status_code=202, openapi_extra=_BODY)
+async def replace(document_id: str, request: Request, here: Here) -> DocumentAccepted:
+    """Put a document in place of the one with this id; until it is indexed, the old one is found."""
+    return await _accept(request, here, document_id=document_id)
+
+
+@router.get("/documents")
+async def documents(
+    here: Here, collection: InCollection = None, cursor: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> DocumentPage:
+    store = await _store(here, collection)
+    rows, following = await here.library.run(store.documents, cursor, limit)
+    return DocumentPage(documents=[_document(row) for row in rows], next_cursor=following)
+
+
+@router.get("/documents/{document_id}")
+async def document(document_id: str, here: Here, collection: InCollection = None) -> DocumentOut:
+    return _document(await _row(here, collection, document_id))
+
+
+@router.get("/documents/{document_id}/chunks")
+async def chunks(document_id: str, here: Here, collection: InCollection = None) -> list[ChunkOut]:
+    """Its chunks in the order of its text."""
+    await _row(here, collection, document_id)
+    store = await _store(here, collection)
+    return [
+        ChunkOut(id=c.id, ordinal=c.ordinal, text=c.text, start=c.start, end=c.end, page=c.page, heading=c.heading)
+        for c in await here.library.run(store.document_chunks, document_id)
+    ]
+
+
+@router.delete("/documents/{document_id}", status_code=204)
+async def delete(document_id: str, here: Here, collection: InCollection = None) -> Response:
+    store = await _store(here, collection)
+    if not await here.library.run(store.delete, [document_id]):
+        raise _no_document(document_id)
+    return Response(status_code=204)
+
+
+@router.get("/jobs/{job_id}")
+async def job(job_id: str, here: Here) -> JobOut:
+    """How far an upload or an indexing run is."""
+    row = await here.ingest.job(job_id)
+    return JobOut(
+        id=row.id,
+        kind=row.kind,
+        state=row.state,
+        total=row.total,
+        done=row.done,
+        chunks=row.chunks,
+        failed=[JobFailure(source=source, reason=reason) for source, reason in row.failures],
+    )
+
+
+async def _accept(request: Request, here: Orchestrator, *, document_id: str | None) -> DocumentAccepted:
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        submission, content = await _upload(request, here, document_id)
+    else:
+        submission, content = _text(await request.body(), here, document_id)
+    accepted = await here.ingest.submit(submission, content)
+    return DocumentAccepted(
+        document_id=submission.document_id,
+        job_id=accepted.job_id,
+        already_existed=accepted.already_existed,
+        collection=submission.collection,
+    )
+
+
+async def _upload(request: Request, here: Orchestrator, document_id: str | None) -> tuple[Submission, bytes]:
+    async with request.form(max_files=1, max_fields=16) as form:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise BadRequestError("the form has no file in its field `file`", param="file")
+        name = (file.filename or "upload").replace("\\", "/").rpartition("/")[2].strip() or "upload"
+        text = {key: value for key, value in form.items() if isinstance(value, str)}
+        try:
+            metadata = _METADATA.validate_json(text.get("metadata") or "{}")
+            collection = _NAME.validate_python(text.get("collection") or here.settings.ask.collection)
+        except ValidationError as exc:
+            raise BadRequestError(f"the form's fields are wrong: {exc.errors()[0]['msg']}", param="metadata") from exc
+        identity = document_id or text.get("id") or _id_of(name)
+        submission = Submission(collection, identity, name, text.get("title", ""), is_text=False, metadata=metadata)
+        return submission, await file.read()
+
+
+def _text(body: bytes, here: Orchestrator, document_id: str | None) -> tuple[Submission, bytes]:
+    try:
+        given = DocumentBody.model_validate_json(body)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "body"
+        raise BadRequestError(f"{where}: {first['msg']}", param=where) from exc
+    identity = document_id or given.id or _id_of(given.url or given.text)
+    collection = given.collection or here.settings.ask.collection
+    submission = Submission(collection, identity, given.url, given.title, is_text=True, metadata=given.metadata)
+    return submission, given.text.encode()
+
+
+def _id_of(name: str) -> str:
+    """The same name is the same document."""
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+async def _store(here: Orchestrator, collection: str | None) -> Store:
+    return await here.library.store(collection or here.settings.ask.collection)
+
+
+async def _row(here: Orchestrator, collection: str | None, document_id: str) -> DocumentRow:
+    store = await _store(here, collection)
+    row = await here.library.run(store.document, document_id)
+    if row is None:
+        raise _no_document(document_id)
+    return row
+
+
+def _no_document(document_id: str) -> NotFoundError:
+    return NotFoundError(f"no document {document_id!r} in this collection", param="document_id")
+
+
+def _document(row: DocumentRow) -> DocumentOut:
+    return DocumentOut(
+        id=row.id,
+        title=row.title,
+        url=row.source,
+        media_type=row.media_type,
+        chunks=row.chunks,
+        characters=row.chars,
+        metadata=dict(row.metadata),
+    )

@@ -1,0 +1,198 @@
+"""The public API's bodies: /ask, /search, /documents, /collections, /jobs. Field names follow what users of such APIs know."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Collection = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="Lower-case letters, digits, - and _.")]
+Scalar = str | int | float | bool
+
+
+class Body(BaseModel):
+    """A request: unknown fields are errors, so that a misspelt one is not silently without effect."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ChatMessage(Body):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class RetrievalBody(Body):
+    collection: Collection | None = Field(None, description="Empty: the server's default.")
+    retrieve_k: int | None = Field(None, ge=1, le=1000, description="Hits of each search, dense and BM25.")
+    rerank_depth: int | None = Field(None, ge=0, le=1000, description="Fused candidates that the cross-encoder reads.")
+    top_k: int | None = Field(None, ge=1, le=100, description="Passages to answer from.")
+    min_score: float | None = Field(None, ge=0, le=1, description="Relevance under which a passage does not answer.")
+    filters: dict[str, Any] | None = Field(
+        None, description='{"type": "eq", "key": "title", "value": "…"}; eq ne gt gte lt lte in nin, joined by and, or.'
+    )
+    rerank: bool = True
+
+
+class SearchBody(RetrievalBody):
+    query: str = Field(min_length=1)
+
+
+class AskBody(RetrievalBody):
+    question: str | None = None
+    messages: list[ChatMessage] | None = Field(None, description="A conversation instead; the last turn is the question.")
+    stream: bool = False
+    max_tokens: int | None = Field(None, ge=1, le=32_768)
+    temperature: float | None = Field(None, ge=0, le=2)
+    include_chunks: bool = Field(default=True, description="Sources carry their text.")
+
+    @model_validator(mode="after")
+    def _one_question(self) -> Self:
+        if (self.question is None) == (self.messages is None):
+            raise ValueError("give either question or messages")
+        if not self.text.strip():
+            raise ValueError("the question is empty")
+        if self.messages is not None and self.messages[-1].role != "user":
+            raise ValueError("the last of messages must have the role user")
+        return self
+
+    @property
+    def text(self) -> str:
+        return self.question or (self.messages[-1].content if self.messages else "")
+
+
+class Source(BaseModel):
+    """A passage: `score` is a probability where the cross-encoder ran (`score_scale`), else the fused rank's score."""
+
+    index: int
+    document_id: str
+    chunk_id: int
+    title: str
+    url: str = Field(description="Where the document came from: a path, an address or an upload's name.")
+    page: int | None
+    heading: str
+    start: int = Field(description="Offset of the passage in the document's text, in characters.")
+    end: int
+    text: str | None
+    score: float
+    score_scale: Literal["probability", "rrf"]
+    rerank_score: float | None = Field(description="The cross-encoder's raw logit.")
+    dense_score: float | None
+    bm25_score: float | None
+    rank_before: int = Field(description="Place before the rerank, from 1.")
+    metadata: dict[str, Scalar]
+
+
+class CitationOut(BaseModel):
+    index: int
+    document_id: str
+    chunk_id: int
+    title: str
+    url: str
+    page: int | None
+    start: int = Field(description="answer[start:end] is the claim.")
+    end: int
+    quote: str
+    quote_start: int = Field(description="Offset of the quote in the document's text.")
+    quote_end: int
+    verified: bool = Field(description="The quote holds the claim's words and numbers.")
+
+
+class UsageOut(BaseModel):
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+
+
+class Outcome(BaseModel):
+    """What every answer says of how it came about."""
+
+    degraded: list[str] = Field(description="Stages that were left out because their service failed.")
+    warnings: list[str]
+    timings_ms: dict[str, float]
+
+
+class SearchOut(Outcome):
+    results: list[Source]
+
+
+class Done(Outcome):
+    answered: bool
+    finish_reason: str
+    usage: UsageOut
+    model: str
+
+
+class AskOut(Done):
+    id: str
+    answer: str
+    citations: list[CitationOut]
+    sources: list[Source]
+
+
+class DocumentBody(Body):
+    id: str | None = Field(None, min_length=1, max_length=256)
+    text: str = Field(min_length=1)
+    title: str = ""
+    url: str = ""
+    metadata: dict[str, Scalar] = {}
+    collection: Collection | None = None
+
+
+class DocumentAccepted(BaseModel):
+    document_id: str
+    job_id: str
+    already_existed: bool
+    collection: str
+
+
+class DocumentOut(BaseModel):
+    id: str
+    title: str
+    url: str
+    media_type: str
+    chunks: int
+    characters: int
+    metadata: dict[str, Scalar]
+
+
+class DocumentPage(BaseModel):
+    documents: list[DocumentOut]
+    next_cursor: str | None
+
+
+class ChunkOut(BaseModel):
+    id: int
+    ordinal: int
+    text: str
+    start: int
+    end: int
+    page: int | None
+    heading: str
+
+
+class CollectionBody(Body):
+    name: Collection
+
+
+class CollectionOut(BaseModel):
+    name: str
+    documents: int
+    chunks: int
+
+
+class CollectionList(BaseModel):
+    collections: list[CollectionOut]
+    default: str = Field(description="Where a question goes that names none.")
+
+
+class JobFailure(BaseModel):
+    source: str
+    reason: str
+
+
+class JobOut(BaseModel):
+    id: str
+    kind: str
+    state: Literal["pending", "running", "done", "failed", "cancelled"]
+    total: int | None
+    chunks: int
+    done: int
+    failed: list[JobFailure]

@@ -1,0 +1,70 @@
+"""The orchestrator's HTTP server: the routes, the door in front of them, the chat page at /."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx2
+import uvicorn
+from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
+
+from app.metrics import AppMetrics
+from app.orchestrator import opened
+from app.routes import ask, collections, documents, health
+from app.settings import AppSettings
+from services import __version__
+from services.faults import RESPONSES, install
+from services.gate import Doorkeeper, Gate, check_address
+
+log = logging.getLogger(__name__)
+
+PAGE = Path(__file__).parent / "page"
+
+
+def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | None = None) -> FastAPI:
+    """`transport` reaches the three services; None: the network."""
+    metrics = AppMetrics()
+    keeper = Doorkeeper(settings.server, metrics)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with opened(settings, metrics, transport) as orchestrator:
+            app.state.orchestrator = orchestrator
+            yield
+
+    app = FastAPI(title="ragline", version=__version__, lifespan=lifespan, redoc_url=None)
+    app.state.keeper = keeper
+    install(app)
+    app.add_middleware(Gate, settings=settings.server, keeper=keeper, metrics=metrics, open_to_all=_needs_no_key)
+    app.include_router(health.router)
+    for router in (ask.router, documents.router, collections.router):
+        app.include_router(router, responses=RESPONSES)
+    app.mount("/", StaticFiles(directory=PAGE, html=True, check_dir=False), name="page")
+    return app
+
+
+def _needs_no_key(method: str, path: str) -> bool:
+    """Probes, scrapers, and the chat page, which asks its user for the key."""
+    return path.startswith("/health/") or path == "/metrics" or (method == "GET" and path in PAGE_FILES)
+
+
+PAGE_FILES = frozenset({"/", *(f"/{file.name}" for file in PAGE.glob("*.*"))})
+
+
+def serve(settings: AppSettings) -> None:
+    """Serve until a signal. Raises BadRequestError for an address that is open to others without a key."""
+    server = settings.server
+    check_address(server)
+    config = uvicorn.Config(
+        create_app(settings),
+        host=server.host,
+        port=server.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(server.drain_s),
+    )
+    log.info("ragline at http://%s:%d", server.host, server.port)
+    uvicorn.Server(config).run()

@@ -1,0 +1,53 @@
+"""One request's clock: its deadline, the time of each stage, and what had to be left out."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from services.errors import EngineError, NotFoundError, OverloadedError, UnavailableError
+
+
+@dataclass(slots=True)
+class Trace:
+    deadline: float
+    """Of `time.monotonic()`."""
+    started: float = field(default_factory=time.perf_counter)
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    degraded: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    @classmethod
+    def starting(cls, seconds: float) -> "Trace":
+        return cls(deadline=time.monotonic() + seconds)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage."""
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.timings_ms[name] = self.timings_ms.get(name, 0.0) + _ms_since(began)
+
+    @contextmanager
+    def optional(self, name: str) -> Iterator[None]:
+        """A stage that the answer can do without: when its service fails, the answer says so and goes on."""
+        with self.stage(name):
+            try:
+                yield
+            except (UnavailableError, OverloadedError, EngineError, NotFoundError) as exc:
+                self.degraded.append(name)
+                self.warnings.append(f"{name}: {exc}")
+
+    def mark(self, name: str) -> None:
+        """Note the time since the request began, once."""
+        self.timings_ms.setdefault(name, _ms_since(self.started))
+
+    def finish(self) -> dict[str, float]:
+        self.mark("total")
+        return {name: round(ms, 2) for name, ms in self.timings_ms.items()}
+
+
+def _ms_since(began: float) -> float:
+    return (time.perf_counter() - began) * 1000

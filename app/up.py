@@ -1,0 +1,204 @@
+"""`ragline up`: the four processes on one machine, without containers.
+
+    pull the weights -> start embed, score, generate and the orchestrator -> wait until each is healthy -> supervise
+
+A process that dies is started again, after a pause that doubles up to half a minute. Ctrl-C and SIGTERM stop them all.
+"""
+
+import asyncio
+import ctypes
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx2
+from rich.console import Console
+
+from app.settings import AppSettings
+from services.errors import UnavailableError
+from services.settings import read_addresses, run_file
+
+SERVICES = ("embed", "score", "generate")
+QUICK_DEATH_S = 20.0
+MAX_QUICK_DEATHS = 5
+MAX_PAUSE_S = 30.0
+STOP_S = 20.0
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+@dataclass(slots=True)
+class Child:
+    """One process of the four."""
+
+    name: str
+    command: list[str]
+    url: str
+    health: str
+    log: Path
+    process: asyncio.subprocess.Process | None = None
+    started: float = field(default=0.0)
+
+
+class Supervisor:
+    def __init__(self, settings: AppSettings, console: Console) -> None:
+        self._console = console
+        self._settings = settings
+        self._addresses = self._choose_addresses()
+        logs = settings.data_dir / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        self._env = {**os.environ, **self._environment()}
+        commands = {name: ["-m", "services", "serve", "--task", name] for name in SERVICES}
+        commands["server"] = ["-m", "app", "orchestrate"]
+        self._children = [
+            Child(
+                name=name,
+                command=[sys.executable, *command],
+                url=self._addresses[name],
+                health=self._addresses[name] + ("/health/live" if name == "server" else "/health"),
+                log=logs / f"{name}.log",
+            )
+            for name, command in commands.items()
+        ]
+
+    @property
+    def address(self) -> str:
+        """Where the orchestrator and its chat page are."""
+        return self._addresses["server"]
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """All four healthy; stopped again on the way out. Raises UnavailableError where one cannot be started."""
+        watchers = [asyncio.create_task(self._keep_alive(child)) for child in self._children]
+        try:
+            await self._until_healthy(watchers)
+            self._publish()
+            yield
+        finally:
+            run_file(self._settings.data_dir).unlink(missing_ok=True)
+            for watcher in watchers:
+                watcher.cancel()
+            await asyncio.gather(*(self._stop(child) for child in self._children))
+
+    async def command(self, *arguments: str) -> int:
+        """Run another `ragline` command against these processes, on this terminal."""
+        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "app", *arguments, env=self._env)
+        try:
+            return await process.wait()
+        except asyncio.CancelledError:
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGINT)
+            await process.wait()
+            raise
+
+    def _choose_addresses(self) -> dict[str, str]:
+        addresses: dict[str, str] = {}
+        for name in (*SERVICES, "server"):
+            section = getattr(self._settings, name)
+            port = free_port(section.host, section.port)
+            if port != section.port:
+                self._console.print(f"port {section.port} is taken: {name} goes to {port}")
+            addresses[name] = f"http://{section.host}:{port}"
+        return addresses
+
+    def _environment(self) -> dict[str, str]:
+        ports = {f"RAGLINE_{n.upper()}__PORT": url.rpartition(":")[2] for n, url in self._addresses.items()}
+        urls = {f"RAGLINE_{n.upper()}__URL": self._addresses[n] for n in SERVICES}
+        return ports | urls | {"RAGLINE_DATA_DIR": str(self._settings.data_dir), "PYTHONUNBUFFERED": "1"}
+
+    def _publish(self) -> None:
+        file = run_file(self._settings.data_dir)
+        temporary = file.with_suffix(".tmp")
+        temporary.write_text(json.dumps({"pid": os.getpid(), **self._addresses}))
+        temporary.replace(file)
+
+    async def _start(self, child: Child) -> asyncio.subprocess.Process:
+        with child.log.open("ab") as log:
+            child.process = await asyncio.create_subprocess_exec(
+                *child.command,
+                env=self._env,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # the terminal's Ctrl-C is ours to pass on
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, and no thread runs here
+            )
+        child.started = time.monotonic()
+        return child.process
+
+    async def _keep_alive(self, child: Child) -> None:
+        deaths, pause = 0, 1.0
+        while True:
+            status = await (await self._start(child)).wait()
+            if time.monotonic() - child.started > QUICK_DEATH_S:
+                deaths, pause = 0, 1.0
+            deaths += 1
+            if deaths >= MAX_QUICK_DEATHS:
+                raise UnavailableError(f"{child.name} cannot be kept running (status {status}):\n{tail(child.log)}")
+            self._console.print(f"{child.name} ended with status {status}; starting it again in {pause:.0f} s. Log: {child.log}")
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, MAX_PAUSE_S)
+
+    async def _until_healthy(self, watchers: list[asyncio.Task[None]]) -> None:
+        async with httpx2.AsyncClient(timeout=5.0) as http:
+            waits = [asyncio.create_task(self._wait(http, child)) for child in self._children]
+            ready = asyncio.gather(*waits)
+            await asyncio.wait([ready, *watchers], return_when=asyncio.FIRST_COMPLETED)
+            if not ready.done():
+                ready.cancel()
+                for watcher in watchers:
+                    if watcher.done():
+                        watcher.result()
+            await ready
+
+    async def _wait(self, http: httpx2.AsyncClient, child: Child) -> None:
+        began = time.monotonic()
+        while True:
+            with suppress(httpx2.HTTPError):
+                if (await http.get(child.health)).status_code == httpx2.codes.OK:
+                    break
+            await asyncio.sleep(0.1)
+        self._console.print(f"  [green]✓[/] {child.name:9} {child.url}  ready in {time.monotonic() - began:.1f} s")
+
+    async def _stop(self, child: Child) -> None:
+        process = child.process
+        if process is None or process.returncode is not None:
+            return
+        with suppress(ProcessLookupError):
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), STOP_S)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+def free_port(host: str, wanted: int) -> int:
+    """`wanted` where it is free, else one that the system chooses."""
+    for port in (wanted, 0):
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            return int(probe.getsockname()[1])
+    raise UnavailableError(f"no port can be opened on {host}")
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def already_running(settings: AppSettings) -> Mapping[str, str]:
+    """Addresses of another `ragline up` over the same data_dir; {} where there is none."""
+    return read_addresses(settings.data_dir)
+
+
+def _die_with_parent() -> None:
+    """Where the supervisor itself is killed, no service stays behind (Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
