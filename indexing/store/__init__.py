@@ -1,0 +1,31 @@
+"""The index of a collection: SQLite holds documents, chunks, vectors and jobs; FAISS and tantivy follow it.
+
+path/
+├── CURRENT             the name of the generation in use
+├── lock, lock.queue    one writer at a time
+└── g000001/
+    ├── store.sqlite3   the truth: what is committed here is kept
+    ├── vectors/        FAISS segments, each of a range of chunk ids
+    └── bm25/           tantivy
+"""
+
+from indexing.store.filters import Filters
+from indexing.store.jobs import Job
+from indexing.store.manifest import Manifest
+from indexing.store.names import collection_path, collections
+from indexing.store.rows import DocumentRow, text_hash
+from indexing.store.store import Item, Stats, Store, drop
+
+__all__ = [
+    "DocumentRow",
+    "Filters",
+    "Item",
+    "Job",
+    "Manifest",
+    "Stats",
+    "Store",
+    "collection_path",
+    "collections",
+    "drop",
+    "text_hash",
+]

@@ -1,0 +1,154 @@
+"""BM25 by tantivy, in a directory beside the SQLite file, which it follows.
+
+Chunks go in by ascending id, so its newest id is how far it has come, whatever stopped it. Chunks that are gone may
+still be found here: the store drops every hit that SQLite no longer has.
+"""
+
+import logging
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import tantivy
+
+from indexing.document import passage
+from indexing.errors import IndexMismatchError
+
+log = logging.getLogger(__name__)
+
+_LONGEST = 64
+_HEAP_BYTES = 48_000_000
+_BATCH = 50_000
+_MAX_TERMS = 64
+_ANALYZER = "ragline"
+# A word, or one character of a script that sets no spaces.
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_WORD = rf"[{_UNSPACED}]|[\p{{Alphabetic}}\p{{M}}\p{{N}}--[{_UNSPACED}]]+"
+
+
+def _schema() -> tantivy.Schema:
+    builder = tantivy.SchemaBuilder()
+    builder.add_unsigned_field("id", indexed=True, fast=True)
+    builder.add_unsigned_field("document", indexed=True)
+    builder.add_text_field("text", tokenizer_name=_ANALYZER, index_option="freq")
+    return builder.build()
+
+
+def _analyzer(language: str) -> tantivy.TextAnalyzer:
+    """Raises IndexMismatchError for a language that has no stemmer; "none" has no need of one."""
+    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.regex(_WORD))
+    builder = builder.filter(tantivy.Filter.remove_long(_LONGEST)).filter(tantivy.Filter.lowercase())
+    if language != "none":
+        try:
+            builder = builder.filter(tantivy.Filter.stopword(language))
+        except ValueError:
+            log.debug("no stop words for %s", language)
+        try:
+            builder = builder.filter(tantivy.Filter.stemmer(language))
+        except ValueError as exc:
+            raise IndexMismatchError(f"index.language {language!r} has no stemmer: {exc}; or say 'none'") from exc
+    return builder.filter(tantivy.Filter.ascii_fold()).build()
+
+
+class Bm25:
+    """Searches from any thread; writes from one at a time, that of the process which holds the writer's lock."""
+
+    def __init__(self, directory: Path, language: str) -> None:
+        """Raises ValueError where the files there are not tantivy's."""
+        directory.mkdir(parents=True, exist_ok=True)
+        self._analyzer = _analyzer(language)
+        self._schema = _schema()
+        self._index = tantivy.Index(self._schema, path=str(directory))
+        self._index.register_tokenizer(_ANALYZER, self._analyzer)
+        self._index.config_reader("manual")
+        self._meta = directory / "meta.json"
+        self._seen = (0, 0)
+        self._writer: tantivy.IndexWriter | None = None
+        self._newest: int | None = None
+
+    def search(self, text: str, k: int, only: Sequence[int] | None = None) -> list[tuple[int, float]]:
+        """At most k pairs of chunk id and score, best first; among the ids `only` where they are given."""
+        self._refresh()
+        searcher = self._index.searcher()
+        query = self._query(searcher, text)
+        if query is None:
+            return []
+        if only is not None:
+            among = tantivy.Query.term_set_query(self._schema, "id", only)
+            must = [query, tantivy.Query.const_score_query(among, 0.0)]
+            query = tantivy.Query.boolean_query([(tantivy.Occur.Must, each) for each in must])
+        hits = searcher.search(query, k, count=False).hits
+        ids = searcher.fast_field_values("id", [address for _, address in hits])
+        return [(int(each), score) for each, (score, _) in zip(ids, hits, strict=True) if each is not None]
+
+    def _query(self, searcher: tantivy.Searcher, text: str) -> tantivy.Query | None:
+        """Any of the text's terms; of a long text only the rarest. User text never meets a query parser."""
+        counts = Counter(self._analyzer.analyze(text))
+        frequency = {term: searcher.doc_freq("text", term) for term in counts}
+        terms = sorted((term for term in counts if frequency[term]), key=lambda term: (frequency[term], term))
+        parts = []
+        for term in terms[:_MAX_TERMS]:
+            query = tantivy.Query.term_query(self._schema, "text", term, "freq")
+            parts.append((tantivy.Occur.Should, tantivy.Query.boost_query(query, float(counts[term]))))
+        return tantivy.Query.boolean_query(parts) if parts else None
+
+    def newest(self) -> int:
+        """The highest chunk id that is in; 0 where there is none."""
+        self._refresh()
+        found = self._index.searcher().search(tantivy.Query.all_query(), 1, count=False, order_by_field="id").hits
+        return int(found[0][0]) if found else 0
+
+    def _refresh(self) -> None:
+        """Sees what another process has committed."""
+        stat = self._meta.stat()
+        seen = (stat.st_ino, stat.st_mtime_ns)
+        if seen != self._seen:
+            self._index.reload()
+            self._seen = seen
+
+    def follow(self, connection: sqlite3.Connection, dead_after: int) -> int:
+        """Take in what is newer in SQLite, and take out what died past `dead_after`; the newest death taken out."""
+        if self._newest is None:
+            self._newest = self.newest()
+        writer = self._writer or self._open_writer()
+        dead = connection.execute("SELECT seq, document FROM dead WHERE seq > ? ORDER BY seq", (dead_after,)).fetchall()
+        for _, document in dead:
+            writer.delete_documents_by_term("document", document)
+        pending = len(dead)
+        for document, newest in _rows(connection, self._newest):
+            writer.add_document(document)
+            self._newest = newest
+            pending += 1
+            if pending % _BATCH == 0:
+                writer.commit()
+        if pending % _BATCH:
+            writer.commit()
+        self._refresh()
+        return int(dead[-1][0]) if dead else dead_after
+
+    def _open_writer(self) -> tantivy.IndexWriter:
+        self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
+        return self._writer
+
+    def let_go(self) -> None:
+        """Close the writer, merges that are under way included."""
+        self._writer = None
+        self._newest = None
+
+    def settle(self) -> None:
+        """Wait for merges that are under way, and close the writer."""
+        writer = self._writer
+        self.let_go()
+        if writer is not None:
+            writer.wait_merging_threads()
+
+
+def _rows(connection: sqlite3.Connection, newest: int) -> Iterator[tuple[tantivy.Document, int]]:
+    rows = connection.execute("SELECT id, document, heading, text FROM chunks WHERE id > ? ORDER BY id", (newest,))
+    for identity, key, heading, text in rows:
+        document = tantivy.Document()
+        document.add_unsigned("id", identity)
+        document.add_unsigned("document", key)
+        document.add_text("text", passage(heading, text))
+        yield document, identity

@@ -1,0 +1,53 @@
+"""What a document must be to be stored. The texts and vectors come from other stages: a wrong one is caught here."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexing.document import Chunk, Document
+from indexing.errors import IndexMismatchError, InvalidDocumentError
+from indexing.store.filters import storable
+from indexing.store.manifest import Manifest
+
+_MAX_ID_CHARS = 512
+_NORM_TOLERANCE = 1e-2
+
+
+def check_item(document: Document, chunks: Sequence[Chunk], vectors: NDArray[np.float32], manifest: Manifest) -> None:
+    """Raises InvalidDocumentError, and IndexMismatchError for vectors of another dimension."""
+    if not 0 < len(document.id) <= _MAX_ID_CHARS:
+        raise InvalidDocumentError(f"a document's id has 1 to {_MAX_ID_CHARS} characters, not {len(document.id)}")
+    _check_text(document)
+    for chunk in chunks:
+        if chunk.text != document.text[chunk.start : chunk.end]:
+            raise InvalidDocumentError(
+                f"chunk {chunk.ordinal} of {document.source} is not its text from {chunk.start} to {chunk.end}"
+            )
+    _check_vectors(document, len(chunks), vectors, manifest)
+
+
+def _check_text(document: Document) -> None:
+    for field in ("id", "source", "title", "text"):
+        if not storable(getattr(document, field)):
+            raise InvalidDocumentError(f"{field} of {document.source!a} has a surrogate, which is no character")
+    for name, value in document.metadata.items():
+        if not isinstance(value, str | int | float) or not storable(value) or not storable(name):
+            raise InvalidDocumentError(
+                f"metadata {name!a} of {document.source!a} is {value!a:.80}: a string, a finite number of 64 bits or a"
+                " boolean is asked for"
+            )
+
+
+def _check_vectors(document: Document, count: int, vectors: NDArray[np.float32], manifest: Manifest) -> None:
+    if vectors.ndim == 2 and vectors.shape[1] != manifest.dimension and count:  # noqa: PLR2004
+        raise IndexMismatchError(
+            f"the index holds vectors of {manifest.dimension} dimensions from {manifest.embedding_model}, and these"
+            f" have {vectors.shape[1]}: run `ragline index reindex` to embed all anew, or serve that model again"
+        )
+    if vectors.shape != (count, manifest.dimension) and (count or vectors.size):
+        raise InvalidDocumentError(f"{document.source} has {count} chunks and vectors of shape {vectors.shape}")
+    norms = np.linalg.norm(vectors.reshape(count, -1), axis=1) if count else np.ones(0)
+    if not (np.abs(norms - 1) < _NORM_TOLERANCE).all():
+        worst = norms[np.argmax(np.abs(norms - 1))]
+        raise InvalidDocumentError(f"a vector of {document.source} has length {worst}, and not 1")

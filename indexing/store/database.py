@@ -1,0 +1,146 @@
+"""Connections to the SQLite file of a generation: one that writes, and a pool that reads, for any thread."""
+
+import errno
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from indexing.errors import DamagedIndexError, IndexBusyError, IndexingError, StorageError
+from indexing.store.schema import APPLICATION_ID, PAGE_BYTES, SCHEMA
+
+_BUSY_S = 30.0
+_CACHE_KB = 8192
+_FULL = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+}
+_BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class Database:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._idle: list[sqlite3.Connection] = []
+        self._writer: sqlite3.Connection | None = None
+        self._guard = threading.Lock()
+        self._closed = False
+
+    @classmethod
+    def create(cls, path: Path, manifest: str) -> "Database":
+        """Raises FileExistsError where there is one."""
+        with path.open("xb"):
+            pass
+        database = cls(path)
+        with storage_errors(path):
+            connection = _connect(path, writes=True)
+            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA}")
+            connection.execute("INSERT INTO meta VALUES ('manifest', ?)", (manifest,))
+            connection.execute("COMMIT")
+        database._writer = connection
+        return database
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection that reads, in one transaction: all its answers are of one moment."""
+        with storage_errors(self.path):
+            connection = self._take()
+            try:
+                connection.execute("BEGIN")
+                yield connection
+            finally:
+                connection.rollback()
+                self._give(connection)
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """One transaction; durable when it is left, undone when it is left by an error. One thread at a time."""
+        with storage_errors(self.path):
+            if self._writer is None:
+                self._writer = _connect(self.path, writes=True)
+            connection = self._writer
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.rollback()
+                raise
+
+    def watch(self) -> sqlite3.Connection:
+        """A connection of the caller's own, whose `PRAGMA data_version` tells of commits."""
+        with storage_errors(self.path):
+            return _connect(self.path, writes=False)
+
+    def close(self) -> None:
+        with self._guard:
+            self._closed = True
+            connections, self._idle = self._idle, []
+            if self._writer is not None:
+                connections.append(self._writer)
+                self._writer = None
+        for connection in connections:
+            connection.close()
+
+    def _take(self) -> sqlite3.Connection:
+        with self._guard:
+            if self._closed:
+                raise IndexingError(f"{self.path} is closed")
+            if self._idle:
+                return self._idle.pop()
+        return _connect(self.path, writes=False)
+
+    def _give(self, connection: sqlite3.Connection) -> None:
+        with self._guard:
+            if not self._closed:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+
+def _connect(path: Path, *, writes: bool) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode=rw"
+    # Threads share connections, one at a time: the pool and the writer's lock see to it.
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
+    try:
+        connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
+        connection.execute("PRAGMA synchronous = FULL" if writes else "PRAGMA query_only = ON")
+        connection.execute(f"PRAGMA journal_size_limit = {64 * 2**20}")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Translates what SQLite and the system say of the files under `path`."""
+    try:
+        yield
+    except sqlite3.DatabaseError as exc:
+        raise _translated(exc, path) from exc
+    except OSError as exc:
+        if exc.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EFBIG}:
+            raise StorageError(f"{path} cannot be written: {exc.strerror}. {_WAY_OUT}") from exc
+        raise
+
+
+_WAY_OUT = "Nothing of this write is kept; make room or give the right to write there, and try again"
+
+
+def _translated(exc: sqlite3.DatabaseError, path: Path) -> Exception:
+    code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
+    if code in _FULL:
+        return StorageError(f"{path} cannot be used: {exc}. {_WAY_OUT}")
+    if code in _BROKEN:
+        return DamagedIndexError(f"{path}: {exc}. Restore a snapshot: `ragline index restore`")
+    if code == sqlite3.SQLITE_BUSY:
+        return IndexBusyError(f"{path}: another process has been writing for {_BUSY_S:g} s", retry_after=5)
+    return exc

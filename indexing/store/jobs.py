@@ -1,0 +1,79 @@
+"""Jobs: what is being indexed, how far it is, and what failed."""
+
+import json
+import sqlite3
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+State = Literal["running", "done", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    id: str
+    kind: str
+    state: State
+    total: int | None
+    """Documents to do, where that is known."""
+    done: int
+    chunks: int
+    tokens: int
+    message: str
+    params: Mapping[str, Any]
+    """What it takes to do it again."""
+    created: float
+    """Seconds since 1970."""
+    updated: float
+    failures: tuple[tuple[str, str], ...]
+    """(source, reason)"""
+
+
+def create(connection: sqlite3.Connection, kind: str, total: int | None, params: Mapping[str, Any]) -> str:
+    identity, now = uuid.uuid4().hex, time.time()
+    connection.execute(
+        "INSERT INTO jobs (id, kind, state, total, done, chunks, tokens, message, params, created, updated)"
+        " VALUES (?, ?, 'running', ?, 0, 0, 0, '', ?, ?, ?)",
+        (identity, kind, total, json.dumps(dict(params)), now, now),
+    )
+    return identity
+
+
+def update(
+    connection: sqlite3.Connection, identity: str, values: Mapping[str, Any], failures: Sequence[tuple[str, str]]
+) -> bool:
+    """Sets what is given, and adds the failures. Whether there is such a job."""
+    names = ", ".join(f"{name} = ?" for name in [*values, "updated"])
+    row = connection.execute(
+        f"UPDATE jobs SET {names} WHERE id = ? RETURNING seq",  # noqa: S608 (names of columns, ours)
+        [*values.values(), time.time(), identity],
+    ).fetchone()
+    if row is None:
+        return False
+    connection.executemany(
+        "INSERT OR REPLACE INTO job_failures VALUES (?, ?, ?)",
+        [(row[0], source, reason) for source, reason in failures],
+    )
+    return True
+
+
+_JOB = "SELECT id, kind, state, total, done, chunks, tokens, message, params, created, updated, seq FROM jobs"
+
+
+def one(connection: sqlite3.Connection, identity: str) -> Job | None:
+    row = connection.execute(f"{_JOB} WHERE id = ?", (identity,)).fetchone()
+    return None if row is None else _job(connection, row)
+
+
+def newest(connection: sqlite3.Connection, limit: int) -> list[Job]:
+    rows = connection.execute(f"{_JOB} ORDER BY seq DESC LIMIT ?", (limit,)).fetchall()
+    return [_job(connection, row) for row in rows]
+
+
+def _job(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Job:
+    *_, params, created, updated, seq = row
+    failures = connection.execute("SELECT source, reason FROM job_failures WHERE job = ? ORDER BY source", (seq,))
+    fields = (*row[:8], json.loads(params), created, updated, tuple(failures.fetchall()))
+    return Job(*fields)

@@ -1,0 +1,90 @@
+"""One writer at a time, among processes: flock(2), which ends with its process.
+
+The holder keeps the lock for as long as nobody else wants it. Who waits holds a second file's lock meanwhile, which the
+holder looks at: so a server that now and then adds a document and `ragline index` take turns.
+"""
+
+import errno
+import fcntl
+import os
+import time
+from pathlib import Path
+
+from indexing.errors import IndexBusyError, StorageError
+
+_POLL_S = 0.02
+
+
+class WriterLock:
+    """Not for several threads at once."""
+
+    def __init__(self, directory: Path) -> None:
+        self._path = directory / "lock"
+        self._queue = directory / "lock.queue"
+        self._fd: int | None = None
+
+    @property
+    def held(self) -> bool:
+        return self._fd is not None
+
+    def acquire(self, timeout_s: float) -> None:
+        """Raises IndexBusyError, naming the process that holds it."""
+        fd = _open(self._path)
+        try:
+            if not _try(fd):
+                self._wait(fd, timeout_s)
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, str(os.getpid()).encode(), 0)
+        except OSError as exc:
+            os.close(fd)
+            if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise StorageError(f"{self._path} cannot be written: {exc.strerror}") from exc
+            raise
+        except BaseException:
+            os.close(fd)
+            raise
+        self._fd = fd
+
+    def release(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def wanted(self) -> bool:
+        """Whether another process waits."""
+        fd = _open(self._queue)
+        try:
+            return not _try(fd)
+        finally:
+            os.close(fd)
+
+    def _wait(self, fd: int, timeout_s: float) -> None:
+        until = time.monotonic() + timeout_s
+        queue = _open(self._queue)
+        try:
+            while not (_try(queue) and _try(fd)):
+                if time.monotonic() > until:
+                    holder = os.pread(fd, 32, 0).decode(errors="replace") or "unknown"
+                    raise IndexBusyError(
+                        f"process {holder} has been writing to {self._path.parent} for {timeout_s:g} s;"
+                        " try again when it is done",
+                        retry_after=5,
+                    )
+                time.sleep(_POLL_S)
+        finally:
+            os.close(queue)
+
+
+def _open(path: Path) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise StorageError(f"{path} cannot be written: {exc.strerror}") from exc
+
+
+def _try(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,106 @@
+"""The SQLite file: the one truth about a generation. Everything else can be built again from it.
+
+A document's chunks have consecutive ids, from first_chunk on. Ids and keys are never used twice: a document that is
+replaced gets a new key, and its chunks new ids.
+"""
+
+APPLICATION_ID = 0x5241474C  # "RAGL"
+
+# Rows of 1.5 kB (384 float32) fill pages of 8 kB to 94%, and pages of 4 kB to 75%.
+PAGE_BYTES = 8192
+
+SCHEMA = """
+CREATE TABLE meta (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE documents (
+    key INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    source TEXT NOT NULL,
+    title TEXT NOT NULL,
+    media_type TEXT NOT NULL,
+    metadata TEXT NOT NULL,              -- JSON object
+    pages TEXT NOT NULL,                 -- JSON array of start offsets
+    content_hash TEXT NOT NULL,
+    chars INTEGER NOT NULL,
+    first_chunk INTEGER NOT NULL,
+    chunks INTEGER NOT NULL,
+    added REAL NOT NULL                  -- seconds since 1970
+) STRICT;
+CREATE INDEX documents_by_source ON documents (source);
+
+CREATE TABLE metadata (                  -- for filters; kind: b(oolean), n(umber), s(tring)
+    name TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    value ANY NOT NULL,
+    document INTEGER NOT NULL,
+    PRIMARY KEY (name, kind, value, document)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX metadata_by_document ON metadata (document);
+
+CREATE TABLE texts (                     -- id: key * 2^20 + number of the block
+    id INTEGER PRIMARY KEY,
+    body BLOB NOT NULL                   -- zlib of UTF-8
+) STRICT;
+
+CREATE TABLE chunks (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    document INTEGER NOT NULL,
+    ordinal INTEGER NOT NULL,
+    text TEXT NOT NULL,
+    start INTEGER NOT NULL,
+    stop INTEGER NOT NULL,
+    page INTEGER,
+    heading TEXT NOT NULL,
+    hash BLOB NOT NULL                   -- first 16 bytes of sha256 of what was embedded
+) STRICT;
+CREATE INDEX chunks_by_hash ON chunks (hash);
+
+CREATE TABLE vectors (
+    id INTEGER PRIMARY KEY,              -- of the chunk
+    vector BLOB NOT NULL                 -- float32, little-endian, L2-normalized
+) STRICT;
+
+CREATE TABLE dead (                      -- chunks that are gone, while an index beside this file still has them
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    document INTEGER NOT NULL,
+    first_chunk INTEGER NOT NULL,
+    last_chunk INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE segments (                  -- FAISS files; a chunk whose id is past the last of them is in none
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    file TEXT NOT NULL,
+    first_chunk INTEGER NOT NULL,
+    last_chunk INTEGER NOT NULL,
+    chunks INTEGER NOT NULL,
+    factory TEXT NOT NULL,
+    nprobe INTEGER NOT NULL,
+    bytes INTEGER NOT NULL,
+    sha256 TEXT NOT NULL
+) STRICT;
+
+CREATE TABLE jobs (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    state TEXT NOT NULL,
+    total INTEGER,
+    done INTEGER NOT NULL,
+    chunks INTEGER NOT NULL,
+    tokens INTEGER NOT NULL,
+    message TEXT NOT NULL,
+    params TEXT NOT NULL,                -- JSON object
+    created REAL NOT NULL,
+    updated REAL NOT NULL
+) STRICT;
+
+CREATE TABLE job_failures (
+    job INTEGER NOT NULL,
+    source TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (job, source)
+) STRICT, WITHOUT ROWID;
+"""

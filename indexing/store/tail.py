@@ -1,0 +1,73 @@
+"""The newest vectors, in memory and searched whole: what no segment holds yet."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexing.store.allowed import Allowed, Ids
+
+Vectors = NDArray[np.float32]
+_LEAST_ROWS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Never changed: each of these makes another, which shares the memory where it only adds."""
+
+    ids: Ids
+    """Ascending, (capacity,); the first `count` count."""
+    vectors: Vectors
+    """(capacity, d)"""
+    alive: NDArray[np.bool_]
+    """(count,)"""
+    count: int
+
+    @classmethod
+    def empty(cls, dimension: int) -> "Tail":
+        return cls(np.zeros(0, np.int64), np.zeros((0, dimension), np.float32), np.zeros(0, np.bool_), 0)
+
+    def added(self, ids: Ids, vectors: Vectors) -> "Tail":
+        """With newer rows; only on the newest tail, for the rows past `count` are shared."""
+        count = self.count + len(ids)
+        held, matrix = self.ids, self.vectors
+        if count > len(held):
+            capacity = max(count, 2 * len(held), _LEAST_ROWS)
+            held, matrix = np.empty(capacity, np.int64), np.empty((capacity, matrix.shape[1]), np.float32)
+            held[: self.count], matrix[: self.count] = self.ids[: self.count], self.vectors[: self.count]
+        held[self.count : count], matrix[self.count : count] = ids, vectors
+        return Tail(held, matrix, np.append(self.alive, np.ones(len(ids), np.bool_)), count)
+
+    def without(self, first: int, last: int) -> "Tail":
+        start, stop = np.searchsorted(self.ids[: self.count], (first, last + 1))
+        if start == stop:
+            return self
+        alive = self.alive.copy()
+        alive[start:stop] = False
+        return Tail(self.ids, self.vectors, alive, self.count)
+
+    def after(self, newest: int) -> "Tail":
+        """Only the rows past `newest`, in memory of their own, the dead left out."""
+        start = int(np.searchsorted(self.ids[: self.count], newest, side="right"))
+        keep = np.flatnonzero(self.alive[start:]) + start
+        return Tail(self.ids[keep], self.vectors[keep], np.ones(len(keep), np.bool_), len(keep))
+
+    def search(self, query: Vectors, k: int, allowed: Allowed | None) -> tuple[Ids, Vectors]:
+        """The k best, in no order: ids and inner products."""
+        ids = self.ids[: self.count]
+        keep = self.alive if allowed is None else self.alive & allowed.contains(ids)
+        if not keep.all():
+            rows = np.flatnonzero(keep)
+            # Few rows are copied, many are scored with the rest and masked.
+            if len(rows) * 4 < self.count:
+                return _best(ids[rows], self.vectors[rows] @ query, k)
+            scores = self.vectors[: self.count] @ query
+            return _best(ids[rows], scores[rows], k)
+        return _best(ids, self.vectors[: self.count] @ query, k)
+
+
+def _best(ids: Ids, scores: Vectors, k: int) -> tuple[Ids, Vectors]:
+    if len(ids) <= k:
+        return ids, scores
+    top = np.argpartition(scores, -k)[-k:]
+    return ids[top], scores[top]

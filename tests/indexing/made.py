@@ -1,0 +1,43 @@
+"""Made documents and vectors for the tests of the store: small, seeded, and alike on every machine."""
+
+import hashlib
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexing.document import Chunk, Document, Scalar
+from indexing.store import Item, Manifest
+
+DIMENSION = 16
+MANIFEST = Manifest(embedding_model="made/embedder", dimension=DIMENSION)
+
+
+def vector_of(text: str) -> NDArray[np.float32]:
+    """A unit vector (DIMENSION,) that only the text decides."""
+    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big")
+    vector = np.random.default_rng(seed).standard_normal(DIMENSION).astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+def item(
+    identity: str, *texts: str, metadata: Mapping[str, Scalar] | None = None, source: str = "", heading: str = ""
+) -> Item:
+    """A document of these chunks, joined by blank lines."""
+    chunks, start = [], 0
+    for ordinal, text in enumerate(texts):
+        chunks.append(Chunk(ordinal, text, start, start + len(text), None, heading))
+        start += len(text) + 2
+    whole = "\n\n".join(texts)
+    document = Document(
+        id=identity,
+        source=source or f"/made/{identity}.txt",
+        title=identity.title(),
+        text=whole,
+        media_type="text/plain",
+        metadata=metadata or {},
+        pages=(),
+        content_hash=hashlib.sha256(whole.encode()).hexdigest(),
+    )
+    vectors = np.array([vector_of(text) for text in texts], np.float32).reshape(len(texts), DIMENSION)
+    return document, chunks, vectors
