@@ -16,15 +16,77 @@ from app.passages import Passage
 SUPPORT = 0.6
 """The share of a claim's words that a quote must hold."""
 
-_TOKEN = re.compile(r"(?P<marker>\[\d{1,3}(?:\s*,\s*\d{1,3})*\])|(?P<stop>[.!?]+[\"')\]]*)|(?P<space>\s+)|(?P<word>[^\s.!?\[]+|\[)")
+_TOKEN = re.compile(
+    r"(?P<marker>\[\d{1,3}(?:\s*,\s*\d{1,3})*\])|(?P<stop>[.!?]+[\"')\]]*)|(?P<space>\s+)|(?P<word>[^\s.!?\[]+|\[)"
+)
 _UNFINISHED = re.compile(r"(\[[\d,\s]*\]?|[.!?][\"')\]]*|\s+|[^\s.!?\[]+)$")
 _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?!\s)[^.!?\n]*)*[.!?]*")
 _MARKER = re.compile(r"\[\d+\]")
 _WORD = re.compile(r"\w+(?:[.,]\d+)*")
 _STOP_WORDS = frozenset(
-    "a an and are as at be been by can do does for from had has have he her his i if in into is it its may more not of "
-    "on or our she so such than that the their them then there these they this to was we were what when where which who "
-    "will with would you your".split()
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "been",
+        "by",
+        "can",
+        "do",
+        "does",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "he",
+        "her",
+        "his",
+        "i",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "may",
+        "more",
+        "not",
+        "of",
+        "on",
+        "or",
+        "our",
+        "she",
+        "so",
+        "such",
+        "than",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "to",
+        "was",
+        "we",
+        "were",
+        "what",
+        "when",
+        "where",
+        "which",
+        "who",
+        "will",
+        "with",
+        "would",
+        "you",
+        "your",
+    ]
 )
 
 
@@ -212,4 +274,4 @@ def _content(text: str) -> set[str]:
 
 
 def _singular(word: str) -> str:
-    return word[:-1] if len(word) > 3 and word.endswith("s") and not word.endswith("ss") else word
+    return word[:-1] if re.fullmatch(r"\w{2,}[^\Ws]s", word) else word

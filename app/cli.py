@@ -63,7 +63,9 @@ def search(query: str, *, collection: CollectionOption = "", top_k: int = 10, as
         print_json(answer)
         return
     for source in answer["results"]:
-        console.print(f"[bold]{source['index']}[/] {_origin(source)}  [dim]{source['score']:.3f} {source['score_scale']}[/]")
+        console.print(
+            f"[bold]{source['index']}[/] {_origin(source)}  [dim]{source['score']:.3f} {source['score_scale']}[/]"
+        )
         console.print(f"   {' '.join(source['text'].split())[:300]}", markup=False, highlight=False, style="dim")
     print_outcome(answer)
 
@@ -93,7 +95,9 @@ async def _up(settings: AppSettings, docs: list[str], collection: str, question:
     from app.up import Supervisor, already_running  # noqa: PLC0415
 
     if running := already_running(settings):
-        raise RaglineError(f"ragline already runs over {settings.data_dir}, at {running.get('server')}; stop that one first")
+        raise RaglineError(
+            f"ragline already runs over {settings.data_dir}, at {running.get('server')}; stop that one first"
+        )
     stop_on_sigterm()
     supervisor = Supervisor(settings, console)
     if await supervisor.command("models", "pull"):

@@ -1,4 +1,4 @@
-"""Documents that come over HTTP: on disk before they are acknowledged, indexed by one worker, taken up after a restart."""
+"""Documents that come over HTTP: on disk before they are acknowledged, indexed by one worker, kept over a restart."""
 
 import asyncio
 import hashlib
@@ -13,11 +13,10 @@ from pathlib import Path
 
 from app.library import Library
 from app.settings import AppSettings
-from indexing.builder import Builder
+from indexing.builder import Builder, manifest_of
 from indexing.document import Document, Scalar
 from indexing.errors import UnknownJobError
-from indexing.opening import open_for_writing
-from indexing.store import Job
+from indexing.store import Job, Store, collection_path
 from services.client import EmbedClient
 from services.errors import NotFoundError, OverloadedError, RaglineError
 
@@ -110,13 +109,14 @@ class Ingest:
 
     async def _made(self, collection: str) -> None:
         if collection not in await self._library.names():
-            store = await open_for_writing(self._settings, self._embedder, collection)
-            store.close()
+            manifest = await manifest_of(self._embedder, self._settings.index)
+            path = collection_path(self._settings.data_dir, collection)
+            (await self._library.run(Store.create_or_open, path, manifest)).close()
 
     async def _work(self) -> None:
         while True:
             folder = await self._waiting.get()
-            while not await self._done(folder):
+            while not await self._done(folder):  # noqa: ASYNC110 - what is waited for is another process
                 await asyncio.sleep(RETRY_S)
 
     async def _done(self, folder: Path) -> bool:

@@ -1,7 +1,7 @@
 """A question's way: embed, search, rerank, pick evidence, prompt, generate, cite.
 
-A stage whose service fails is left out and named in `degraded`: no embedder -> BM25 alone, no cross-encoder -> the fused
-order, no generator -> passages without an answer.
+A stage whose service fails is left out and named in `degraded`: no embedder -> BM25 alone, no cross-encoder -> the
+fused order, no generator -> passages without an answer.
 """
 
 import asyncio
@@ -24,7 +24,9 @@ from indexing.document import passage
 from services.client import EmbedClient, GenerateClient, ScoreClient, Usage
 
 NOT_FOUND = "The documents do not answer this question."
-NO_GENERATOR = "No answer could be written, because the language model does not answer. These passages match the question."
+NO_GENERATOR = (
+    "No answer could be written, because the language model does not answer. These passages match the question."
+)
 
 UNGROUNDED = "These passages match the question, but what the language model wrote does not stand in them."
 
@@ -109,7 +111,8 @@ class Pipeline:
 
     async def _embed(self, query: Query, trace: Trace) -> NDArray[np.float32] | None:
         with trace.optional("embed"):
-            return (await self.embedder.embed([query.text], input_type="query", deadline=trace.deadline))[0]
+            vectors = await self.embedder.embed([query.text], input_type="query", deadline=trace.deadline)
+            return vectors.reshape(-1)
         return None
 
     async def _search(self, query: Query, vector: NDArray[np.float32] | None, trace: Trace) -> list[Candidate]:
@@ -123,9 +126,7 @@ class Pipeline:
             found = [hit for hit in fused if hit.chunk_id in chunks]
             return [Candidate(chunks[hit.chunk_id], hit, rank) for rank, hit in enumerate(found, start=1)]
 
-    async def _rerank(
-        self, query: Query, candidates: Sequence[Candidate], trace: Trace
-    ) -> NDArray[np.float32] | None:
+    async def _rerank(self, query: Query, candidates: Sequence[Candidate], trace: Trace) -> NDArray[np.float32] | None:
         """The logits of the candidates in their order; None where there is no cross-encoder to ask."""
         if not candidates:
             return None

@@ -77,8 +77,8 @@ class PromptBuilder:
                     return Prompt(question.text, kept, list(evidence), messages, sampling)
                 if len(kept) == 1:
                     raise TooLargeError(
-                        f"question and best passage take {tokens} tokens, and the model's window leaves {budget} beside "
-                        f"an answer of {answer_tokens}; ask a shorter question, or lower max_tokens"
+                        f"question and best passage take {tokens} tokens, and the model's window leaves {budget} "
+                        f"beside an answer of {answer_tokens}; ask a shorter question, or lower max_tokens"
                     )
                 # the longer the overshoot, the more go at once
                 kept = kept[: max(1, min(len(kept) - 1, len(kept) * budget // tokens))]

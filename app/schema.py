@@ -1,10 +1,12 @@
-"""The public API's bodies: /ask, /search, /documents, /collections, /jobs. Field names follow what users of such APIs know."""
+"""The public API's bodies, in the names that users of such APIs know."""
 
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Collection = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="Lower-case letters, digits, - and _.")]
+Collection = Annotated[
+    str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="Lower-case letters, digits, - and _.")
+]
 Scalar = str | int | float | bool
 
 
@@ -37,7 +39,9 @@ class SearchBody(RetrievalBody):
 
 class AskBody(RetrievalBody):
     question: str | None = None
-    messages: list[ChatMessage] | None = Field(None, description="A conversation instead; the last turn is the question.")
+    messages: list[ChatMessage] | None = Field(
+        None, description="A conversation instead; the last turn is the question."
+    )
     stream: bool = False
     max_tokens: int | None = Field(None, ge=1, le=32_768)
     temperature: float | None = Field(None, ge=0, le=2)

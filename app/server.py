@@ -37,7 +37,7 @@ def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | Non
     app = FastAPI(title="ragline", version=__version__, lifespan=lifespan, redoc_url=None)
     app.state.keeper = keeper
     install(app)
-    app.add_middleware(Gate, settings=settings.server, keeper=keeper, metrics=metrics, open_to_all=_needs_no_key)
+    app.add_middleware(Gate, settings=settings.server, keeper=keeper, metrics=metrics, needs_no_key=_needs_no_key)
     app.include_router(health.router)
     for router in (ask.router, documents.router, collections.router):
         app.include_router(router, responses=RESPONSES)

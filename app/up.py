@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx2
 from rich.console import Console
@@ -127,7 +128,7 @@ class Supervisor:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # the terminal's Ctrl-C is ours to pass on
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one system call, and no thread runs here
+                preexec_fn=_die_with_parent,
             )
         child.started = time.monotonic()
         return child.process
@@ -141,7 +142,9 @@ class Supervisor:
             deaths += 1
             if deaths >= MAX_QUICK_DEATHS:
                 raise UnavailableError(f"{child.name} cannot be kept running (status {status}):\n{tail(child.log)}")
-            self._console.print(f"{child.name} ended with status {status}; starting it again in {pause:.0f} s. Log: {child.log}")
+            self._console.print(
+                f"{child.name} ended with status {status}; starting it again in {pause:.0f} s. Log: {child.log}"
+            )
             await asyncio.sleep(pause)
             pause = min(pause * 2, MAX_PAUSE_S)
 
@@ -149,7 +152,8 @@ class Supervisor:
         async with httpx2.AsyncClient(timeout=5.0) as http:
             waits = [asyncio.create_task(self._wait(http, child)) for child in self._children]
             ready = asyncio.gather(*waits)
-            await asyncio.wait([ready, *watchers], return_when=asyncio.FIRST_COMPLETED)
+            awaited: list[asyncio.Future[Any]] = [ready, *watchers]
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
             if not ready.done():
                 ready.cancel()
                 for watcher in watchers:

@@ -8,7 +8,7 @@ takes longer than it may is DeadlineError, one that is full is OverloadedError. 
 import asyncio
 import base64
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -150,7 +150,8 @@ class EmbedClient(ServiceClient):
                         extra_body={"truncate_prompt_tokens": -1},
                     )
         vectors = np.stack([_floats(item.embedding) for item in answer.data])
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        norms: NDArray[np.float32] = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.divide(vectors, np.maximum(norms, 1e-12), dtype=np.float32)
 
     async def tokenizer_json(self) -> str | None:
         """The service's own `tokenizer.json`; None where it does not give it, as vLLM does not."""
@@ -165,7 +166,9 @@ class EmbedClient(ServiceClient):
 class ScoreClient(ServiceClient):
     """A cross-encoder's raw logits."""
 
-    async def score(self, query: str, documents: Sequence[str], *, deadline: float | None = None) -> NDArray[np.float32]:
+    async def score(
+        self, query: str, documents: Sequence[str], *, deadline: float | None = None
+    ) -> NDArray[np.float32]:
         """(n,) logits of n documents in their order; over-long pairs are cut at the model's length."""
         body = {
             "model": self.endpoint.model_name,
@@ -191,8 +194,8 @@ class GenerateClient(ServiceClient):
 
     async def stream(
         self, messages: Sequence[Message], *, deadline: float | None = None, **sampling: Any
-    ) -> AsyncIterator[Delta]:
-        """The answer piece by piece; `sampling` takes the fields of /v1/chat/completions (max_tokens, temperature, …)."""
+    ) -> AsyncGenerator[Delta]:
+        """The answer piece by piece; `sampling`: fields of /v1/chat/completions (max_tokens, temperature, …)."""
         async with self._boundary(deadline):
             stream = await self._openai.chat.completions.create(
                 model=self.endpoint.model_name,

@@ -1,4 +1,4 @@
-"""The door of a service, around all routes: who may enter, how many, how much, and what happens when they leave.
+"""The door in front of a service's routes, or the orchestrator's: who, how many, how much, and what if they leave.
 
 request id -> key -> draining? -> places -> body within its limit -> the route, cancelled if the client goes away
 """
@@ -9,21 +9,31 @@ import logging
 import re
 import time
 from collections import deque
+from collections.abc import Callable
 from hashlib import sha256
+from ipaddress import ip_address
+from typing import Protocol
 
+from prometheus_client import Counter, Gauge, Histogram
+from pydantic import SecretStr
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.errors import OverloadedError, RaglineError, TooLargeError, UnauthorizedError, UnavailableError
+from services.errors import (
+    BadRequestError,
+    OverloadedError,
+    RaglineError,
+    TooLargeError,
+    UnauthorizedError,
+    UnavailableError,
+)
 from services.faults import internal_error
-from services.metrics import Metrics
 from services.protocol import new_id
-from services.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
 
-OPEN_PATHS = frozenset({"/health", "/ping", "/metrics"})
+WORK = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 BODY_TIMEOUT_S = 30.0
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -33,10 +43,57 @@ class SlowClientError(RaglineError):
     type = "RequestTimeoutError"
 
 
+class Door(Protocol):
+    """The settings of a door: of a service, or of the orchestrator."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def api_key(self) -> SecretStr | None: ...
+    @property
+    def allow_insecure(self) -> bool: ...
+    @property
+    def max_body_bytes(self) -> int: ...
+    @property
+    def max_concurrent(self) -> int: ...
+
+
+class DoorMetrics(Protocol):
+    """What is counted at a door; the first label is `model_name`."""
+
+    model_name: str
+    running: Gauge
+    rejections: Counter
+    http_requests: Counter
+    http_time: Histogram
+
+
+def open_to_probes(method: str, path: str) -> bool:
+    """What needs no key: probes and scrapers hold none."""
+    del method
+    return path in {"/health", "/ping", "/metrics"}
+
+
+def check_address(door: Door) -> None:
+    """Raises BadRequestError where the service would be open to other machines without a key."""
+    if door.api_key or door.allow_insecure or _is_loopback(door.host):
+        return
+    raise BadRequestError(
+        f"host {door.host} is reachable from other machines and api_key is empty; set it, or allow_insecure = true."
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class Doorkeeper:
     """What is in flight, and whether anything more is let in."""
 
-    def __init__(self, settings: ServiceSettings, metrics: Metrics) -> None:
+    def __init__(self, settings: Door, metrics: DoorMetrics) -> None:
         self._max_concurrent = settings.max_concurrent
         self._metrics = metrics
         self._left = asyncio.Event()
@@ -76,8 +133,17 @@ class Doorkeeper:
 class Gate:
     """ASGI middleware. `scope["state"]` gets `request_id`, and `timings`: seconds by name, written by the routes."""
 
-    def __init__(self, app: ASGIApp, *, settings: ServiceSettings, keeper: Doorkeeper, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        settings: Door,
+        keeper: Doorkeeper,
+        metrics: DoorMetrics,
+        needs_no_key: Callable[[str, str], bool] = open_to_probes,
+    ) -> None:
         self.app = app
+        self._needs_no_key = needs_no_key
         self._keeper = keeper
         self._metrics = metrics
         self._max_body = settings.max_body_bytes
@@ -91,7 +157,7 @@ class Gate:
         reply = _Reply(scope, send, self._metrics)
         try:
             self._authenticate(scope)
-            if scope["method"] == "POST" and scope["path"] not in OPEN_PATHS:
+            if scope["method"] in WORK and scope["path"] != "/ping":
                 await self._work(scope, receive, reply)
             else:
                 await self.app(scope, receive, reply)
@@ -106,7 +172,7 @@ class Gate:
             reply.record()
 
     def _authenticate(self, scope: Scope) -> None:
-        if self._digest is None or scope["path"] in OPEN_PATHS:
+        if self._digest is None or self._needs_no_key(scope["method"], scope["path"]):
             return
         scheme, _, given = Headers(scope=scope).get("authorization", "").partition(" ")
         matches = hmac.compare_digest(sha256(given.strip().encode()).digest(), self._digest)
@@ -179,7 +245,7 @@ async def _disconnected(receive: Receive) -> Message:
 class _Reply:
     """`send`, with our headers on the answer and the answer in the metrics."""
 
-    def __init__(self, scope: Scope, send: Send, metrics: Metrics) -> None:
+    def __init__(self, scope: Scope, send: Send, metrics: DoorMetrics) -> None:
         self._scope, self._send, self._metrics = scope, send, metrics
         self._began = time.perf_counter()
         self._status = 0

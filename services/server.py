@@ -11,7 +11,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from types import FrameType
 from typing import Any, Protocol
 
@@ -20,9 +19,9 @@ from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 
 from services import __version__
-from services.errors import BadRequestError, EngineError, NotFoundError, RaglineError, UnavailableError
+from services.errors import EngineError, NotFoundError, RaglineError, UnavailableError
 from services.faults import RESPONSES, RequestShapeError, install
-from services.gate import Doorkeeper, Gate
+from services.gate import Doorkeeper, Gate, check_address
 from services.metrics import Metrics
 from services.protocol import ErrorBody, Load, ModelEntry, ModelList, Version
 from services.settings import ServiceSettings
@@ -72,6 +71,17 @@ class Service:
         if name and name != self.model_name:
             known = f" Valid aliases: {self.model_name}." if aliases else ""
             raise NotFoundError(f"The model `{name}` does not exist.{known}", param="model" if aliases else None)
+
+
+def served(request: Request) -> Service:
+    service: Service = request.app.state.service
+    return service
+
+
+def answer_id(prefix: str, request: Request, given: str | None = None) -> str:
+    """`prefix-ID`: the X-Request-Id header's, else the one in the body, else the one that the gate made."""
+    header: str = request.state.request_id
+    return f"{prefix}-{header if given is None or 'x-request-id' in request.headers else given}"
 
 
 def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
@@ -166,22 +176,6 @@ def _schema(app: FastAPI) -> dict[str, Any]:
             schema.get("components", {}).get("schemas", {}).pop(unused, None)
         app.openapi_schema = schema
     return app.openapi_schema
-
-
-def check_address(settings: ServiceSettings) -> None:
-    """Raises BadRequestError where the service would be open to others without a key."""
-    if settings.api_key or settings.allow_insecure or _is_loopback(settings.host):
-        return
-    raise BadRequestError(
-        f"host {settings.host} is reachable from other machines and api_key is empty; set it, or allow_insecure = true."
-    )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class _Server(uvicorn.Server):

@@ -101,7 +101,11 @@ class Settings(BaseSettings):
     """What every process reads. indexing and app extend it with their sections."""
 
     model_config = SettingsConfigDict(
-        env_prefix="RAGLINE_", env_nested_delimiter="__", frozen=True, extra="forbid", nested_model_default_partial_update=True
+        env_prefix="RAGLINE_",
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        nested_model_default_partial_update=True,
     )
 
     profile: str = "cpu"
@@ -139,7 +143,9 @@ class Settings(BaseSettings):
             return cls(**overrides)
         except ValidationError as exc:
             wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
-            raise BadRequestError(f"settings are wrong: {wrong}. Check RAGLINE_* in the environment and the profile.") from exc
+            raise BadRequestError(
+                f"settings are wrong: {wrong}. See RAGLINE_* in the environment, and the profile."
+            ) from exc
 
     def running(self) -> Self:
         """These settings with the addresses of the `ragline up` that runs over this data_dir, if one does."""

@@ -14,8 +14,20 @@ from app.orchestrator import Here, Orchestrator
 from app.passages import Passage, Query
 from app.pipeline import AnswerDone
 from app.prompt import Prompt, Question
-from app.schema import AskBody, AskOut, CitationOut, Done, RetrievalBody, SearchBody, SearchOut, Source, UsageOut
+from app.schema import (
+    AskBody,
+    AskOut,
+    ChatMessage,
+    CitationOut,
+    Done,
+    RetrievalBody,
+    SearchBody,
+    SearchOut,
+    Source,
+    UsageOut,
+)
 from app.trace import Trace
+from services.client import Message
 from services.errors import RaglineError, TooLargeError
 
 router = APIRouter(tags=["ask"])
@@ -99,8 +111,8 @@ def _query(body: RetrievalBody, text: str, here: Orchestrator) -> Query:
     limits, defaults = here.settings.server, here.settings.ask
     if len(text) > limits.max_question_chars:
         raise TooLargeError(
-            f"the question has {len(text)} characters, more than server.max_question_chars = {limits.max_question_chars}; "
-            "add long texts as documents, and ask about them"
+            f"the question has {len(text)} characters, more than server.max_question_chars = "
+            f"{limits.max_question_chars}; add long texts as documents, and ask about them"
         )
     depth = defaults.rerank_depth if body.rerank_depth is None else body.rerank_depth
     return Query(
@@ -116,12 +128,22 @@ def _query(body: RetrievalBody, text: str, here: Orchestrator) -> Query:
 
 def _question(body: AskBody, here: Orchestrator) -> Question:
     defaults = here.settings.ask
-    history = tuple(message.model_dump() for message in (body.messages or [])[:-1])
+    history = tuple(_turn(message) for message in (body.messages or [])[:-1])
     sampling = {
         "max_tokens": body.max_tokens or defaults.max_tokens,
         "temperature": defaults.temperature if body.temperature is None else body.temperature,
     }
     return Question(body.text, history, sampling)
+
+
+def _turn(message: ChatMessage) -> Message:
+    match message.role:
+        case "system":
+            return {"role": "system", "content": message.content}
+        case "user":
+            return {"role": "user", "content": message.content}
+        case "assistant":
+            return {"role": "assistant", "content": message.content}
 
 
 def source(passage: Passage, *, with_text: bool = True) -> Source:

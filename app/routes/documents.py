@@ -68,7 +68,10 @@ async def replace(document_id: str, request: Request, here: Here) -> DocumentAcc
 
 @router.get("/documents")
 async def documents(
-    here: Here, collection: InCollection = None, cursor: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    here: Here,
+    collection: InCollection = None,
+    cursor: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> DocumentPage:
     store = await _store(here, collection)
     rows, following = await here.library.run(store.documents, cursor, limit)
