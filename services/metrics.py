@@ -36,7 +36,7 @@ class Metrics:
 
     def __post_init__(self) -> None:
         self.running = self._gauge("vllm:num_requests_running", "Requests being answered.")
-        self.waiting = self._gauge("vllm:num_requests_waiting", "Inputs in the queue.")
+        self.waiting = self._gauge("vllm:num_requests_waiting", "Requests with inputs in the queue.")
         self.queue_tokens = self._gauge("te_queue_tokens", "Tokens in the queue.")
         self.batch_tokens = self._histogram("te_batch_next_tokens", "Padded tokens of a forward pass.", TOKENS)
         self.batch_size = self._histogram("te_batch_next_size", "Inputs of a forward pass.", SIZES)

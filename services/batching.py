@@ -1,0 +1,215 @@
+"""The queue in front of an encoder: callers await their rows, one thread feeds the engine.
+
+    run(inputs) -> inbox -> [engine thread: fair queue -> batch -> forward] -> rows, as each request is complete
+
+A failed forward fails the requests that were in it and no others; then a probe tells whether the engine still works.
+When it does not, or when the thread ends, everything that waits fails and `dead` says why.
+"""
+
+import asyncio
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+
+import numpy as np
+
+from services.engines import Encoder, Rows, Tokens
+from services.errors import EngineError, OverloadedError, RaglineError, TooLargeError, UnavailableError
+from services.metrics import Metrics
+from services.queueing import Batch, FairQueue, Job, Ran, job_of
+
+log = logging.getLogger(__name__)
+
+MAX_RETRY_AFTER_S = 60
+
+
+class Batcher:
+    """A `services.server.Backend`. `probe` is a short input that the engine must always be able to read."""
+
+    def __init__(
+        self, encoder: Encoder, *, probe: Tokens, max_batch_tokens: int, max_queue_tokens: int, metrics: Metrics
+    ) -> None:
+        self._encoder = encoder
+        self._probe = probe
+        self._queue = FairQueue(min(max_batch_tokens, encoder.best_batch_tokens))
+        self._max_queue_tokens = max_queue_tokens
+        self._metrics = metrics
+        self._inbox: SimpleQueue[Job | None] = SimpleQueue()
+        # each written by one thread: what callers brought, what the engine took or dropped
+        self._brought = 0
+        self._taken = 0
+        self._tokens_per_s = 1000.0
+        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        self.dead: str | None = None
+        self.last_forward = -math.inf
+
+    @property
+    def width(self) -> int:
+        return self._encoder.width
+
+    @property
+    def queue_tokens(self) -> int:
+        return self._brought - self._taken
+
+    async def start(self) -> None:
+        self._thread.start()
+        await self.check()
+
+    async def check(self) -> None:
+        await self.run([self._probe])
+
+    async def stop(self) -> None:
+        self._inbox.put(None)
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join, 10.0)
+        self._encoder.close()
+
+    async def run(self, inputs: Sequence[Tokens]) -> Ran:
+        """Raises OverloadedError, TooLargeError, EngineError, UnavailableError; when cancelled, its inputs go too."""
+        job = job_of(inputs, self._encoder.width, asyncio.get_running_loop())
+        if not inputs:
+            return Ran(job.rows, 0.0, 0.0)
+        self._admit(job.waiting_tokens)
+        self._inbox.put(job)
+        try:
+            if self.dead is not None:
+                raise UnavailableError(f"the engine is dead: {self.dead}")
+            return await job.future
+        finally:
+            job.closed = True
+
+    def _admit(self, tokens: int) -> None:
+        if tokens > self._max_queue_tokens:
+            self._reject("max_queue_tokens")
+            raise TooLargeError(
+                f"the request's {tokens} tokens are over max_queue_tokens = {self._max_queue_tokens}; send less."
+            )
+        if self.queue_tokens + tokens > self._max_queue_tokens:
+            self._reject("queue_full")
+            wait = math.ceil(self.queue_tokens / self._tokens_per_s)
+            raise OverloadedError(
+                f"{self.queue_tokens} tokens are waiting and max_queue_tokens is {self._max_queue_tokens}; try again.",
+                retry_after=min(max(wait, 1), MAX_RETRY_AFTER_S),
+            )
+        self._brought += tokens
+
+    def _reject(self, reason: str) -> None:
+        self._metrics.rejections.labels(self._metrics.model_name, reason).inc()
+
+    # On the engine thread from here on.
+
+    def _work(self) -> None:
+        reason = "its thread ended"
+        try:
+            self._serve()
+            reason = "it was stopped"
+        except _EngineDeadError as exc:
+            reason = str(exc)
+        except BaseException as exc:
+            log.exception("the engine thread failed")
+            reason = repr(exc)
+        finally:
+            self.dead = reason
+            for job in [*self._queue.jobs, *self._drain_inbox()]:
+                self._fail(job, UnavailableError(f"the engine is dead: {reason}"))
+
+    def _serve(self) -> None:
+        while True:
+            if not len(self._queue):
+                job = self._inbox.get()
+                if job is None:
+                    return
+                self._queue.put(job)
+            for arrived in self._drain_inbox():
+                self._queue.put(arrived)
+            self._taken += self._queue.drop_closed()
+            if len(self._queue):
+                self._forward(self._queue.cut())
+            self._metrics.waiting.set(len(self._queue))
+            self._metrics.queue_tokens.set(self.queue_tokens)
+
+    def _drain_inbox(self) -> list[Job]:
+        jobs: list[Job] = []
+        while True:
+            try:
+                job = self._inbox.get_nowait()
+            except Empty:
+                return jobs
+            if job is None:
+                self._inbox.put(None)  # stop once the queue is empty
+                return jobs
+            jobs.append(job)
+
+    def _forward(self, batch: Batch) -> None:
+        inputs = [job.inputs[index] for job, index in batch]
+        tokens = sum(map(len, inputs))
+        self._taken += tokens
+        began = time.monotonic()
+        for job, _ in batch:
+            job.started = job.started or began
+        try:
+            rows = self._encoder.forward(inputs)
+        except Exception as exc:
+            log.exception("a forward of %d inputs failed", len(batch))
+            self._fail_batch(batch, exc)
+            return
+        self.last_forward = time.monotonic()
+        self._record(tokens, len(batch) * max(map(len, inputs)), len(batch), self.last_forward - began)
+        self._deliver(batch, rows)
+
+    def _deliver(self, batch: Batch, rows: Rows) -> None:
+        sound = np.isfinite(rows.sum(axis=1, dtype=np.float64))
+        for (job, index), row, is_sound in zip(batch, rows, sound, strict=True):
+            if job.closed:
+                continue
+            if not is_sound:
+                self._fail(job, EngineError(f"the model gave NaN or infinity for input {index}."))
+                continue
+            job.rows[index] = row
+            job.missing -= 1
+            if job.missing == 0:
+                self._answer(job)
+
+    def _answer(self, job: Job) -> None:
+        job.closed = True
+        ran = Ran(job.rows, job.started - job.submitted, self.last_forward - job.started)
+        self._metrics.queue_time.observe(ran.queue_s)
+        self._metrics.inference_time.observe(ran.inference_s)
+        self._tell(job, lambda: job.future.set_result(ran))
+
+    def _fail_batch(self, batch: Batch, exc: Exception) -> None:
+        """Raises _EngineDeadError where the engine cannot read the probe either."""
+        for job in {job for job, _ in batch}:
+            self._fail(job, EngineError(f"the engine failed on this batch: {type(exc).__name__}"))
+        try:
+            self._encoder.forward([self._probe])
+        except Exception as probe_exc:
+            raise _EngineDeadError(f"{type(exc).__name__}: {exc}") from probe_exc
+
+    def _fail(self, job: Job, error: RaglineError) -> None:
+        if not job.closed:
+            job.closed = True
+            self._tell(job, lambda: job.future.set_exception(error))
+
+    def _tell(self, job: Job, end: Callable[[], None]) -> None:
+        def on_loop() -> None:
+            if not job.future.done():
+                end()
+
+        loop = job.future.get_loop()
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(on_loop)
+
+    def _record(self, tokens: int, padded: int, size: int, seconds: float) -> None:
+        self._metrics.batch_tokens.observe(padded)
+        self._metrics.batch_size.observe(size)
+        self._metrics.batch_fill.observe(tokens / padded)
+        self._metrics.prompt_tokens.inc(tokens)
+        self._tokens_per_s += 0.1 * (tokens / max(seconds, 1e-6) - self._tokens_per_s)
+
+
+class _EngineDeadError(Exception):
+    """Ends the engine thread."""

@@ -1,0 +1,98 @@
+"""/v2/embed, Cohere's: texts with a type, vectors in several encodings at once."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from fastapi import APIRouter, Request, Response
+
+from services.answers import json_answer
+from services.embed.vectors import base64_of, check_dimensions, encoded, finished, packed_bits
+from services.engines import Rows
+from services.errors import BadRequestError
+from services.model import Model
+from services.protocol.embedding import CohereBilledUnits, CohereEmbedRequest, CohereEmbedResponse, CohereMeta
+from services.server import answer_id, served
+from services.tokenizer import Truncation
+
+COHERE_NAMES = {"search_query": "query", "search_document": "document"}
+
+
+def cohere_router(model: Model) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/v2/embed", response_model=CohereEmbedResponse)
+    async def embed(request: Request, body: CohereEmbedRequest) -> Response:
+        served(request).check_model(body.model)
+        texts = _texts(body)
+        model.check_inputs(texts, param="texts")
+        checkpoint = model.checkpoint
+        check_dimensions(body.output_dimension, checkpoint, width=model.batcher.width, name=model.name)
+        prefix = _prefix(checkpoint.prefixes, body.input_type)
+        cut = _truncation(model, body)
+        read = await model.read(request, lambda: model.tokenizer.encode([prefix + text for text in texts], cut))
+        rows = finished(read.rows, checkpoint, dimensions=body.output_dimension, use_activation=None)
+        answer = {
+            "id": answer_id("embd", request),
+            "embeddings": {name: _as_type(rows, name) for name in body.embedding_types or ("float",)},
+            "texts": texts,
+            "meta": CohereMeta(billed_units=CohereBilledUnits(input_tokens=read.tokens)).model_dump(),
+            "response_type": "embeddings_by_type",
+        }
+        return json_answer(answer)
+
+    return router
+
+
+def _texts(body: CohereEmbedRequest) -> list[str]:
+    given = [name for name in ("texts", "images", "inputs") if getattr(body, name) is not None]
+    if len(given) != 1:
+        raise BadRequestError(f"Exactly one of texts, images or inputs must be provided, not {given or 'none'}.")
+    if body.images is not None:
+        raise BadRequestError("images are not supported: the model reads text.", param="images")
+    texts = body.texts if body.texts is not None else [_text_of(item) for item in body.inputs or []]
+    if not texts:
+        raise BadRequestError("You must pass at least one prompt", param="texts")
+    return texts
+
+
+def _text_of(item: Mapping[str, Any]) -> str:
+    parts = item.get("content")
+    texts = [part.get("text") for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise BadRequestError("inputs must have content of text parts: the model reads text.", param="inputs")
+    return "".join(map(str, texts))
+
+
+def _prefix(known: Mapping[str, str], input_type: str | None) -> str:
+    if input_type is None:
+        return ""
+    name = COHERE_NAMES.get(input_type, input_type)
+    for candidate in (input_type, name):
+        if candidate in known:
+            return known[candidate]
+    supported = f"Supported values: {', '.join(sorted(known))}." if known else None
+    raise BadRequestError(
+        f"Unsupported input_type {input_type!r}. "
+        + (supported or "This model does not define any input_type task instructions.")
+    )
+
+
+def _truncation(model: Model, body: CohereEmbedRequest) -> Truncation:
+    longest = model.tokenizer.max_model_len
+    limit = min(body.max_tokens or longest, longest)
+    if body.truncate == "NONE":
+        return Truncation()
+    return Truncation(limit=limit, side="left" if body.truncate == "START" else "right")
+
+
+def _as_type(rows: Rows, name: str) -> Any:
+    match name:
+        case "float":
+            return rows.tolist()
+        case "base64":
+            return [base64_of(row) for row in encoded(rows, "float32", "little")]
+        case "ubinary":
+            return packed_bits(rows).tolist()
+        case _:
+            return (packed_bits(rows).astype(np.int16) - 128).tolist()

@@ -1,0 +1,51 @@
+"""/v1/embeddings, OpenAI's; KServe's clients find it at /openai/v1/embeddings, TEI's and Infinity's at /embeddings."""
+
+from fastapi import APIRouter, Request, Response
+
+from services.answers import rows_answer
+from services.embed.vectors import check_dimensions, finished
+from services.errors import BadRequestError
+from services.inputs import refuse_chat, tokens_of
+from services.model import Model
+from services.protocol import Usage, now
+from services.protocol.embedding import EmbeddingChatRequest, EmbeddingRequest, EmbeddingResponse
+from services.server import answer_id, served
+
+PATHS = ("/v1/embeddings", "/openai/v1/embeddings", "/embeddings")
+
+
+def openai_router(model: Model) -> APIRouter:
+    router = APIRouter()
+
+    async def embeddings(request: Request, body: EmbeddingRequest | EmbeddingChatRequest) -> Response:
+        return await embed(model, request, body)
+
+    for path in PATHS:
+        router.post(path, response_model=EmbeddingResponse)(embeddings)
+    return router
+
+
+async def embed(model: Model, request: Request, body: EmbeddingRequest | EmbeddingChatRequest) -> Response:
+    served(request).check_model(body.model)
+    refuse_chat(body)
+    assert isinstance(body, EmbeddingRequest)  # noqa: S101 - a chat was refused
+    check_dimensions(body.dimensions, model.checkpoint, width=model.batcher.width, name=model.name)
+    read = await model.read(request, tokens_of(model, body, prefix=_prefix(model, body)))
+    rows = finished(read.rows, model.checkpoint, dimensions=body.dimensions, use_activation=body.use_activation)
+    head = {
+        "id": answer_id("embd", request, body.request_id),
+        "object": "list",
+        "created": now(),
+        "model": model.name,
+    }
+    return rows_answer(head, rows, Usage.of_prompt(read.tokens).model_dump(), body, kind="embedding")
+
+
+def _prefix(model: Model, body: EmbeddingRequest) -> str:
+    name = body.prompt_name or body.input_type
+    known = model.checkpoint.prefixes
+    if name is None or (name in ("query", "document") and name not in known and body.prompt_name is None):
+        return ""
+    if name not in known:
+        raise BadRequestError(f"no prompt {name!r}; the model has {', '.join(known) or 'none'}.", param="prompt_name")
+    return known[name]

@@ -1,0 +1,50 @@
+"""The embed service: one bi-encoder and all that it answers."""
+
+from pathlib import Path
+
+from fastapi import Request, Response
+from pydantic import TypeAdapter
+
+from services.embed.cohere import cohere_router
+from services.embed.openai import embed, openai_router
+from services.embed.vectors import finished
+from services.encoders import open_model
+from services.engines import Rows
+from services.invocations import Invocation, invocations_router
+from services.pooling import pooling_router
+from services.protocol.embedding import EmbeddingRequest
+from services.score.routes import score_invocations, score_router
+from services.score.scorers import CosineScorer
+from services.server import Service
+from services.settings import ServiceSettings
+from services.vocabulary import vocabulary_router
+
+
+def embed_service(settings: ServiceSettings, folder: Path) -> Service:
+    """Loads the weights; blocking."""
+    model = open_model(settings, folder, kind="embed")
+    scorer = CosineScorer(model)
+
+    def finish(rows: Rows, use_activation: bool | None) -> Rows:
+        return finished(rows, model.checkpoint, dimensions=None, use_activation=use_activation)
+
+    async def invoke_embed(request: Request, body: EmbeddingRequest) -> Response:
+        return await embed(model, request, body)
+
+    invocations = [Invocation(TypeAdapter(EmbeddingRequest), invoke_embed), *score_invocations(scorer)]
+    return Service(
+        title="ragline embed",
+        model_name=model.name,
+        root=str(folder),
+        max_model_len=model.tokenizer.max_model_len,
+        backend=model.batcher,
+        routers=[
+            openai_router(model),
+            cohere_router(model),
+            score_router(scorer),
+            pooling_router(model, finish),
+            vocabulary_router(model),
+            invocations_router(invocations),
+        ],
+        metrics=model.metrics,
+    )

@@ -1,0 +1,51 @@
+"""Opens an encoder: the checkpoint's own files, in the engine that the settings and the files ask for."""
+
+import os
+from pathlib import Path
+
+from services.batching import Batcher
+from services.checkpoint import Checkpoint, Kind, read_checkpoint
+from services.engines import Encoder
+from services.errors import BadRequestError
+from services.metrics import Metrics
+from services.model import Model
+from services.settings import ServiceSettings
+from services.tokenizer import Tokenizer, Truncation
+
+
+def open_model(settings: ServiceSettings, folder: Path, *, kind: Kind | None = None) -> Model:
+    """Loads the weights; blocking. Raises BadRequestError for a folder that cannot be served as asked."""
+    checkpoint = read_checkpoint(folder, preset=settings.preset, kind=kind, max_model_len=settings.max_model_len)
+    tokenizer = Tokenizer.load(folder, max_model_len=checkpoint.max_model_len)
+    encoder = _open_encoder(settings, checkpoint, tokenizer)
+    metrics = Metrics(settings.model_name)
+    batcher = Batcher(
+        encoder,
+        probe=tokenizer.encode(["ok"], Truncation())[0],
+        max_batch_tokens=settings.max_batch_tokens,
+        max_queue_tokens=settings.max_queue_tokens,
+        metrics=metrics,
+    )
+    return Model(settings.model_name, checkpoint, tokenizer, batcher, metrics, settings)
+
+
+def _open_encoder(settings: ServiceSettings, checkpoint: Checkpoint, tokenizer: Tokenizer) -> Encoder:
+    from services.engines.onnx import OnnxEncoder, find_model  # noqa: PLC0415 - only the engine in use is imported
+
+    engine = settings.engine
+    if engine == "auto" and checkpoint.preset is not None:
+        engine = checkpoint.preset.engine
+    file = find_model(checkpoint.folder)
+    if engine == "auto":
+        engine = "onnx" if file is not None and settings.device in ("auto", "cpu") else "torch"
+    if engine == "onnx":
+        if file is None:
+            raise BadRequestError(f'{checkpoint.folder} has no ONNX file; take engine = "torch".')
+        pooling = checkpoint.pooling if checkpoint.kind == "embed" else None
+        return OnnxEncoder(file, pooling=pooling, pad_id=tokenizer.pad_id, threads=settings.threads or cores())
+    raise BadRequestError(f"engine {engine!r} does not serve encoders; take onnx or torch.")
+
+
+def cores() -> int:
+    """CPUs that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,39 @@
+"""`input` in its four forms (a text, texts, token ids, lists of token ids) to tokens."""
+
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from services.engines import Tokens
+from services.errors import BadRequestError
+from services.model import Model
+from services.protocol.pooling import ChatInputRequest, InputRequest
+
+
+def refuse_chat(body: ChatInputRequest | InputRequest) -> InputRequest:
+    """Raises BadRequestError for `messages`: an encoder's tokenizer has no chat template."""
+    if isinstance(body, ChatInputRequest):
+        raise BadRequestError(
+            "The model's tokenizer does not define a chat template; send `input` instead of `messages`.",
+            param="messages",
+        )
+    return body
+
+
+def tokens_of(model: Model, body: InputRequest, *, prefix: str = "") -> Callable[[], Sequence[Tokens]]:
+    """What tokenizes the request's inputs. Raises BadRequestError, TooLargeError."""
+    cut = model.truncation(body.truncate_prompt_tokens, body.truncation_side)
+    given = body.input
+    if isinstance(given, list) and not given:
+        raise BadRequestError("You must pass at least one prompt")
+    if isinstance(given, list) and isinstance(given[0], int):
+        given = [given]
+    texts = [given] if isinstance(given, str) else given
+    model.check_inputs(texts, param="input")
+    if all(isinstance(text, str) for text in texts):
+        prefixed = [prefix + cast("str", text) for text in texts]
+        return lambda: model.tokenizer.encode(prefixed, cut, special=body.add_special_tokens)
+    if prefix:
+        raise BadRequestError(
+            "input_type and prompt_name put a prefix before texts; token ids take none.", param="input"
+        )
+    return lambda: model.tokenizer.encode_ids(cast("list[list[int]]", texts), cut)

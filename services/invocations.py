@@ -1,0 +1,36 @@
+"""/invocations, SageMaker's one route: the body's shape says which of the service's routes is meant."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from pydantic import TypeAdapter, ValidationError
+
+from services.errors import BadRequestError
+
+Handler = Callable[[Request, Any], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    shape: TypeAdapter[Any]
+    handle: Handler
+
+
+def invocations_router(invocations: Sequence[Invocation]) -> APIRouter:
+    """The first shape that the body has is taken."""
+    router = APIRouter()
+
+    @router.post("/invocations")
+    async def invoke(request: Request, body: dict[str, Any]) -> Response:
+        for invocation in invocations:
+            try:
+                parsed = invocation.shape.validate_python(body)
+            except ValidationError:
+                continue
+            return await invocation.handle(request, parsed)
+        shapes = ", ".join(str(invocation.shape).partition("(")[2].removesuffix(")") for invocation in invocations)
+        raise BadRequestError(f"Cannot find suitable handler for request. Expected one of: {shapes}")
+
+    return router

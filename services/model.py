@@ -1,0 +1,75 @@
+"""A loaded encoder behind its queue: tokenize, forward; what comes after is the routes' own."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from fastapi import Request
+
+from services.batching import Batcher
+from services.checkpoint import Checkpoint
+from services.engines import Rows, Tokens
+from services.errors import TooLargeError
+from services.metrics import Metrics
+from services.settings import ServiceSettings
+from services.tokenizer import Side, Tokenizer, Truncation
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """What the model made of inputs. rows: (n, width) float32; lengths: tokens of each input."""
+
+    rows: Rows
+    lengths: Sequence[int]
+
+    @property
+    def tokens(self) -> int:
+        return sum(self.lengths)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    name: str
+    checkpoint: Checkpoint
+    tokenizer: Tokenizer
+    batcher: Batcher
+    metrics: Metrics
+    settings: ServiceSettings
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="tokenize"))
+
+    async def read(self, request: Request, make: Callable[[], Sequence[Tokens]]) -> Read:
+        """Runs `make`, which tokenizes, off the event loop, and its tokens through the engine; notes the times."""
+        began = time.perf_counter()
+        inputs = await self.off_loop(make)
+        took = time.perf_counter() - began
+        self.metrics.tokenize_time.observe(took)
+        ran = await self.batcher.run(inputs)
+        self.metrics.success.inc()
+        request.state.timings.update(tokenization=took, queue=ran.queue_s, inference=ran.inference_s)
+        return Read(ran.rows, [len(tokens) for tokens in inputs])
+
+    async def off_loop(self, work: Callable[[], T]) -> T:
+        """Runs what would hold up the event loop on the model's own thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def truncation(self, truncate_prompt_tokens: int | None, side: Side | None) -> Truncation:
+        return Truncation(limit=self.tokenizer.limit(truncate_prompt_tokens), side=side)
+
+    def check_inputs(self, texts: Sequence[object], *, param: str) -> None:
+        """Raises TooLargeError where there are more inputs, or one has more characters, than the settings allow."""
+        if len(texts) > self.settings.max_documents:
+            raise TooLargeError(
+                f"{len(texts)} inputs are over max_documents = {self.settings.max_documents}; send several requests.",
+                param=param,
+            )
+        for index, text in enumerate(texts):
+            if isinstance(text, str) and len(text) > self.settings.max_chars:
+                raise TooLargeError(
+                    f"input {index} has {len(text)} characters, over max_chars = {self.settings.max_chars}.",
+                    param=param,
+                )

@@ -1,0 +1,43 @@
+"""/pooling: what the model's pooler gives, in vLLM's form."""
+
+from collections.abc import Callable
+
+from fastapi import APIRouter, Request, Response
+
+from services.answers import rows_answer
+from services.engines import Rows
+from services.errors import BadRequestError
+from services.inputs import refuse_chat, tokens_of
+from services.model import Model
+from services.protocol import Usage, now
+from services.protocol.pooling import ChatInputRequest, PoolingResponse, PoolingTaskRequest
+from services.server import answer_id, served
+
+Finish = Callable[[Rows, bool | None], Rows]
+"""Rows and use_activation to what the model's task answers."""
+
+
+def pooling_router(model: Model, finish: Finish) -> APIRouter:
+    router = APIRouter()
+    task = "embed" if model.checkpoint.kind == "embed" else "classify"
+
+    @router.post("/pooling", response_model=PoolingResponse)
+    async def pooling(request: Request, body: PoolingTaskRequest | ChatInputRequest) -> Response:
+        served(request).check_model(body.model)
+        refuse_chat(body)
+        assert isinstance(body, PoolingTaskRequest)  # noqa: S101 - a chat was refused
+        if body.dimensions is not None:
+            raise BadRequestError("dimensions is currently not supported", param="dimensions")
+        if body.task not in (None, task):
+            raise BadRequestError(f"Unsupported task: {body.task!r} Supported tasks: ({task!r},)", param="task")
+        read = await model.read(request, tokens_of(model, body))
+        head = {
+            "id": answer_id("pooling", request, body.request_id),
+            "object": "list",
+            "created": now(),
+            "model": model.name,
+        }
+        rows = finish(read.rows, body.use_activation)
+        return rows_answer(head, rows, Usage.of_prompt(read.tokens).model_dump(), body, kind="pooling")
+
+    return router

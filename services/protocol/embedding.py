@@ -1,0 +1,74 @@
+"""/v1/embeddings (OpenAI) and /v2/embed (Cohere)."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from services.protocol import Usage, Wire, now
+from services.protocol.pooling import ChatInputRequest, EncodedRequest
+
+InputType = Literal["query", "document"]
+
+
+class EmbeddingRequest(EncodedRequest):
+    """Ours: `input_type` or `prompt_name` puts the model's own prefix before each text."""
+
+    input_type: InputType | None = None
+    prompt_name: str | None = None
+
+
+class EmbeddingChatRequest(ChatInputRequest):
+    pass
+
+
+class EmbeddingDatum(BaseModel):
+    index: int
+    object: Literal["embedding"] = "embedding"
+    embedding: list[float] | str
+
+
+class EmbeddingResponse(BaseModel):
+    id: str
+    object: Literal["list"] = "list"
+    created: int = Field(default_factory=now)
+    model: str
+    data: list[EmbeddingDatum]
+    usage: Usage
+
+
+CohereType = Literal["float", "binary", "ubinary", "base64"]
+
+
+class CohereEmbedRequest(Wire):
+    model: str | None = None
+    input_type: str | None = None
+    texts: list[str] | None = None
+    images: list[str] | None = None
+    inputs: list[dict[str, object]] | None = None
+    output_dimension: int | None = None
+    embedding_types: list[CohereType] | None = None
+    truncate: Literal["END", "START", "NONE"] = "END"
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    priority: int = 0
+
+
+class CohereVersion(BaseModel):
+    version: Literal["2"] = "2"
+
+
+class CohereBilledUnits(BaseModel):
+    input_tokens: int
+    image_tokens: int = 0
+
+
+class CohereMeta(BaseModel):
+    api_version: CohereVersion = CohereVersion()
+    billed_units: CohereBilledUnits
+
+
+class CohereEmbedResponse(BaseModel):
+    id: str
+    embeddings: dict[str, list[list[float]] | list[list[int]] | list[str]]
+    texts: list[str]
+    meta: CohereMeta
+    response_type: Literal["embeddings_by_type"] = "embeddings_by_type"

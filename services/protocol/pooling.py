@@ -1,0 +1,125 @@
+"""What the requests to embedding, scoring and classifying routes share, and /pooling, /tokenize and /detokenize."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, model_validator
+
+from services.errors import BadRequestError
+from services.protocol import Usage, Wire, new_id, now
+
+INT64 = 2**63
+MAX_SALT_CHARS = 128
+
+EncodingFormat = Literal["float", "base64", "bytes", "bytes_only"]
+EmbedDtype = Literal["float32", "float16", "bfloat16", "fp8_e4m3", "fp8_e5m2"]
+Endianness = Literal["native", "big", "little"]
+PoolingTask = Literal["embed", "classify", "token_embed", "token_classify", "plugin"]
+Input = list[int] | list[list[int]] | str | list[str]
+
+
+class PoolingRequest(Wire):
+    """Fields of every request to a model that does not generate."""
+
+    model: str | None = None
+    user: str | None = None
+    truncate_prompt_tokens: Annotated[int, Field(ge=-1)] | None = None
+    truncation_side: Literal["left", "right"] | None = None
+    padding: Literal["max_length", "do_not_pad"] | None = None
+    request_id: str = Field(default_factory=new_id)
+    priority: int = Field(default=0, ge=-INT64, le=INT64 - 1)
+    mm_processor_kwargs: dict[str, Any] | None = None
+    cache_salt: str | None = Field(default=None, min_length=1, max_length=MAX_SALT_CHARS, pattern=r"^[^@/\\\x00]+$")
+    use_activation: bool | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_removed(cls, body: Any) -> Any:
+        if isinstance(body, dict):
+            cls.refuse(body)
+        return body
+
+    @classmethod
+    def refuse(cls, body: dict[str, Any]) -> None:
+        """Raises BadRequestError for fields that only some value of is possible here."""
+        if body.get("priority") not in (None, 0):
+            raise BadRequestError("Got priority, but priority scheduling is not enabled.", param="priority")
+        if body.get("mm_processor_kwargs"):
+            raise BadRequestError(
+                "mm_processor_kwargs is not supported: the model reads text.", param="mm_processor_kwargs"
+            )
+
+
+class InputRequest(PoolingRequest):
+    """A request whose inputs stand alone."""
+
+    input: Input
+    add_special_tokens: bool = True
+
+    @classmethod
+    def refuse(cls, body: dict[str, Any]) -> None:
+        super().refuse(body)
+        if "normalize" in body:
+            raise BadRequestError("Parameter `normalize` was removed; use `use_activation` instead.", param="normalize")
+
+
+class ChatInputRequest(PoolingRequest):
+    """A chat as the one input; encoders have no chat template, and say so."""
+
+    messages: list[dict[str, Any]]
+
+
+class EncodedRequest(InputRequest):
+    encoding_format: EncodingFormat = "float"
+    embed_dtype: EmbedDtype = "float32"
+    endianness: Endianness = "native"
+    dimensions: int | None = None
+
+
+class PoolingTaskRequest(EncodedRequest):
+    task: PoolingTask | None = None
+
+    @classmethod
+    def refuse(cls, body: dict[str, Any]) -> None:
+        super().refuse(body)
+        removed = {"score": "use `classify` instead.", "encode": "use `token_embed` or `token_classify` instead."}
+        task = body.get("task")
+        if isinstance(task, str) and task in removed:
+            raise BadRequestError(f"`{task}` task was removed; {removed[task]}", param="task")
+
+
+class PoolingDatum(BaseModel):
+    index: int
+    object: Literal["pooling"] = "pooling"
+    data: list[float] | list[list[float]] | str
+
+
+class PoolingResponse(BaseModel):
+    id: str
+    object: Literal["list"] = "list"
+    created: int = Field(default_factory=now)
+    model: str
+    data: list[PoolingDatum]
+    usage: Usage
+
+
+class TokenizeRequest(Wire):
+    model: str | None = None
+    prompt: str
+    add_special_tokens: bool = True
+    return_token_strs: bool | None = False
+
+
+class TokenizeResponse(BaseModel):
+    count: int
+    max_model_len: int
+    tokens: list[int]
+    token_strs: list[str] | None = None
+
+
+class DetokenizeRequest(Wire):
+    model: str | None = None
+    tokens: list[Annotated[int, Field(ge=0, le=INT64 - 1)]]
+
+
+class DetokenizeResponse(BaseModel):
+    prompt: str

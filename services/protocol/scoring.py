@@ -1,0 +1,151 @@
+"""/score and /rerank in all their spellings, and /classify."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
+from typing_extensions import TypedDict
+
+from services.protocol import Usage, now
+from services.protocol.pooling import ChatInputRequest, InputRequest, PoolingRequest
+
+Scale = Literal["logit", "probability", "cosine"]
+
+
+class ScoreMultiModalParam(TypedDict):
+    content: list[dict[str, Any]]
+
+
+def _plain(document: Any) -> Any:
+    """{"text": ...}, as Cohere's and Jina's clients send it, is its text."""
+    if isinstance(document, dict) and isinstance(document.get("text"), str) and "content" not in document:
+        return document["text"]
+    return document
+
+
+_TEXT = {"type": "string"}
+_OBJECT = {"type": "object", "properties": {"text": _TEXT}, "required": ["text"]}
+_CONTENT = {"type": "object", "properties": {"content": {"type": "array", "items": {"type": "object"}}}}
+_ITEM = {"anyOf": [_TEXT, _OBJECT, {**_CONTENT, "required": ["content"]}]}
+
+Item = Annotated[str | ScoreMultiModalParam, BeforeValidator(_plain), WithJsonSchema(_ITEM)]
+Items = Item | list[Item]
+
+
+class ScoringRequest(PoolingRequest):
+    max_tokens_per_query: int = 0
+    max_tokens_per_doc: int = 0
+    instruction: str | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+
+
+class ScoreQueriesDocumentsRequest(ScoringRequest):
+    queries: Items
+    documents: Items
+
+    def sides(self) -> tuple[Items, Items]:
+        return self.queries, self.documents
+
+
+class ScoreQueriesItemsRequest(ScoringRequest):
+    queries: Items
+    items: Items
+
+    def sides(self) -> tuple[Items, Items]:
+        return self.queries, self.items
+
+
+class ScoreDataRequest(ScoringRequest):
+    data_1: Items
+    data_2: Items
+
+    def sides(self) -> tuple[Items, Items]:
+        return self.data_1, self.data_2
+
+
+class ScoreTextRequest(ScoringRequest):
+    text_1: Items
+    text_2: Items
+
+    def sides(self) -> tuple[Items, Items]:
+        return self.text_1, self.text_2
+
+
+ScoreRequest = ScoreQueriesDocumentsRequest | ScoreQueriesItemsRequest | ScoreDataRequest | ScoreTextRequest
+
+
+class RerankRequest(ScoringRequest):
+    query: Item
+    documents: Items
+    top_n: int = Field(default=0, ge=0)
+    return_documents: bool | None = None
+    """False leaves the documents out of the answer; vLLM always sends them, and so do we unless told."""
+
+
+class ScoreDatum(BaseModel):
+    index: int
+    object: Literal["score"] = "score"
+    score: float
+
+
+class ScoreResponse(BaseModel):
+    id: str
+    object: Literal["list"] = "list"
+    created: int = Field(default_factory=now)
+    model: str
+    data: list[ScoreDatum]
+    usage: Usage
+    score_scale: Scale
+    """Ours: what the numbers are."""
+
+
+class RerankDocument(BaseModel):
+    text: str
+    multi_modal: None = None
+
+
+class RerankResult(BaseModel):
+    index: int
+    document: RerankDocument | None = None
+    relevance_score: float
+
+
+class RerankUsage(BaseModel):
+    prompt_tokens: int
+    total_tokens: int
+
+
+class RerankResponse(BaseModel):
+    id: str
+    model: str
+    usage: RerankUsage
+    results: list[RerankResult]
+    score_scale: Scale
+
+
+class ClassificationRequest(InputRequest):
+    pass
+
+
+class ClassificationChatRequest(ChatInputRequest):
+    pass
+
+
+class ClassificationDatum(BaseModel):
+    index: int
+    label: str | None
+    probs: list[float]
+    num_classes: int
+
+
+class ClassificationResponse(BaseModel):
+    id: str
+    object: Literal["list"] = "list"
+    created: int = Field(default_factory=now)
+    model: str
+    data: list[ClassificationDatum]
+    usage: Usage
+
+
+def as_list(items: Items) -> Sequence[Item]:
+    return items if isinstance(items, list) else [items]

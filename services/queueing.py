@@ -1,0 +1,116 @@
+"""Which inputs go into the next forward, when several callers wait.
+
+Each request (a Job) pays for the tokens it gets in virtual time, and the one that has been given least leads the next
+batch (self-clocked fair queueing: Golestani 1994), so that a request of one input waits for a batch or two beside one
+of 5,000. The batch is then filled, from any request, with inputs of nearly the leader's length, so that little of it is
+padding. Used by one thread only.
+"""
+
+import asyncio
+import time
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from services.engines import Rows, Tokens
+
+SLACK_SHARE = 0.2
+SLACK_TOKENS = 16
+"""An input joins a batch when padding adds at most this share of the width, or this many tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """rows: (n, width) in the order of the inputs; how long the first of them waited, and the rest took, in seconds."""
+
+    rows: Rows
+    queue_s: float
+    inference_s: float
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One request's inputs. `closed` is set by whoever ends it first: answered, failed, or abandoned by its client."""
+
+    inputs: Sequence[Tokens]
+    rows: Rows
+    future: asyncio.Future[Ran]
+    submitted: float = field(default_factory=time.monotonic)
+    started: float = 0.0
+    closed: bool = False
+    virtual_start: float = 0.0
+    waiting: list[tuple[int, int]] = field(init=False)
+    """(length, index) of the inputs not yet in a batch, shortest first."""
+    waiting_tokens: int = field(init=False)
+    missing: int = field(init=False)
+    """Rows that are not there yet."""
+
+    def __post_init__(self) -> None:
+        self.waiting = sorted((len(tokens), index) for index, tokens in enumerate(self.inputs))
+        self.waiting_tokens = sum(length for length, _ in self.waiting)
+        self.missing = len(self.inputs)
+
+    def take(self, widest: int, narrowest: int, most: int) -> list[int]:
+        """Indices of up to `most` waiting inputs of a length within the bounds, the longest ones."""
+        stop = bisect_right(self.waiting, (widest, len(self.inputs)))
+        start = max(bisect_left(self.waiting, (narrowest, 0)), stop - most)
+        taken = self.waiting[start:stop]
+        del self.waiting[start:stop]
+        self.waiting_tokens -= sum(length for length, _ in taken)
+        return [index for _, index in taken]
+
+
+Batch = list[tuple[Job, int]]
+
+
+class FairQueue:
+    def __init__(self, max_batch_tokens: int) -> None:
+        self._budget = max_batch_tokens
+        self._virtual = 0.0
+        self._jobs: list[Job] = []
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    @property
+    def jobs(self) -> Sequence[Job]:
+        return self._jobs
+
+    def put(self, job: Job) -> None:
+        job.virtual_start = self._virtual
+        self._jobs.append(job)
+
+    def drop_closed(self) -> int:
+        """Forgets jobs that were abandoned or failed; the tokens that will not be read."""
+        dropped = sum(job.waiting_tokens for job in self._jobs if job.closed)
+        self._jobs = [job for job in self._jobs if not job.closed]
+        return dropped
+
+    def cut(self) -> Batch:
+        """The next batch, of at most max_batch_tokens with padding, but of one input at least."""
+        ordered = sorted(self._jobs, key=lambda job: (self._virtual_end(job), job.waiting_tokens))
+        leader = ordered[0]
+        self._virtual = self._virtual_end(leader)
+        widest = leader.waiting[-1][0]
+        narrowest = min(widest - SLACK_TOKENS, int(widest * (1 - SLACK_SHARE)))
+        room = max(self._budget // widest, 1)
+        batch: Batch = []
+        for job in ordered:
+            indices = job.take(widest, narrowest, room - len(batch))
+            batch += [(job, index) for index in indices]
+            job.virtual_start += sum(len(job.inputs[index]) for index in indices)
+            if len(batch) == room:
+                break
+        leader.virtual_start = self._virtual
+        self._jobs = [job for job in self._jobs if job.waiting]
+        return batch
+
+    def _virtual_end(self, job: Job) -> float:
+        """When, in tokens given to everybody alike, the job's next batch would be done."""
+        return job.virtual_start + min(job.waiting_tokens, self._budget)
+
+
+def job_of(inputs: Sequence[Tokens], width: int, loop: asyncio.AbstractEventLoop) -> Job:
+    return Job(inputs, np.empty((len(inputs), width), dtype=np.float32), loop.create_future())

@@ -1,0 +1,1 @@
+"""Pairs to scores: /score and /rerank in all their spellings, and /classify."""

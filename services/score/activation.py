@@ -1,0 +1,26 @@
+"""Logits to what a client is told, in float32 whatever the model ran in: half precision saturates at 1.0 and ties."""
+
+import numpy as np
+
+from services.checkpoint import Activation
+from services.engines import Rows
+
+
+def activated(logits: Rows, activation: Activation, use_activation: bool | None) -> Rows:
+    """(n, labels) logits to probabilities, or as they are where the model or the request says so."""
+    logits = logits.astype(np.float32)
+    if use_activation is False or activation == "identity":
+        return logits
+    return softmax(logits) if activation == "softmax" else sigmoid(logits)
+
+
+def sigmoid(logits: Rows) -> Rows:
+    with np.errstate(over="ignore"):  # exp of a large number is infinity, and 1 / (1 + infinity) is right
+        probabilities: Rows = np.float32(1) / (np.float32(1) + np.exp(-logits))
+    return probabilities
+
+
+def softmax(logits: Rows) -> Rows:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares: Rows = powers / powers.sum(axis=1, keepdims=True)
+    return shares

@@ -1,0 +1,43 @@
+"""/classify: texts to the model's own labels."""
+
+from fastapi import APIRouter, Request, Response
+
+from services.answers import json_answer
+from services.inputs import refuse_chat, tokens_of
+from services.model import Model
+from services.protocol import Usage, now
+from services.protocol.scoring import ClassificationChatRequest, ClassificationRequest, ClassificationResponse
+from services.score.activation import activated
+from services.server import answer_id, served
+
+
+def classify_router(model: Model) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/classify", response_model=ClassificationResponse)
+    async def classify_texts(request: Request, body: ClassificationRequest | ClassificationChatRequest) -> Response:
+        return await classify(model, request, body)
+
+    return router
+
+
+async def classify(model: Model, request: Request, body: ClassificationRequest | ClassificationChatRequest) -> Response:
+    served(request).check_model(body.model)
+    read = await model.read(request, tokens_of(model, refuse_chat(body)))
+    rows = activated(read.rows, model.checkpoint.activation, body.use_activation)
+    labels = model.checkpoint.labels
+    data = []
+    for index, row in enumerate(rows):
+        best = int(row.argmax())
+        label = labels[best] if best < len(labels) else None
+        data.append({"index": index, "label": label, "probs": row.tolist(), "num_classes": len(row)})
+    return json_answer(
+        {
+            "id": answer_id("classify", request, body.request_id),
+            "object": "list",
+            "created": now(),
+            "model": model.name,
+            "data": data,
+            "usage": Usage.of_prompt(read.tokens).model_dump(),
+        }
+    )

@@ -1,0 +1,76 @@
+"""How a pair gets its score: read together by a cross-encoder, or apart by a bi-encoder and compared."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from fastapi import Request
+from numpy.typing import NDArray
+
+from services.embed.vectors import normalized
+from services.model import Model
+from services.protocol.scoring import Scale, ScoringRequest
+from services.score.activation import activated
+from services.tokenizer import Truncation
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    scores: NDArray[np.float32]
+    """(n,), in the order of the documents."""
+    tokens: int
+
+
+class Scorer(Protocol):
+    model: Model
+
+    def scale(self, use_activation: bool | None) -> Scale: ...
+
+    async def score(
+        self, request: Request, queries: Sequence[str], documents: Sequence[str], body: ScoringRequest, cut: Truncation
+    ) -> Scored:
+        """Scores documents against one query, or against one each."""
+
+
+class CrossScorer:
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def scale(self, use_activation: bool | None) -> Scale:
+        return "logit" if use_activation is False else self.model.checkpoint.scale
+
+    async def score(
+        self, request: Request, queries: Sequence[str], documents: Sequence[str], body: ScoringRequest, cut: Truncation
+    ) -> Scored:
+        read = await self.model.read(request, lambda: self.model.tokenizer.encode_pairs(queries, documents, cut))
+        scores = activated(read.rows, self.model.checkpoint.activation, body.use_activation)
+        return Scored(scores[:, 0], read.tokens)
+
+
+class CosineScorer:
+    """`use_activation` says nothing about a cosine, which lies between -1 and 1 as it is."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def scale(self, use_activation: bool | None) -> Scale:
+        del use_activation
+        return "cosine"
+
+    async def score(
+        self, request: Request, queries: Sequence[str], documents: Sequence[str], body: ScoringRequest, cut: Truncation
+    ) -> Scored:
+        del body
+        tokenizer = self.model.tokenizer
+        asked = Truncation(cut.limit, cut.side, per_query=cut.per_query)
+        read_cut = Truncation(cut.limit, cut.side, per_query=cut.per_document)
+        read = await self.model.read(
+            request, lambda: [*tokenizer.encode(queries, asked), *tokenizer.encode(documents, read_cut)]
+        )
+        vectors = normalized(read.rows)
+        left, right = vectors[: len(queries)], vectors[len(queries) :]
+        repeats = len(documents) // len(queries)
+        between = len(documents) if tokenizer.has_pad else 0  # vLLM counts the two joined by a padding token
+        tokens = sum(read.lengths[: len(queries)]) * repeats + sum(read.lengths[len(queries) :]) + between
+        return Scored((left * right).sum(axis=1, dtype=np.float32), tokens)

@@ -1,0 +1,47 @@
+"""The score service: one cross-encoder or classifier and all that it answers."""
+
+from pathlib import Path
+
+from fastapi import APIRouter, Request, Response
+from pydantic import TypeAdapter
+
+from services.encoders import open_model
+from services.engines import Rows
+from services.invocations import Invocation, invocations_router
+from services.pooling import pooling_router
+from services.protocol.scoring import ClassificationRequest
+from services.score.activation import activated
+from services.score.classify import classify, classify_router
+from services.score.routes import score_invocations, score_router
+from services.score.scorers import CrossScorer
+from services.server import Service
+from services.settings import ServiceSettings
+from services.vocabulary import vocabulary_router
+
+
+def score_service(settings: ServiceSettings, folder: Path) -> Service:
+    """Loads the weights; blocking. A model of several labels gets /classify, but neither /score nor /rerank."""
+    model = open_model(settings, folder, kind="score")
+
+    def finish(rows: Rows, use_activation: bool | None) -> Rows:
+        return activated(rows, model.checkpoint.activation, use_activation)
+
+    async def invoke_classify(request: Request, body: ClassificationRequest) -> Response:
+        return await classify(model, request, body)
+
+    invocations = [Invocation(TypeAdapter(ClassificationRequest), invoke_classify)]
+    routers: list[APIRouter] = [classify_router(model), pooling_router(model, finish), vocabulary_router(model)]
+    if model.batcher.width == 1:
+        scorer = CrossScorer(model)
+        routers.append(score_router(scorer))
+        invocations += score_invocations(scorer)
+    return Service(
+        title="ragline score",
+        model_name=model.name,
+        root=str(folder),
+        max_model_len=model.tokenizer.max_model_len,
+        backend=model.batcher,
+        routers=[*routers, invocations_router(invocations)],
+        metrics=model.metrics,
+        card={"score_scale": model.checkpoint.scale} if model.batcher.width == 1 else {},
+    )

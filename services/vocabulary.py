@@ -1,0 +1,35 @@
+"""/tokenize and /detokenize as vLLM has them, and /tokenizer.json: the tokenizer itself, for those who cut chunks."""
+
+from fastapi import APIRouter, Request, Response
+
+from services.errors import BadRequestError
+from services.model import Model
+from services.protocol.pooling import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
+from services.server import served
+
+
+def vocabulary_router(model: Model) -> APIRouter:
+    router = APIRouter()
+    tokenizer = model.tokenizer
+
+    @router.post("/tokenize")
+    async def tokenize(request: Request, body: TokenizeRequest) -> TokenizeResponse:
+        served(request).check_model(body.model)
+        model.check_inputs([body.prompt], param="prompt")
+        ids = await model.off_loop(lambda: tokenizer.ids(body.prompt, special=body.add_special_tokens))
+        strings = tokenizer.strings(ids) if body.return_token_strs else None
+        return TokenizeResponse(count=len(ids), max_model_len=tokenizer.max_model_len, tokens=ids, token_strs=strings)
+
+    @router.post("/detokenize")
+    async def detokenize(request: Request, body: DetokenizeRequest) -> DetokenizeResponse:
+        served(request).check_model(body.model)
+        wrong = next((token for token in body.tokens if token >= tokenizer.vocab_size), None)
+        if wrong is not None:
+            raise BadRequestError(f"Token id {wrong} is out of vocabulary", param="tokens")
+        return DetokenizeResponse(prompt=await model.off_loop(lambda: tokenizer.decode(body.tokens)))
+
+    @router.get("/tokenizer.json", response_class=Response)
+    async def file() -> Response:
+        return Response(tokenizer.text, media_type="application/json")
+
+    return router
