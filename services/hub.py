@@ -1,12 +1,19 @@
-"""Weights from the Hugging Face hub, or from the mirror that HF_ENDPOINT names."""
+"""Weights from the Hugging Face hub, or from the mirror that HF_ENDPOINT names.
+
+The hub's own library lists the repository, signs the requests and names the errors. The bytes are received here: its
+`snapshot_download` (2.4) throws a half-fetched file away, so that a shard of 5 GB broken at its end begins anew.
+"""
 
 import hashlib
+import re
 import shutil
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from services.sources import HubSource, WeightsError
@@ -15,6 +22,9 @@ from services.transfers import OnTransfer, Transfer
 SMALL = ("*.json", "*.txt", "*.jinja", "*.model")
 WEIGHTS = (("*.safetensors",), ("openvino*.xml", "openvino*.bin"), ("model.onnx*",), ("onnx/model.onnx*",), ("*.gguf",))
 """In order of preference: a repository often holds the same weights in several formats. Pickles are not among them."""
+CONNECTIONS = 4
+FRUITLESS_TRIES = 5
+"""Connections in a row that may bring nothing of a file."""
 
 
 def fetch(source: HubSource, part: Path, on_transfer: OnTransfer) -> None:
@@ -25,22 +35,89 @@ def fetch(source: HubSource, part: Path, on_transfer: OnTransfer) -> None:
         raise WeightsError(
             f"hub:{source.repository} needs huggingface_hub: `pip install 'ragline[hub]'`, or give a folder"
         ) from exc
-    huggingface_hub.utils.disable_progress_bars()
     on_transfer(Transfer(source.repository, "looking up"))
     with _translated(source, part):
+        source = _at_commit(source, huggingface_hub.HfApi())
         files = _chosen(source, huggingface_hub.HfApi())
         _make_sure_of_room(source, files, part)
         with _watched(source, part, sum(f.size for f in files), on_transfer):
-            huggingface_hub.snapshot_download(
-                source.repository,
-                revision=source.revision,
-                allow_patterns=[f.path for f in files],
-                local_dir=part,
-                max_workers=4,
-            )
+            _fetch_files(source, files, part)
         on_transfer(Transfer(source.repository, "verifying"))
         _verify(source, files, part)
-    shutil.rmtree(part / ".cache", ignore_errors=True)
+
+
+def _at_commit(source: HubSource, api: Any) -> HubSource:
+    """A branch as the commit that it is now, so that all files are of one."""
+    if re.fullmatch("[0-9a-f]{40}", source.revision):
+        return source
+    return replace(source, revision=api.model_info(source.repository, revision=source.revision).sha)
+
+
+def _fetch_files(source: HubSource, files: Sequence[Any], part: Path) -> None:
+    """Several at once; the first that fails ends them all."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="hub") as pool:
+        fetching = [pool.submit(_fetch_file, source, listed, part, stop) for listed in files]
+        try:
+            for each in fetching:
+                each.result()
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _fetch_file(source: HubSource, listed: Any, part: Path, stop: threading.Event) -> None:
+    """One file, in ranges into NAME.part, named NAME when it is whole."""
+    from huggingface_hub import hf_hub_url  # noqa: PLC0415  an extra
+
+    target = part / listed.path
+    half = target.with_name(f"{target.name}.part")
+    if target.exists():
+        return
+    half.parent.mkdir(parents=True, exist_ok=True)
+    url = hf_hub_url(source.repository, listed.path, revision=source.revision)
+    fruitless, have = 0, -1
+    while trouble := _receive(url, half, listed.size, stop):
+        fruitless = fruitless + 1 if half.stat().st_size <= have else 0
+        have = half.stat().st_size
+        if fruitless == FRUITLESS_TRIES or stop.wait(0.25 * 2**fruitless):
+            raise WeightsError(
+                f"the download of {listed.path} of hub:{source.repository} broke: {trouble}. Run the same command "
+                "again; it goes on where this one ended."
+            )
+    half.rename(target)
+
+
+def _receive(url: str, half: Path, size: int, stop: threading.Event) -> str:
+    """One connection's worth; what went wrong with it, "" when the file is whole."""
+    from huggingface_hub import errors  # noqa: PLC0415  an extra
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status  # noqa: PLC0415
+
+    with half.open("ab") as file:
+        headers = build_hf_headers() | {"Accept-Encoding": "identity"}
+        headers |= {"Range": f"bytes={file.tell()}-"} if file.tell() else {}
+        if file.tell() >= size:
+            file.truncate(size)
+            return ""
+        try:
+            with get_session().stream("GET", url, headers=headers, follow_redirects=True) as answer:
+                hf_raise_for_status(answer)
+                if answer.status_code != 206:  # noqa: PLR2004  the whole file
+                    file.truncate(0)
+                for chunk in answer.iter_bytes():
+                    file.write(chunk)
+                    if stop.is_set():
+                        return "another file failed"
+        except errors.HfHubHTTPError as exc:
+            if exc.response.status_code < 500:  # noqa: PLR2004
+                raise
+            return _one_line(exc)
+        except OSError:
+            raise
+        except Exception as exc:  # noqa: BLE001  httpx, which hub 1.0 and 2.0 have under different names
+            return _one_line(exc) or type(exc).__name__
+        return "" if file.tell() == size else "the connection was closed early"
 
 
 def _chosen(source: HubSource, api: Any) -> list[Any]:
@@ -51,6 +128,8 @@ def _chosen(source: HubSource, api: Any) -> list[Any]:
     chosen = [f for f in files if _matches(f.path, patterns)]
     if not chosen:
         raise WeightsError(f"hub:{source.repository}@{source.revision} holds none of {', '.join(patterns)}")
+    if unsafe := [f.path for f in chosen if PurePosixPath(f.path).is_absolute() or ".." in PurePosixPath(f.path).parts]:
+        raise WeightsError(f"hub:{source.repository} lists an unsafe path, {unsafe[0]!r}; nothing was fetched from it")
     return chosen
 
 
@@ -133,18 +212,22 @@ def _translated(source: HubSource, part: Path) -> Iterator[None]:
         raise WeightsError(f"{name}: the repository has no such revision; see {page}/commits/main") from exc
     except errors.RepositoryNotFoundError as exc:
         raise WeightsError(f"{name} does not exist at {constants.ENDPOINT}, or is private: then set HF_TOKEN") from exc
+    except WeightsError:
+        raise
     except OSError as exc:
         if exc.errno is not None and not isinstance(exc, ConnectionError):
             raise WeightsError(f"{name} could not be written to {part}: {exc}") from exc
         raise WeightsError(_unreachable(name, exc)) from exc
-    except WeightsError:
-        raise
     except Exception as exc:
         raise WeightsError(_unreachable(name, exc)) from exc
 
 
 def _unreachable(name: str, exc: Exception) -> str:
     return (
-        f"{name} could not be fetched: {type(exc).__name__}: {exc}. Check the network and HF_ENDPOINT; what has "
-        "arrived is kept. On a machine without network, copy the model's folder there and name its path."
+        f"{name} could not be fetched: {type(exc).__name__}: {_one_line(exc)}. Check the network and HF_ENDPOINT; what "
+        "has arrived is kept. On a machine without network, copy the model's folder there and name its path."
     )
+
+
+def _one_line(exc: Exception) -> str:
+    return " ".join(str(exc).split())[:300]

@@ -166,7 +166,9 @@ def left(cache: Path) -> list[str]:
 
 
 def pull_in_background(cache: Path) -> subprocess.Popen[str]:
-    code = "import sys; from pathlib import Path; from services.weights import resolve as r; print(r(sys.argv[1], Path(sys.argv[2])))"
+    code = (
+        "import sys, services.weights as w; from pathlib import Path; print(w.resolve(sys.argv[1], Path(sys.argv[2])))"
+    )
     command = [sys.executable, "-c", code, MODEL, str(cache)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
