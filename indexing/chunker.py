@@ -18,6 +18,8 @@ from indexing.document import Chunk, Document
 from indexing.loaders.extract import one_line
 from indexing.loaders.text import is_markdown
 
+CHUNKER = "markdown-1"
+"""Of the manifest: changes with what the same text is cut into."""
 SEGMENT = 65_536
 """Characters that are tokenized and split at once."""
 LINE = 4_096

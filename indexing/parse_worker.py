@@ -14,6 +14,7 @@ import signal
 import struct
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -75,22 +76,32 @@ def _answer(request: Mapping[str, Any], limits: Limits, chunker: Chunker, stdout
 
 
 def _messages(request: Mapping[str, Any], limits: Limits, chunker: Chunker) -> Iterator[dict[str, Any]]:
-    """Documents in batches; of those that `known` has, only their sources."""
-    known = frozenset(request["known"])
-    documents: list[dict[str, Any]] = []
-    same: list[str] = []
-    size = 0
-    for document in _documents(request, limits):
-        if document.content_hash in known:
-            same.append(document.source)
-            size += 100
-        else:
-            documents.append(_packed(document, chunker))
-            size += len(document.text)
-        if size > _BATCH_CHARS:
-            yield {"documents": documents, "same": same}
-            documents, same, size = [], [], 0
-    yield {"documents": documents, "same": same}
+    """Documents in batches; of those that `known` has, only their sources. What was read before an error counts."""
+    batch = _Batch()
+    try:
+        for document in _documents(request, limits):
+            if request["known"].get(document.source) == document.content_hash:
+                batch.same.append(document.source)
+            else:
+                batch.documents.append(_packed(document, chunker))
+            batch.chars += len(document.text)
+            if batch.chars > _BATCH_CHARS:
+                yield batch.message()
+                batch = _Batch()
+    except UnreadableError:
+        yield batch.message()
+        raise
+    yield batch.message()
+
+
+@dataclass(slots=True)
+class _Batch:
+    documents: list[dict[str, Any]] = field(default_factory=list)
+    same: list[str] = field(default_factory=list)
+    chars: int = 0
+
+    def message(self) -> dict[str, Any]:
+        return {"documents": self.documents, "same": self.same}
 
 
 def _documents(request: Mapping[str, Any], limits: Limits) -> Iterator[Document]:

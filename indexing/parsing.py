@@ -5,7 +5,7 @@ import json
 import os
 import struct
 import sys
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -66,18 +66,21 @@ class Parsers:
         for worker in self._workers:
             await worker.stop()
 
-    def file(self, path: Path, known: Iterable[str] = ()) -> AsyncGenerator[Batch]:
-        """The documents of a file; of known content only the source. Raises UnreadableError, at the end too."""
-        return self._read({"path": str(path), "known": list(known)})
+    def file(self, path: Path, known: Mapping[str, str] | None = None) -> AsyncGenerator[Batch]:
+        """The documents of a file; of those in `known` (source -> content hash) only the source.
+
+        Raises UnreadableError, also after the documents that could be read.
+        """
+        return self._read({"path": str(path), "known": dict(known or {})})
 
     def upload(self, spooled: Path, name: str) -> AsyncGenerator[Batch]:
         """The documents of an upload that lies at `spooled`."""
-        return self._read({"path": str(spooled), "name": name, "known": []})
+        return self._read({"path": str(spooled), "name": name, "known": {}})
 
     async def document(self, document: Document) -> Parsed:
         """A document that is text already, with its chunks."""
         fields = {name: getattr(document, name) for name in Document.__slots__}
-        request = {"document": {**fields, "metadata": dict(document.metadata)}, "known": []}
+        request = {"document": {**fields, "metadata": dict(document.metadata)}, "known": {}}
         parsed = [one async for batch in self._read(request) for one in batch.parsed]
         return parsed[0]
 

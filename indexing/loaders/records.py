@@ -1,6 +1,7 @@
 """JSONL, and JSON lists of records: one document a record, by the names that collections use for its fields."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
@@ -11,6 +12,8 @@ from indexing.loaders.extract import Extract, Limits, one_line, require_chars, t
 
 TEXT = ("text", "content", "page_content", "contents", "body", "passage", "abstract", "markdown")
 TITLE = ("title", "name", "headline")
+_LONG_VALUE = 4096
+"""Characters past which a field is content, not metadata."""
 KEY = ("_id", "id", "doc_id", "document_id", "docid", "uid")
 
 
@@ -83,4 +86,13 @@ def _metadata(record: Mapping[str, Any], taken: set[str]) -> dict[str, Scalar]:
     fields |= {name: value for name, value in record.items() if name not in taken and name not in KEY}
     if key := _first(record, KEY):
         fields["record_id"] = key
-    return {name: value for name, value in fields.items() if isinstance(value, str | int | float | bool)}
+    return {name: value for name, value in fields.items() if _is_storable(value)}
+
+
+def _is_storable(value: Any) -> bool:
+    """What a database column can hold: of JSON's numbers not those past 64 bits, and not NaN."""
+    if isinstance(value, str):
+        return len(value) <= _LONG_VALUE and value.isprintable()
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and abs(value) < 2**63

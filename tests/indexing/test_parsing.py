@@ -28,7 +28,7 @@ def settings(**changes: float) -> ParserSettings:
     )
 
 
-async def all_of(parsers: Parsers, path: Path, known: tuple[str, ...] = ()) -> list[Batch]:
+async def all_of(parsers: Parsers, path: Path, known: dict[str, str] | None = None) -> list[Batch]:
     return [batch async for batch in parsers.file(path, known)]
 
 
@@ -49,7 +49,7 @@ async def test_known_records_come_as_their_source_only(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps({"_id": f"r{i}", "text": f"words {i}"}) + "\n" for i in range(5)))
     async with Parsers(settings()) as parsers:
         (first,) = await all_of(parsers, path)
-        known = tuple(parsed.document.content_hash for parsed in first.parsed[:3])
+        known = {parsed.document.source: parsed.document.content_hash for parsed in first.parsed[:3]}
         (second,) = await all_of(parsers, path, known)
     assert [source.partition("#record=")[2] for source in second.same] == ["r0", "r1", "r2"]
     assert [parsed.document.text for parsed in second.parsed] == ["words 3", "words 4"]

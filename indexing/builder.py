@@ -1,0 +1,181 @@
+"""Documents into a store: files and folders, uploads, texts.
+
+What is committed stays, whatever ends a build: a second one takes up what is left, by content hash.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from indexing import sources
+from indexing.chunker import CHUNKER, HEADING_TOKENS, ChunkerSettings
+from indexing.document import Document, Scalar
+from indexing.embedding import PATIENCE_S, Embedding
+from indexing.job import Job
+from indexing.loaders.extract import Limits
+from indexing.parsing import Parsed, Parsers, ParserSettings
+from indexing.plan import Plan
+from indexing.progress import Progress, Report, Tally
+from indexing.run import Run, Stages
+from indexing.settings import IndexSettings
+from indexing.store import Manifest, Store
+from services.client import EmbedClient
+
+_SPECIAL_TOKENS = 8
+"""[CLS], [SEP] and their like, at most."""
+_TOLD_EVERY_S = 0.1
+
+
+class Builder:
+    """One writer's view of a store; `async with` ends its parser processes."""
+
+    def __init__(
+        self, store: Store, embed: EmbedClient, settings: IndexSettings, *, patience_s: float = PATIENCE_S
+    ) -> None:
+        self._store = store
+        self._embed = embed
+        self._settings = settings
+        self._patience_s = patience_s
+        self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="builder")
+        self._stages: Stages | None = None
+        self._starting = asyncio.Lock()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        if self._stages is not None:
+            await self._stages.embedding.__aexit__(None, None, None)
+            await self._stages.parsers.__aexit__(None, None, None)
+        self._threads.shutdown()
+
+    async def sync(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        prune: bool = False,
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> Report:
+        """Index what is new or changed below `paths`; with `prune`, drop what is gone from the folders among them.
+
+        Raises UnavailableError where the embed service is away, NotFoundError for a path that does not exist.
+        """
+        stages = await self._ready()
+        found = await stages.blocking(sources.find, paths)
+        plan = Plan(await stages.blocking(self._store.known))
+        tally = Tally(len(found.files), sum(found.files.values()), skipped=dict(found.skipped))
+        embedded = stages.embedding.embedded
+        params = {"paths": [str(path) for path in paths], "prune": prune}
+        async with Job(stages, "index", tally, params) as job:
+            run = Run(stages, plan, tally, found.given, _every(job.tell, lambda: on_progress(tally.progress())))
+            await run.files(iter(found.files.items()), self._settings.parse_workers + 2)
+            gone = run.vanished + (await stages.blocking(plan.gone, found.roots) if prune else [])
+            tally.removed = await stages.write(self._store.delete, gone) if gone else 0
+        on_progress(tally.progress())
+        return tally.report(job.id, stages.embedding.embedded - embedded)
+
+    async def add(self, document: Document) -> int:
+        """One document that is text already, in place of the one with its id. Returns its chunks, once committed."""
+        stages = await self._ready()
+        return await self._put(stages, [await stages.parsers.document(document)])
+
+    async def upload(
+        self, spooled: Path, name: str, *, document_id: str | None = None, metadata: Mapping[str, Scalar] | None = None
+    ) -> list[Document]:
+        """The documents of an uploaded file that lies at `spooled`, committed. Raises UnreadableError."""
+        stages = await self._ready()
+        parsed = [one async for batch in stages.parsers.upload(spooled, name) for one in batch.parsed]
+        named = [
+            replace(one, document=replace(one.document, metadata={**one.document.metadata, **(metadata or {})}))
+            for one in parsed
+        ]
+        if document_id is not None and len(named) == 1:
+            named = [replace(named[0], document=replace(named[0].document, id=document_id))]
+        await self._put(stages, named)
+        return [one.document for one in named]
+
+    async def _put(self, stages: Stages, parsed: Sequence[Parsed]) -> int:
+        items = [(one.document, one.chunks, await stages.vectors(one)) for one in parsed]
+        await stages.write(self._store.put, items)
+        return sum(len(one.chunks) for one in parsed)
+
+    async def _ready(self) -> Stages:
+        """The stages, with the tokenizer of the embed service that runs."""
+        async with self._starting:
+            if self._stages is None:
+                settings = self._settings
+                parsers = Parsers(_parser_settings(settings, await self.chunker()))
+                embedding = Embedding(
+                    self._embed,
+                    batch=settings.batch_chunks,
+                    in_flight=settings.embed_in_flight,
+                    patience_s=self._patience_s,
+                )
+                self._stages = Stages(
+                    store=self._store,
+                    parsers=parsers,
+                    embedding=await embedding.__aenter__(),
+                    threads=self._threads,
+                    writing=asyncio.Lock(),
+                    waiting_chunks=4 * settings.batch_chunks * (settings.embed_in_flight + 1),
+                )
+            return self._stages
+
+    async def chunker(self) -> ChunkerSettings:
+        """Chunks leave room for prefix, heading and special tokens within the model's length."""
+        card = await self._embed.model()
+        room = card.max_model_len - HEADING_TOKENS - _SPECIAL_TOKENS - len(self._embed.prefix("document"))
+        tokens = max(min(self._settings.chunk_tokens, room), 16)
+        return ChunkerSettings(tokens, self._settings.chunk_overlap, await self._embed.tokenizer_json())
+
+
+async def manifest_of(embed: EmbedClient, settings: IndexSettings) -> Manifest:
+    """What an index has to be built with for this service and these settings. Raises UnavailableError."""
+    card = await embed.model()
+    probe = await embed.embed(["probe"], input_type="document")
+    return Manifest(
+        embedding_model=card.id,
+        dimension=probe.shape[1],
+        query_prefix=embed.prefix("query"),
+        document_prefix=embed.prefix("document"),
+        chunk_tokens=settings.chunk_tokens,
+        chunk_overlap=settings.chunk_overlap,
+        chunker=CHUNKER,
+        vectors=settings.vectors,
+        language=settings.language,
+    )
+
+
+def _every(*steps: Callable[[], Awaitable[None] | None]) -> Callable[[], Awaitable[None]]:
+    """All steps one after the other, at most every _TOLD_EVERY_S."""
+    told = 0.0
+
+    async def tell() -> None:
+        nonlocal told
+        if time.monotonic() - told >= _TOLD_EVERY_S:
+            told = time.monotonic()
+            for step in steps:
+                if (waiting := step()) is not None:
+                    await waiting
+
+    return tell
+
+
+def _parser_settings(settings: IndexSettings, chunker: ChunkerSettings) -> ParserSettings:
+    return ParserSettings(
+        chunker=chunker,
+        limits=Limits(max_bytes=settings.max_file_bytes, max_chars=settings.max_document_chars),
+        workers=settings.parse_workers,
+        timeout_s=settings.parse_timeout_s,
+        memory_bytes=settings.parse_memory_mb * 2**20,
+    )

@@ -1,0 +1,92 @@
+"""A build on the terminal: a bar where there is one, a line now and then where there is not, a summary at the end."""
+
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
+from rich.progress import Progress as Bar
+
+from indexing.progress import Progress, Report
+
+_LINE_EVERY_S = 5.0
+_SHOWN_FAILURES = 20
+
+
+class Display:
+    """`async with`-free: use as a context manager, and hand `show` to the builder."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar: Bar | None = None
+        self._task = TaskID(0)
+        self._said = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._bar = Bar(
+                TextColumn("Indexing"), BarColumn(), MofNCompleteColumn(), TextColumn("files"),
+                TextColumn("{task.fields[counts]}"), console=self._console, transient=True,
+            )  # fmt: skip
+            self._task = self._bar.add_task("", total=None, counts="")
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    @property
+    def show(self) -> Callable[[Progress], None]:
+        return self._draw if self._bar is not None else self._say
+
+    def _draw(self, progress: Progress) -> None:
+        if self._bar is not None:
+            self._bar.update(self._task, total=progress.total_files, completed=progress.files, counts=_counts(progress))
+
+    def _say(self, progress: Progress) -> None:
+        if time.monotonic() - self._said >= _LINE_EVERY_S:
+            self._said = time.monotonic()
+            self._console.print(
+                f"{progress.files} of {progress.total_files} files, {_counts(progress)}", highlight=False
+            )
+
+
+def _counts(progress: Progress) -> str:
+    parts = [
+        f"{progress.documents:,} documents", f"{progress.chunks:,} chunks", f"{progress.tokens_per_s:,.0f} tokens/s",
+    ]  # fmt: skip
+    if progress.failed:
+        parts.append(f"{progress.failed} failed")
+    if progress.left_s is not None:
+        parts.append(f"{duration(progress.left_s)} left")
+    return ", ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def summarize(console: Console, report: Report, collection: str) -> None:
+    """What was done, what was passed over, and each failure with its reason."""
+    done = [f"{report.documents:,} documents ({report.chunks:,} chunks) indexed"]
+    for count, what in ((report.unchanged, "unchanged"), (report.moved, "moved"), (report.removed, "removed")):
+        if count:
+            done.append(f"{count:,} {what}")
+    console.print(f"{', '.join(done)} in {duration(report.elapsed_s)}; collection {collection!r}.", highlight=False)
+    if report.skipped:
+        passed = ", ".join(f"{count:,} {reason}" for reason, count in sorted(report.skipped.items()))
+        console.print(f"[dim]Passed over: {escape(passed)}.[/]", highlight=False)
+    if report.failures:
+        console.print(f"[yellow]{len(report.failures):,} could not be read:[/]", highlight=False)
+        for failure in report.failures[:_SHOWN_FAILURES]:
+            console.print(f"  {escape(failure.source)}: {escape(failure.reason)}", highlight=False, soft_wrap=True)
+        if len(report.failures) > _SHOWN_FAILURES:
+            console.print(f"  … and {len(report.failures) - _SHOWN_FAILURES:,} more: `ragline jobs show {report.job}`")

@@ -1,0 +1,56 @@
+"""A build's row in the store, which `ragline jobs` and GET /jobs/{id} read."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from indexing.progress import Tally
+from indexing.run import Stages
+from indexing.store.jobs import State
+
+_WRITTEN_EVERY_S = 1.0
+
+
+class Job:
+    """`async with` opens the row as running and closes it as done, failed or cancelled."""
+
+    def __init__(self, stages: Stages, kind: str, tally: Tally, params: Mapping[str, Any]) -> None:
+        self._stages = stages
+        self._kind = kind
+        self._tally = tally
+        self._params = params
+        self._written = 0.0
+        self._failures = 0
+        self.id = ""
+
+    async def __aenter__(self) -> Self:
+        store = self._stages.store
+        self.id = await self._stages.write(store.job_create, self._kind, self._tally.total_files, self._params)
+        return self
+
+    async def tell(self) -> None:
+        """Write how far it is, at most once in a while."""
+        if time.monotonic() - self._written >= _WRITTEN_EVERY_S:
+            self._written = time.monotonic()
+            await self._write()
+
+    async def _write(self, *, state: State | None = None, message: str | None = None) -> None:
+        new = self._tally.failures[self._failures :]
+        self._failures = len(self._tally.failures)
+        await self._stages.write(
+            self._stages.store.job_update, self.id, done=self._tally.files, chunks=self._tally.chunks,
+            tokens=self._tally.tokens, failures=[(failure.source, failure.reason) for failure in new], state=state,
+            message=message,
+        )  # fmt: skip
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            await self._write(state="done")
+        elif isinstance(error, asyncio.CancelledError):
+            await self._write(state="cancelled", message="stopped; the same command goes on with what is left")
+        else:
+            await self._write(state="failed", message=str(error))

@@ -1,0 +1,108 @@
+"""A small embedding service on 127.0.0.1: real HTTP, vectors by hashing words, and faults on request."""
+
+import base64
+import hashlib
+import json
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import numpy as np
+import pytest
+
+from services.client import EmbedClient
+from services.settings import ServiceSettings
+
+DIMENSION = 32
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+class EmbedServer:
+    """Counts what it is asked to embed. Texts that contain "poison" are refused."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.requests: list[int] = []
+        self.tokenizer: str | None = None
+        self.down = False
+        self.delay_s = 0.0
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                if self.path == "/v1/models":
+                    self._answer(200, {"data": [{"id": "hashed", "max_model_len": 512}]})
+                elif server.tokenizer is not None:
+                    self._answer(200, json.loads(server.tokenizer))
+                else:
+                    self._answer(404, {"error": {"message": "no tokenizer"}})
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                if server.down:
+                    self._answer(503, {"error": {"message": "starting"}})
+                elif any("poison" in text for text in body["input"]):
+                    self._answer(400, {"error": {"message": "this text is refused"}})
+                else:
+                    server.texts += body["input"]
+                    server.requests.append(len(body["input"]))
+                    time.sleep(server.delay_s)
+                    self._answer(200, {"object": "list", "model": "hashed", "data": _embedded(body["input"])})
+
+            def _answer(self, status: int, body: Any) -> None:
+                payload = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(payload)))
+                self.end_headers()
+                self.wfile.write(payload)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._http.server_address[1]}"
+
+    def client(self) -> EmbedClient:
+        return EmbedClient(ServiceSettings(url=self.url, model="hashed", timeout_s=10))
+
+    def close(self) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+
+def hashed_vector(text: str) -> np.ndarray:
+    """A bag of hashed words: texts that share words are near."""
+    vector = np.zeros(DIMENSION, dtype=np.float32)
+    for word in text.lower().split():
+        vector[int.from_bytes(hashlib.sha256(word.encode()).digest()[:4], "big") % DIMENSION] += 1
+    return vector / max(float(np.linalg.norm(vector)), 1e-9)
+
+
+def _embedded(texts: list[str]) -> list[dict[str, Any]]:
+    return [
+        {"object": "embedding", "index": i, "embedding": base64.b64encode(hashed_vector(text).tobytes()).decode()}
+        for i, text in enumerate(texts)
+    ]
+
+
+@pytest.fixture
+def embed_server() -> Iterator[EmbedServer]:
+    server = EmbedServer()
+    yield server
+    server.close()

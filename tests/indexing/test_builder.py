@@ -1,0 +1,231 @@
+"""Builds over real files, a real store and an embedding server over HTTP."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from indexing.builder import Builder, manifest_of
+from indexing.document import Document
+from indexing.errors import UnreadableError
+from indexing.progress import Progress
+from indexing.settings import IndexSettings
+from indexing.store import Store
+from services.errors import NotFoundError, UnavailableError
+
+pytestmark = pytest.mark.anyio
+SETTINGS = IndexSettings(chunk_tokens=64, batch_chunks=16)
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "bees.md").write_text("# Bees\n\nBees make honey from nectar.\n")
+    (folder / "wasps.md").write_text("# Wasps\n\nWasps build nests of paper.\n")
+    records = [{"_id": f"r{i}", "title": f"Ant {i}", "text": f"Ants of colony {i} carry leaves."} for i in range(40)]
+    (folder / "ants.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    return folder
+
+
+@pytest.fixture
+async def store(tmp_path: Path, embed_server) -> AsyncIterator[Store]:
+    client = embed_server.client()
+    store = Store.create_or_open(tmp_path / "index", await manifest_of(client, SETTINGS))
+    await client.aclose()
+    embed_server.texts.clear()
+    yield store
+    store.close()
+
+
+@pytest.fixture
+async def builder(store: Store, embed_server) -> AsyncIterator[Builder]:
+    client = embed_server.client()
+    async with Builder(store, client, SETTINGS) as builder:
+        yield builder
+    await client.aclose()
+
+
+async def test_everything_is_found_and_progress_ends_at_the_total(builder, store, docs) -> None:
+    seen: list[Progress] = []
+    report = await builder.sync([docs], on_progress=seen.append)
+    assert (report.documents, report.failures, report.unchanged) == (42, (), 0)
+    assert report.chunks == store.stats().chunks == 42
+    assert (seen[-1].files, seen[-1].total_files, seen[-1].documents) == (3, 3, 42)
+    (hit, *_) = store.search_sparse("nectar", 3)
+    (chunk,) = store.chunks([hit.chunk_id])
+    assert chunk.source == str(docs / "bees.md")
+    assert chunk.heading == "Bees"
+
+
+async def test_a_second_run_embeds_nothing(builder, docs, embed_server) -> None:
+    await builder.sync([docs])
+    embed_server.texts.clear()
+    report = await builder.sync([docs])
+    assert (report.documents, report.unchanged, report.embedded) == (0, 42, 0)
+    assert embed_server.texts == []
+
+
+async def test_an_edited_file_is_replaced_and_only_it_is_embedded(builder, store, docs, embed_server) -> None:
+    await builder.sync([docs])
+    embed_server.texts.clear()
+    (docs / "bees.md").write_text("# Bees\n\nBees dance to show the way.\n")
+    report = await builder.sync([docs])
+    assert (report.documents, report.unchanged) == (1, 41)
+    assert len(embed_server.texts) == 1
+    assert store.search_sparse("nectar", 3) == []
+    assert len(store.search_sparse("dance", 3)) == 1
+    assert store.stats().documents == 42
+
+
+async def test_records_that_change_come_and_go_one_by_one(builder, store, docs, embed_server) -> None:
+    await builder.sync([docs])
+    embed_server.texts.clear()
+    lines = (docs / "ants.jsonl").read_text().splitlines()
+    edited = json.dumps({"_id": "r7", "title": "Ant 7", "text": "Seven now eats sugar."})
+    (docs / "ants.jsonl").write_text("\n".join([*lines[:7], edited, *lines[9:], '{"_id": "new", "text": "Newcomer."}']))
+    report = await builder.sync([docs])
+    assert (report.documents, report.removed) == (2, 1)
+    assert len(embed_server.texts) == 2
+    assert store.stats().documents == 42
+    assert not store.search_sparse("colony 8", 50) or all(
+        "colony 8 " not in chunk.text
+        for chunk in store.chunks([h.chunk_id for h in store.search_sparse("colony 8", 50)])
+    )
+
+
+async def test_a_record_put_before_the_others_shifts_nothing(builder, store, docs) -> None:
+    path = docs / "plain.jsonl"
+    path.write_text("".join(json.dumps({"text": f"line {i}"}) + "\n" for i in range(5)))
+    await builder.sync([path])
+    path.write_text('{"text": "line new"}\n' + path.read_text())
+    await builder.sync([path])
+    texts = sorted(store.document_chunks(identity)[0].text for identity, _ in store.known().values())
+    assert texts == sorted(["line new", *(f"line {i}" for i in range(5))])
+
+
+async def test_a_renamed_file_is_moved_without_embedding(builder, store, docs, embed_server) -> None:
+    await builder.sync([docs])
+    before = store.known()[str(docs / "bees.md")]
+    embed_server.texts.clear()
+    (docs / "bees.md").rename(docs / "renamed.md")
+    report = await builder.sync([docs], prune=True)
+    assert (report.moved, report.removed, report.documents) == (1, 0, 0)
+    assert store.known()[str(docs / "renamed.md")] == before
+    assert embed_server.texts == []
+    (docs / "bees.md").write_text("# Bees\n\nOther bees live here now.\n")
+    await builder.sync([docs])
+    assert {str(docs / "bees.md"), str(docs / "renamed.md")} <= set(store.known())
+
+
+async def test_gone_files_go_with_prune_only_and_only_below_the_roots(builder, store, docs, tmp_path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("elsewhere")
+    await builder.sync([docs, other])
+    (docs / "bees.md").unlink()
+    other.unlink()
+    assert (await builder.sync([docs])).removed == 0
+    assert (await builder.sync([docs], prune=True)).removed == 1
+    assert str(other) in store.known()
+    assert (await builder.sync([other], prune=True)).removed == 1
+
+
+async def test_the_same_text_in_two_files_is_embedded_once(builder, store, docs, embed_server) -> None:
+    (docs / "copy").mkdir()
+    (docs / "copy/bees.md").write_bytes((docs / "bees.md").read_bytes())
+    report = await builder.sync([docs])
+    assert report.documents == 43
+    assert sum("nectar" in text for text in embed_server.texts) == 1
+
+
+async def test_what_cannot_be_read_is_reported_and_stops_nothing(builder, store, docs) -> None:
+    (docs / "broken.pdf").write_bytes(b"%PDF-1.4 nothing")
+    (docs / "picture.txt").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0")
+    (docs / "poison.txt").write_text("the service refuses poison")
+    (docs / "mixed.jsonl").write_text('{"text": "good"}\nbad\n')
+    report = await builder.sync([docs])
+    reasons = {Path(failure.source).name: failure.reason for failure in report.failures}
+    assert set(reasons) == {"broken.pdf", "poison.txt", "mixed.jsonl"}
+    assert "refused" in reasons["poison.txt"]
+    assert report.skipped == {"not a document": 1}
+    assert report.documents == 43
+    job = store.job(report.job)
+    assert (job.state, job.done, job.total, dict(job.failures)) == (
+        "done", 7, 7, {failure.source: failure.reason for failure in report.failures},
+    )  # fmt: skip
+
+
+async def test_a_file_that_breaks_keeps_its_old_version(builder, store, docs) -> None:
+    (docs / "data.json").write_text('{"colour": "ultramarine"}')
+    await builder.sync([docs])
+    (docs / "data.json").write_text('{"colour": ')
+    report = await builder.sync([docs], prune=True)
+    assert len(report.failures) == 1
+    assert len(store.search_sparse("ultramarine", 1)) == 1
+
+
+async def test_a_service_that_is_away_ends_the_run_and_the_next_one_goes_on(builder, store, docs, embed_server) -> None:
+    embed_server.down = True
+    client = embed_server.client()
+    async with Builder(store, client, SETTINGS, patience_s=0.2) as impatient:
+        with pytest.raises(UnavailableError):
+            await impatient.sync([docs])
+    await client.aclose()
+    assert store.jobs()[0].state == "failed"
+    embed_server.down = False
+    assert (await builder.sync([docs])).documents == 42
+
+
+async def test_stopping_keeps_what_is_committed(builder, store, docs, embed_server) -> None:
+    lines = [json.dumps({"_id": str(i), "text": f"Sentence {i} " * 8}) for i in range(600)]
+    (docs / "many.jsonl").write_text("\n".join(lines))
+    embed_server.delay_s = 0.05
+    build = asyncio.create_task(builder.sync([docs]))
+    while store.stats().documents < 100:  # noqa: ASYNC110 (another process would look just so)
+        await asyncio.sleep(0.02)
+    build.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await build
+    kept = store.stats().documents
+    assert 100 <= kept < 642
+    assert store.jobs()[0].state == "cancelled"
+    embed_server.delay_s = 0.0
+    report = await builder.sync([docs])
+    assert report.unchanged >= kept
+    assert store.stats().documents == 642
+
+
+async def test_adding_and_replacing_one_text(builder, store) -> None:
+    note = Document("note-1", "note-1", "Note", "First words.", "text/plain", {"year": 2024}, (), "h1")
+    assert await builder.add(note) == 1
+    await builder.add(replace(note, text="Second words.", content_hash="h2"))
+    assert [chunk.text for chunk in store.document_chunks("note-1")] == ["Second words."]
+    assert store.stats().documents == 1
+
+
+async def test_uploads_keep_their_name_and_get_the_given_id_and_metadata(builder, store, tmp_path) -> None:
+    spooled = tmp_path / "spool-1"
+    spooled.write_text("# Notes\n\nUploaded words.")
+    (document,) = await builder.upload(spooled, "../note.md", document_id="up-1", metadata={"by": "me"})
+    row = store.document("up-1")
+    assert row is not None
+    assert (row.title, row.source, dict(row.metadata)) == ("Notes", "../note.md", {"by": "me"})
+    assert document.id == "up-1"
+    spooled.write_bytes(b"")
+    with pytest.raises(UnreadableError, match="empty"):
+        await builder.upload(spooled, "empty.md")
+
+
+async def test_uploads_at_once(builder, store, tmp_path) -> None:
+    for i in range(8):
+        (tmp_path / f"{i}.txt").write_text(f"shared words and number {i}")
+    await asyncio.gather(*(builder.upload(tmp_path / f"{i}.txt", f"{i}.txt") for i in range(8)))
+    assert store.stats().documents == 8
+
+
+async def test_a_path_that_is_not_there(builder, tmp_path) -> None:
+    with pytest.raises(NotFoundError, match="nothing at"):
+        await builder.sync([tmp_path / "no/such/folder"])
