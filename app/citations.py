@@ -159,8 +159,8 @@ class Citer:
             match token.lastgroup:
                 case "space":
                     self._space += token[0]
-                case "marker":
-                    self._cite([int(number) for number in re.findall(r"\d+", token[0])])
+                case "marker" if not self._is_an_index(token[0]):
+                    self._cite(_numbers(token[0]))
                 case "stop":
                     self._write(self._space if self._draft else "")
                     self._space = ""
@@ -181,6 +181,11 @@ class Citer:
         if ended:
             self._claim_start = len(self._draft)
         self._write(word)
+
+    def _is_an_index(self, marker: str) -> bool:
+        """`x[0]` in code: close to a word, and no passage's number."""
+        close = not self._space and not self._stop and self._draft[-1:].isalnum()
+        return close and self._passages.keys().isdisjoint(_numbers(marker))
 
     def _cite(self, numbers: Sequence[int]) -> None:
         """Markers written by the model: kept once a sentence, dropped where there is no such passage."""
@@ -255,6 +260,10 @@ def support(claim: str, text: str) -> Support:
         if share > best.share:
             best = Support(share, start, end)
     return best
+
+
+def _numbers(marker: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", marker)]
 
 
 def says_more(claim: str, question: str) -> bool:

@@ -31,6 +31,18 @@ NO_GENERATOR = (
 UNGROUNDED = "These passages match the question, but what the language model wrote does not stand in them."
 
 
+NO_USAGE = Usage(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """All that an answer is made of, before its first word."""
+
+    passages: list[Passage]
+    evidence: list[Evidence]
+    prompt: Prompt | None
+
+
 @dataclass(frozen=True, slots=True)
 class AnswerDone:
     answered: bool
@@ -51,6 +63,13 @@ class Pipeline:
     generator: GenerateClient
     prompts: PromptBuilder
 
+    async def find(self, query: Query, question: Question, trace: Trace) -> Found:
+        """Everything up to the first word of the answer."""
+        passages = await self.retrieve(query, trace)
+        evidence = await self.evidence(question, passages, trace)
+        prompt = await self.prompt(question, passages, evidence, trace)
+        return Found(passages, evidence, prompt)
+
     async def retrieve(self, query: Query, trace: Trace) -> list[Passage]:
         """The best passages for a query, best first; [] where nothing reaches `min_score`."""
         await self.library.check_not_empty(query.collection)
@@ -59,25 +78,51 @@ class Pipeline:
         logits = await self._rerank(query, candidates[: query.rerank_depth], trace)
         return _best(query, candidates, logits)
 
-    async def prompt(self, question: Question, passages: Sequence[Passage], trace: Trace) -> Prompt | None:
+    async def evidence(self, question: Question, passages: Sequence[Passage], trace: Trace) -> list[Evidence]:
+        """The sentences that answer, best first; [] where `evidence_sentences` is 0."""
+        count = self.settings.evidence_sentences
+        if count and passages:
+            with trace.optional("evidence"):
+                return await select_evidence(self.scorer, question.text, passages, count, trace.deadline)
+        return []
+
+    async def prompt(
+        self, question: Question, passages: Sequence[Passage], evidence: Sequence[Evidence], trace: Trace
+    ) -> Prompt | None:
         """What the language model reads; None where there is nothing to answer from, or no model to answer."""
-        if not passages:
-            return None
-        evidence = await self._evidence(question, passages, trace)
-        with trace.optional("generate"):
-            return await self.prompts.build(question, passages, evidence, trace)
+        if passages:
+            with trace.optional("generate"):
+                return await self.prompts.build(question, passages, evidence, trace)
         return None
 
-    async def answer(
-        self, prompt: Prompt | None, passages: Sequence[Passage], trace: Trace
-    ) -> AsyncIterator[AnswerEvent]:
-        """The answer as it is written, each citation as soon as its sentence is complete."""
-        if prompt is None:
-            yield NO_GENERATOR if passages else NOT_FOUND
-            yield AnswerDone(answered=False, finish_reason="error" if passages else "not_found", usage=Usage(0, 0))
+    async def answer(self, found: Found, trace: Trace) -> AsyncIterator[AnswerEvent]:
+        """The answer as it is written, each citation as soon as its sentence is complete.
+
+        Where the language model gives nothing, or nothing that the passages carry, the best sentence is quoted.
+        """
+        if not found.passages:
+            yield NOT_FOUND
+            yield AnswerDone(answered=False, finish_reason="not_found", usage=NO_USAGE)
             return
+        done = AnswerDone(answered=False, finish_reason="error", usage=NO_USAGE)
+        if found.prompt is not None:
+            async for event in self._written(found.prompt, trace):
+                if isinstance(event, AnswerDone):
+                    done = event
+                else:
+                    yield event
+        if not done.answered and found.evidence:
+            for event in found.evidence[0].quote():
+                yield event
+            done = AnswerDone(answered=True, finish_reason="quoted", usage=done.usage)
+        elif not done.answered:
+            yield NO_GENERATOR if "generate" in trace.degraded else UNGROUNDED
+        yield done
+
+    async def _written(self, prompt: Prompt, trace: Trace) -> AsyncIterator[AnswerEvent]:
+        """What the language model writes, as far as the passages carry it."""
         citer = Citer(prompt.passages, prompt.question, strict=self.settings.grounding == "strict")
-        finish, usage = "error", Usage(0, 0)
+        finish, usage = "error", NO_USAGE
         with trace.optional("generate"):
             deltas = self.generator.stream(prompt.messages, deadline=trace.deadline, **prompt.sampling)
             async with aclosing(deltas):
@@ -91,23 +136,7 @@ class Pipeline:
                         break
         for event in citer.finish():
             yield event
-        if citer.answer:
-            yield AnswerDone(answered=True, finish_reason=finish, usage=usage)
-        elif prompt.evidence:
-            for event in prompt.evidence[0].quote():
-                yield event
-            yield AnswerDone(answered=True, finish_reason="quoted", usage=usage)
-        else:
-            yield UNGROUNDED if citer.left_passages else NO_GENERATOR
-            yield AnswerDone(answered=False, finish_reason=finish, usage=usage)
-
-    async def _evidence(self, question: Question, passages: Sequence[Passage], trace: Trace) -> list[Evidence]:
-        if not self.settings.evidence_sentences:
-            return []
-        with trace.optional("evidence"):
-            count = self.settings.evidence_sentences
-            return await select_evidence(self.scorer, question.text, passages, count, trace.deadline)
-        return []
+        yield AnswerDone(bool(citer.answer), finish, usage)
 
     async def _embed(self, query: Query, trace: Trace) -> NDArray[np.float32] | None:
         with trace.optional("embed"):

@@ -38,7 +38,6 @@ class Prompt:
 
     question: str
     passages: list[Passage]
-    evidence: list[Evidence]
     messages: list[Message]
     sampling: dict[str, Any]
 
@@ -74,7 +73,7 @@ class PromptBuilder:
                 tokens = await self._count(messages, trace.deadline)
                 if tokens <= budget:
                     sampling = {**question.sampling, "max_tokens": answer_tokens}
-                    return Prompt(question.text, kept, list(evidence), messages, sampling)
+                    return Prompt(question.text, kept, messages, sampling)
                 if len(kept) == 1:
                     raise TooLargeError(
                         f"question and best passage take {tokens} tokens, and the model's window leaves {budget} "

@@ -12,8 +12,8 @@ from fastapi.sse import EventSourceResponse, format_sse_event
 from app.citations import Citation
 from app.orchestrator import Here, Orchestrator
 from app.passages import Passage, Query
-from app.pipeline import AnswerDone
-from app.prompt import Prompt, Question
+from app.pipeline import AnswerDone, Found
+from app.prompt import Question
 from app.schema import (
     AskBody,
     AskOut,
@@ -34,46 +34,42 @@ router = APIRouter(tags=["ask"])
 
 
 @dataclass(frozen=True, slots=True)
-class Retrieved:
-    """A question with its passages and its prompt, before the first word of an answer."""
-
+class Asked:
     body: AskBody
-    passages: list[Passage]
-    prompt: Prompt | None
+    found: Found
     trace: Trace
 
 
-async def retrieved(body: AskBody, here: Here) -> Retrieved:
+async def found(body: AskBody, here: Here) -> Asked:
     """A dependency, so that whatever fails before the first event is a proper status."""
     trace = Trace.starting(here.settings.ask.deadline_s)
-    passages = await here.pipeline.retrieve(_query(body, body.text, here), trace)
-    prompt = await here.pipeline.prompt(_question(body, here), passages, trace)
-    return Retrieved(body, passages, prompt, trace)
+    found = await here.pipeline.find(_query(body, body.text, here), _question(body, here), trace)
+    return Asked(body, found, trace)
 
 
 @router.post("/ask", response_model=AskOut)
-async def ask(found: Annotated[Retrieved, Depends(retrieved)], here: Here) -> Any:
+async def ask(asked: Annotated[Asked, Depends(found)], here: Here) -> Any:
     """Answer a question from the documents, with citations; as server-sent events where `stream` is true.
 
     Events: `sources` first, then `delta` and `citation` as they come, `done` at the end, `error` where it breaks off.
     """
-    if found.body.stream:
-        return EventSourceResponse(_events(found, here))
+    if asked.body.stream:
+        return EventSourceResponse(_events(asked, here))
     text, citations, done = "", list[CitationOut](), None
-    async for event in here.pipeline.answer(found.prompt, found.passages, found.trace):
+    async for event in here.pipeline.answer(asked.found, asked.trace):
         match event:
             case str():
                 text += event
             case Citation():
-                citations.append(_citation(event, found.passages))
+                citations.append(_citation(event, asked.found.passages))
             case AnswerDone():
-                done = _done(event, found.trace, here)
+                done = _done(event, asked.trace, here)
     assert done is not None  # noqa: S101 - the pipeline always ends so
     return AskOut(
         id=_id(),
         answer=text,
         citations=citations,
-        sources=[source(p, with_text=found.body.include_chunks) for p in found.passages],
+        sources=[source(p, with_text=asked.body.include_chunks) for p in asked.found.passages],
         **done.model_dump(),
     )
 
@@ -91,18 +87,18 @@ async def search(body: SearchBody, here: Here) -> SearchOut:
     )
 
 
-async def _events(found: Retrieved, here: Orchestrator) -> AsyncIterator[bytes]:
-    sources = [source(p, with_text=found.body.include_chunks).model_dump() for p in found.passages]
-    yield _event("sources", {"id": _id(), "sources": sources, "degraded": found.trace.degraded})
+async def _events(asked: Asked, here: Orchestrator) -> AsyncIterator[bytes]:
+    sources = [source(p, with_text=asked.body.include_chunks).model_dump() for p in asked.found.passages]
+    yield _event("sources", {"id": _id(), "sources": sources, "degraded": asked.trace.degraded})
     try:
-        async for event in here.pipeline.answer(found.prompt, found.passages, found.trace):
+        async for event in here.pipeline.answer(asked.found, asked.trace):
             match event:
                 case str():
                     yield _event("delta", {"text": event})
                 case Citation():
-                    yield _event("citation", _citation(event, found.passages).model_dump())
+                    yield _event("citation", _citation(event, asked.found.passages).model_dump())
                 case AnswerDone():
-                    yield _event("done", _done(event, found.trace, here).model_dump())
+                    yield _event("done", _done(event, asked.trace, here).model_dump())
     except RaglineError as exc:
         yield _event("error", exc.body())
 

@@ -1,0 +1,62 @@
+# make run            set up, fetch the models, start everything, index this project's docs (or DOCS=path), ask a question
+# make test           set up, and run the whole suite
+# make lint, format   what CI checks; CONTRIBUTING.md names the slower suites
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Without DOCS: the project's own, in a collection of their own, so that they never mix with yours.
+DOCS ?=
+ifeq ($(strip $(DOCS)),)
+UP := --collection ragline --docs README.md --docs docs --ask "What does ragline do when the reranker is down?"
+else
+UP := --docs "$(DOCS)"
+ifneq ($(strip $(ASK)),)
+UP += --ask "$(ASK)"
+endif
+endif
+
+.PHONY: run test test-slow test-containers lint format bench clean
+
+run: $(VENV)/.run
+	@exec $(BIN)/ragline up $(UP)
+
+test: $(VENV)/.dev lint
+	$(BIN)/ragline models pull
+	$(BIN)/pytest
+
+test-slow: $(VENV)/.dev
+	$(BIN)/pytest -m slow
+
+test-containers: $(VENV)/.dev
+	$(BIN)/pytest -m containers
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench
+
+clean:
+	rm -rf $(VENV)
+
+# What is installed is pinned; the stamp makes the second `make run` start at once.
+$(VENV)/.run: requirements/cpu.txt pyproject.toml
+	@test -x $(BIN)/python || { echo "Setting up $(VENV) with $$($(PYTHON) --version) ..."; $(PYTHON) -m venv $(VENV); }
+	@echo "Installing the libraries (no torch) ..."
+	@$(BIN)/python -m pip install --quiet --progress-bar on -r requirements/cpu.txt
+	@$(BIN)/python -m pip install --quiet --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
+	$(BIN)/python -m pip install --quiet -r requirements/dev.txt
+	@touch $@
