@@ -1,0 +1,148 @@
+"""A generator engine maps prompts to streams of tokens. It knows token ids, never strings.
+
+openvino          openvino-genai in a process of its own: the CPU's default
+torch_generator   torch and transformers: CUDA, and any CPU
+"""
+
+import asyncio
+import itertools
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol, Self
+
+from services.errors import RaglineError
+
+Finish = Literal["stop", "length"]
+
+GREEDY_BELOW = 1e-5
+"""Of temperature; vLLM's bound."""
+
+_ids = itertools.count(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """What the text must look like: a JSON schema, a regular expression, or a grammar in EBNF."""
+
+    kind: Literal["json_schema", "regex", "grammar"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is chosen, and when to stop. temperature 0 is greedy; top_k 0 and min_p 0 are off."""
+
+    max_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    seed: int = 0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    repetition_penalty: float = 1.0
+    min_tokens: int = 0
+    stop_token_ids: tuple[int, ...] = ()
+    """End of sequence among them, unless it is to be ignored."""
+    logprobs: bool = False
+    structure: Structure | None = None
+
+    @property
+    def greedy(self) -> bool:
+        return self.temperature < GREEDY_BELOW
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one step gave one sequence; the last has a finish. logprobs: one for each token, where asked for."""
+
+    token_ids: Sequence[int]
+    logprobs: Sequence[float] = ()
+    finish: Finish | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Generation:
+    """One sequence on its way: iterate its pieces. Used on the event loop only."""
+
+    prompt: Sequence[int]
+    sampling: Sampling
+    id: int = field(default_factory=lambda: next(_ids))
+    arrived: float = field(default_factory=time.monotonic)
+    ended: bool = False
+    _inbox: asyncio.Queue[Piece | RaglineError] = field(default_factory=asyncio.Queue)
+
+    def give(self, piece: Piece) -> None:
+        if not self.ended:
+            self.ended = piece.finish is not None
+            self._inbox.put_nowait(piece)
+
+    def fail(self, error: RaglineError) -> None:
+        if not self.ended:
+            self.ended = True
+            self._inbox.put_nowait(error)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Piece:
+        """Raises the RaglineError that the generation failed with."""
+        if self.ended and self._inbox.empty():
+            raise StopAsyncIteration
+        got = await self._inbox.get()
+        if isinstance(got, RaglineError):
+            raise got
+        return got
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """sequences: decoded at once; tokens: of the key-value cache, prompts and answers together."""
+
+    sequences: int
+    tokens: int
+
+
+class GeneratorListener(Protocol):
+    """Told on the event loop what the engine did."""
+
+    def on_piece(self, generation: Generation, piece: Piece) -> None: ...
+
+    def on_failure(self, generation: Generation, error: RaglineError) -> None: ...
+
+    def on_step(self, gauges: Mapping[str, float]) -> None:
+        """`kv_cache_usage`, 0 to 1, after each step."""
+
+
+class Generator(Protocol):
+    """The smallest that serves generate. Its methods are called on the event loop and never block."""
+
+    @property
+    def capacity(self) -> Capacity: ...
+
+    @property
+    def features(self) -> frozenset[Literal["logprobs", "structure"]]: ...
+
+    @property
+    def dead(self) -> str | None:
+        """Why it can generate nothing any more; None while it lives or restarts."""
+
+    async def start(self, listener: GeneratorListener) -> None:
+        """Loads the model and generates a first token. Raises EngineError."""
+
+    def add(self, generation: Generation) -> None:
+        """Begins; the listener is told of each piece."""
+
+    def cancel(self, generation: Generation) -> None:
+        """Drops its work; the listener hears no more of it."""
+
+    async def stop(self) -> None: ...
+
+
+def sampling_fields(sampling: Sampling) -> dict[str, Any]:
+    """As JSON takes it."""
+    fields = {name: getattr(sampling, name) for name in sampling.__slots__}
+    if sampling.structure is not None:
+        fields["structure"] = [sampling.structure.kind, sampling.structure.text]
+    return fields

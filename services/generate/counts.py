@@ -1,0 +1,59 @@
+"""What a generator counts beside what every service does, under vLLM's names."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from services.engines.generator import Finish, Generation
+from services.metrics import SECONDS, TOKENS, Metrics
+
+ITL_SECONDS = (0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5, 5)
+
+
+class Counts:
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._name = metrics.model_name
+        self.kv_cache_usage = Gauge(
+            "vllm:kv_cache_usage_perc",
+            "Share of the key-value cache in use.",
+            ["model_name"],
+            registry=metrics.registry,
+        ).labels(self._name)
+        self._ttft = self._histogram("vllm:time_to_first_token_seconds", "From arrival to the first token.", SECONDS)
+        self._itl = self._histogram("vllm:inter_token_latency_seconds", "Between two tokens.", ITL_SECONDS)
+        self._e2e = self._histogram("vllm:e2e_request_latency_seconds", "From arrival to the last token.", SECONDS)
+        self._prompt = self._histogram("vllm:request_prompt_tokens", "Tokens of a prompt.", TOKENS)
+        self._success = Counter(
+            "vllm:request_success_by_reason",
+            "Sequences finished.",
+            ["model_name", "finished_reason"],
+            registry=metrics.registry,
+        )
+
+    def queue(self, running: int, waiting: int, waiting_tokens: int) -> None:
+        self._metrics.running.set(running)
+        self._metrics.waiting.set(waiting)
+        self._metrics.queue_tokens.set(waiting_tokens)
+
+    def rejected(self, reason: str) -> None:
+        self._metrics.rejections.labels(self._name, reason).inc()
+
+    def piece(self, generation: Generation, tokens: int, last: float | None, now: float) -> None:
+        if last is None:
+            self._ttft.observe(now - generation.arrived)
+            self._prompt.observe(len(generation.prompt))
+            self._metrics.prompt_tokens.inc(len(generation.prompt))
+        else:
+            for _ in range(tokens):
+                self._itl.observe((now - last) / tokens)
+        self._metrics.generation_tokens.inc(tokens)
+
+    def finished(self, generation: Generation, admitted: float, now: float, finish: Finish) -> None:
+        self._metrics.queue_time.observe(admitted - generation.arrived)
+        self._metrics.inference_time.observe(now - admitted)
+        self._e2e.observe(now - generation.arrived)
+        self._metrics.success.inc()
+        self._success.labels(self._name, finish).inc()
+
+    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        made = Histogram(name, text, ["model_name"], registry=self._metrics.registry, buckets=buckets)
+        return made.labels(self._name)

@@ -1,0 +1,55 @@
+"""Token ids to text as they come: never half a character, never any part of a stop string."""
+
+import codecs
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from services.generate.vocabulary import Vocabulary
+
+
+@dataclass(slots=True)
+class Detokenizer:
+    vocabulary: Vocabulary
+    stop: Sequence[str] = ()
+    skip_special: bool = True
+    include_stop: bool = False
+    min_tokens: int = 0
+    """Stop strings count only in what comes after them."""
+    tokens: int = 0
+    stopped_by: str | None = None
+    _held: str = ""
+    """Text that may turn out to be the beginning of a stop string."""
+    _decoder: codecs.IncrementalDecoder = field(
+        default_factory=lambda: codecs.getincrementaldecoder("utf-8")("replace")
+    )
+
+    def feed(self, token_id: int) -> str:
+        """The text that is certain now. Once `stopped_by` is set there is no more."""
+        self.tokens += 1
+        if self.skip_special and token_id in self.vocabulary.special:
+            return ""
+        text = self._decoder.decode(self.vocabulary.raw(token_id))
+        if not self.stop or self.tokens <= self.min_tokens:
+            return text
+        self._held += text
+        found = min(((at, s) for s in self.stop if (at := self._held.find(s)) >= 0), default=None)
+        if found is None:
+            return self._release(self._unsure())
+        self.stopped_by = found[1]
+        end = found[0] + (len(found[1]) if self.include_stop else 0)
+        text, self._held = self._held[:end], ""
+        return text
+
+    def rest(self) -> str:
+        """What was held back, when nothing follows; a character that is not whole is dropped."""
+        return self._release(0)
+
+    def _release(self, keep: int) -> str:
+        cut = len(self._held) - keep
+        text, self._held = self._held[:cut], self._held[cut:]
+        return text
+
+    def _unsure(self) -> int:
+        """Length of the longest end of the held text that a stop string begins with."""
+        longest = min(max(map(len, self.stop)) - 1, len(self._held))
+        return next((n for n in range(longest, 0, -1) if any(s.startswith(self._held[-n:]) for s in self.stop)), 0)

@@ -1,0 +1,34 @@
+"""A loaded generator behind its queue, and the thread that its text work is done on."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from services.engines.generator import Generator
+from services.generate.folder import GeneratorFolder
+from services.generate.queue import GenerationQueue
+from services.generate.vocabulary import Vocabulary
+from services.settings import ServiceSettings
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    name: str
+    folder: GeneratorFolder
+    max_model_len: int
+    engine: Generator
+    queue: GenerationQueue
+    settings: ServiceSettings
+    fingerprint: str
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="text"))
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        return self.folder.vocabulary
+
+    async def off_loop(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)

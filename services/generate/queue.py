@@ -1,0 +1,142 @@
+"""The queue in front of a generator, and what it counts. A `services.server.Backend`.
+
+submit -> waiting, bounded in tokens -> admitted while its tokens have room in the cache -> pieces -> ended
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from services.engines.generator import Generation, Generator, Piece, Sampling
+from services.errors import OverloadedError, RaglineError, TooLargeError, UnavailableError
+from services.generate.counts import Counts
+
+EXPECTED_TOKENS = 256
+"""Of an answer, where more are allowed; the engine makes room when that was too few."""
+MAX_RETRY_AFTER_S = 60
+
+
+@dataclass(slots=True)
+class _Progress:
+    admitted: float
+    last: float | None = None
+    """When its last piece came."""
+
+
+class GenerationQueue:
+    """Used on the event loop only."""
+
+    def __init__(self, engine: Generator, *, max_queue_tokens: int, counts: Counts) -> None:
+        self._engine = engine
+        self._max_queue_tokens = max_queue_tokens
+        self._counts = counts
+        self._waiting: deque[Generation] = deque()
+        self._running: dict[Generation, _Progress] = {}
+        self._tokens_per_s = 1000.0
+        self._stopped = False
+        self.last_forward = -math.inf
+
+    @property
+    def dead(self) -> str | None:
+        return self._engine.dead
+
+    @property
+    def waiting_tokens(self) -> int:
+        return sum(len(generation.prompt) for generation in self._waiting)
+
+    async def start(self) -> None:
+        await self._engine.start(self)
+        self.last_forward = time.monotonic()
+
+    async def check(self) -> None:
+        generation = self.submit([0], Sampling(max_tokens=1, temperature=0.0))
+        try:
+            async for _ in generation:
+                pass
+        finally:
+            self.release(generation)
+
+    async def stop(self) -> None:
+        self._stopped = True
+        for generation in [*self._waiting, *self._running]:
+            generation.fail(UnavailableError("the service is stopping.", retry_after=5))
+        self._waiting.clear()
+        await self._engine.stop()
+
+    def submit(self, prompt: Sequence[int], sampling: Sampling) -> Generation:
+        """Whoever takes it must `release` it. Raises OverloadedError, TooLargeError, UnavailableError."""
+        if self.dead is not None or self._stopped:
+            raise UnavailableError(f"the engine is dead: {self.dead or 'it was stopped'}")
+        self._check_room(len(prompt))
+        generation = Generation(prompt, sampling)
+        self._waiting.append(generation)
+        self._admit()
+        return generation
+
+    def release(self, generation: Generation) -> None:
+        """Nobody wants it any more: what is left of its work is dropped."""
+        if generation in self._running:
+            del self._running[generation]
+            self._engine.cancel(generation)
+        elif not generation.ended:
+            self._waiting.remove(generation)
+        generation.ended = True
+        self._admit()
+
+    def on_piece(self, generation: Generation, piece: Piece) -> None:
+        now = self.last_forward = time.monotonic()
+        progress = self._running[generation]
+        self._counts.piece(generation, len(piece.token_ids), progress.last, now)
+        if progress.last is None:
+            rate = len(generation.prompt) / max(now - progress.admitted, 1e-6)
+            self._tokens_per_s += 0.1 * (rate - self._tokens_per_s)
+        progress.last = now
+        if piece.finish is not None:
+            self._counts.finished(generation, progress.admitted, now, piece.finish)
+            self._leave(generation)
+        generation.give(piece)
+
+    def on_failure(self, generation: Generation, error: RaglineError) -> None:
+        self._leave(generation)
+        generation.fail(error)
+
+    def on_step(self, gauges: Mapping[str, float]) -> None:
+        self._counts.kv_cache_usage.set(gauges["kv_cache_usage"])
+
+    def _leave(self, generation: Generation) -> None:
+        self._running.pop(generation, None)
+        self._admit()
+
+    def _admit(self) -> None:
+        """Oldest first. One alone is always let in, however large."""
+        capacity = self._engine.capacity
+        room = capacity.tokens - sum(map(_expected, self._running))
+        while self._waiting and len(self._running) < capacity.sequences:
+            generation = self._waiting[0]
+            room -= _expected(generation)
+            if room < 0 and self._running:
+                break
+            self._waiting.popleft()
+            self._running[generation] = _Progress(time.monotonic())
+            self._engine.add(generation)
+        self._counts.queue(len(self._running), len(self._waiting), self.waiting_tokens)
+
+    def _check_room(self, tokens: int) -> None:
+        if tokens > self._max_queue_tokens:
+            self._counts.rejected("max_queue_tokens")
+            raise TooLargeError(f"the prompt's {tokens} tokens are over max_queue_tokens = {self._max_queue_tokens}.")
+        waiting = self.waiting_tokens
+        if waiting + tokens > self._max_queue_tokens:
+            self._counts.rejected("queue_full")
+            wait = math.ceil(waiting / self._tokens_per_s)
+            raise OverloadedError(
+                f"{waiting} prompt tokens are waiting and max_queue_tokens is {self._max_queue_tokens}; try again.",
+                retry_after=min(max(wait, 1), MAX_RETRY_AFTER_S),
+            )
+
+
+def _expected(generation: Generation) -> int:
+    """Tokens that it will take in the key-value cache."""
+    return len(generation.prompt) + min(generation.sampling.max_tokens, EXPECTED_TOKENS)

@@ -1,0 +1,188 @@
+"""A request's sampling fields to the engine's, checked as vLLM checks them and refused in its words."""
+
+import json
+import math
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from services.engines.generator import Sampling, Structure
+from services.errors import BadRequestError
+from services.protocol.generate import SamplingFields
+
+MIN_TEMPERATURE = 0.01
+"""Below it, and above 0, numbers overflow; vLLM raises it silently too."""
+
+_DEFAULTS = {
+    "temperature": 1.0,
+    "top_p": 1.0,
+    "top_k": 0,
+    "min_p": 0.0,
+    "repetition_penalty": 1.0,
+    "presence_penalty": 0.0,
+    "frequency_penalty": 0.0,
+}
+
+_BOUNDS: tuple[tuple[str, Callable[[float], bool], str, bool], ...] = (
+    # field, what must hold, what to say, whether vLLM names the field as the error's param
+    ("presence_penalty", lambda v: -2 <= v <= 2, "must be in [-2, 2]", False),  # noqa: PLR2004
+    ("frequency_penalty", lambda v: -2 <= v <= 2, "must be in [-2, 2]", False),  # noqa: PLR2004
+    ("repetition_penalty", math.isfinite, "must be a finite number", False),
+    ("repetition_penalty", lambda v: v > 0, "must be greater than zero", False),
+    ("temperature", math.isfinite, "must be a finite number", True),
+    ("temperature", lambda v: v >= 0, "must be non-negative", True),
+    ("temperature", lambda v: v <= 2, "must be in [0, 2]", True),  # noqa: PLR2004
+    ("top_p", lambda v: 0 < v <= 1, "must be in (0, 1]", True),
+    ("top_k", lambda v: v >= -1, "must be 0 (disable), or at least 1", False),
+    ("min_p", lambda v: 0 <= v <= 1, "must be in [0, 1]", False),
+)
+
+
+def wrong(message: str, param: str, value: object) -> BadRequestError:
+    """As vLLM writes an error of one field."""
+    return BadRequestError(f"{message} (parameter={param}, value={value})", param=param)
+
+
+def sampling_of(
+    body: SamplingFields,
+    *,
+    max_tokens: int,
+    n: int,
+    logprobs: bool,
+    eos_token_ids: tuple[int, ...],
+    vocabulary_size: int,
+    defaults: Mapping[str, float],
+    features: frozenset[Literal["logprobs", "structure"]],
+) -> Sampling:
+    """Raises BadRequestError for what is out of bounds, and for what the engine does not have."""
+    values = {name: _chosen(body, name, defaults) for name in _DEFAULTS}
+    _check_lengths(body, max_tokens, n)
+    for name, holds, rule, named in _BOUNDS:
+        if not holds(values[name]):
+            message = f"{name} {rule}, got {values[name]}."
+            raise wrong(message, name, values[name]) if named else BadRequestError(message)
+    _check_stops(body, vocabulary_size)
+    _refuse_what_no_engine_has(body)
+    structure = structure_of(body)
+    for feature, wanted in (("logprobs", logprobs), ("structure", structure is not None)):
+        if wanted and feature not in features:
+            what = {"logprobs": "logprobs", "structure": "response_format"}[feature]
+            raise BadRequestError(f"this server's engine does not have {feature}; leave `{what}` out.", param=what)
+    temperature = values["temperature"]
+    if 0 < temperature < MIN_TEMPERATURE:
+        temperature = MIN_TEMPERATURE
+    sampling = Sampling(
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=values["top_p"],
+        top_k=max(int(values["top_k"]), 0),
+        min_p=values["min_p"],
+        presence_penalty=values["presence_penalty"],
+        frequency_penalty=values["frequency_penalty"],
+        repetition_penalty=values["repetition_penalty"],
+        seed=_seed(body.seed),
+        min_tokens=body.min_tokens,
+        stop_token_ids=(*(() if body.ignore_eos else eos_token_ids), *(body.stop_token_ids or ())),
+        logprobs=logprobs,
+        structure=structure,
+    )
+    if n > 1 and sampling.greedy:
+        raise BadRequestError(f"n must be 1 when using greedy sampling, got {n}.")
+    return sampling
+
+
+def _chosen(body: SamplingFields, name: str, defaults: Mapping[str, float]) -> float:
+    given = getattr(body, name)
+    return defaults.get(name, _DEFAULTS[name]) if given is None else given
+
+
+def _seed(given: int | None) -> int:
+    """64 bits, not negative; -1 is none, as for vLLM."""
+    return secrets.randbits(63) if given is None or given == -1 else given % 2**63
+
+
+def _check_lengths(body: SamplingFields, max_tokens: int, n: int) -> None:
+    if n < 1:
+        raise BadRequestError(f"n must be at least 1, got {n}.")
+    if max_tokens < 1:
+        raise wrong(f"max_tokens must be at least 1, got {max_tokens}.", "max_tokens", max_tokens)
+    if body.min_tokens < 0:
+        raise BadRequestError(f"min_tokens must be greater than or equal to 0, got {body.min_tokens}.")
+    if body.min_tokens > max_tokens:
+        raise BadRequestError(
+            f"min_tokens must be less than or equal to max_tokens={max_tokens}, got {body.min_tokens}."
+        )
+
+
+def _check_stops(body: SamplingFields, vocabulary_size: int) -> None:
+    if any(not text for text in stops(body)):
+        raise BadRequestError("stop cannot contain an empty string.")
+    for token in body.stop_token_ids or ():
+        if not 0 <= token < vocabulary_size:
+            raise wrong(f"stop_token_ids must be in [0, {vocabulary_size}), got {token}.", "stop_token_ids", token)
+
+
+def stops(body: SamplingFields) -> list[str]:
+    return [body.stop] if isinstance(body.stop, str) else list(body.stop or ())
+
+
+def _refuse_what_no_engine_has(body: SamplingFields) -> None:
+    """Silently leaving one of these out would give another answer than was asked for."""
+    for name in ("logit_bias", "allowed_token_ids", "bad_words", "use_beam_search", "logprob_token_ids"):
+        if getattr(body, name):
+            raise BadRequestError(f"this server's engine does not have {name}; leave it out.", param=name)
+    if body.prompt_logprobs is not None:
+        raise BadRequestError(
+            "this server's engine does not have prompt_logprobs; leave it out.", param="prompt_logprobs"
+        )
+    if body.priority:
+        raise BadRequestError("Got priority, but priority scheduling is not enabled.", param="priority")
+
+
+def structure_of(body: SamplingFields) -> Structure | None:
+    """What response_format or structured_outputs ask for."""
+    form, wanted = body.response_format, body.structured_outputs
+    if form is not None and form.type == "json_object":
+        return _json_schema({"type": "object"})
+    if form is not None and form.type == "json_schema":
+        if form.json_schema is None:
+            raise BadRequestError(
+                "When response_format type is 'json_schema', the 'json_schema' field must be provided.",
+                param="response_format",
+            )
+        return _json_schema(form.json_schema.json_schema or {})
+    if wanted is None:
+        return None
+    given = {name: value for name in _STRUCTURES if (value := getattr(wanted, name)) is not None}
+    if len(given) != 1:
+        count = "multiple are" if given else "none are"
+        raise BadRequestError(
+            f"You must use one kind of structured outputs constraint but {count} specified.", param="structured_outputs"
+        )
+    return next(_STRUCTURES[name](value) for name, value in given.items())
+
+
+def _json_schema(schema: str | Mapping[str, Any]) -> Structure:
+    return Structure("json_schema", schema if isinstance(schema, str) else json.dumps(schema))
+
+
+def _choice(texts: list[str]) -> Structure:
+    if not texts:
+        raise BadRequestError("structured_outputs.choice needs at least one text.", param="structured_outputs")
+    return Structure("grammar", "root ::= " + " | ".join(json.dumps(text, ensure_ascii=False) for text in texts))
+
+
+def _no_tags(_: str) -> Structure:
+    raise BadRequestError(
+        "structural_tag is not supported; use json, regex, choice or grammar.", param="structured_outputs"
+    )
+
+
+_STRUCTURES: dict[str, Callable[[Any], Structure | None]] = {
+    "json_": _json_schema,
+    "regex": lambda text: Structure("regex", text),
+    "choice": _choice,
+    "grammar": lambda text: Structure("grammar", text),
+    "json_object": lambda on: _json_schema({"type": "object"}) if on else None,
+    "structural_tag": _no_tags,
+}

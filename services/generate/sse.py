@@ -1,0 +1,46 @@
+"""Server-sent events as vLLM writes them: `data: JSON`, errors as one more event, and [DONE] in any case."""
+
+import json
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any
+
+from fastapi.responses import StreamingResponse
+
+from services.errors import RaglineError
+from services.faults import internal_error
+
+log = logging.getLogger(__name__)
+
+STREAM = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
+"""For a route's `responses[200]`."""
+
+
+async def streamed(events: AsyncGenerator[dict[str, Any], None]) -> StreamingResponse:
+    """The answer begins with the first event, so that what fails before has its own status. Raises RaglineError."""
+    try:
+        first = await anext(events)
+    except BaseException:
+        await events.aclose()
+        raise
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_lines(first, events), media_type="text/event-stream", headers=headers)
+
+
+async def _lines(first: dict[str, Any], events: AsyncGenerator[dict[str, Any], None]) -> AsyncIterator[bytes]:
+    yield _line(first)
+    try:
+        async for event in events:
+            yield _line(event)
+    except RaglineError as exc:
+        yield _line(exc.body())
+    except Exception:
+        log.exception("a stream failed")
+        yield _line(internal_error())
+    finally:
+        await events.aclose()
+    yield b"data: [DONE]\n\n"
+
+
+def _line(event: dict[str, Any]) -> bytes:
+    return b"data: " + json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"

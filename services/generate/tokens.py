@@ -1,0 +1,40 @@
+"""/tokenize, of text or of a chat, and /detokenize."""
+
+from fastapi import APIRouter, Request
+
+from services.errors import BadRequestError
+from services.generate.model import Model
+from services.generate.prompt import rendered
+from services.protocol.chat import ChatTokenizeRequest
+from services.protocol.pooling import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
+from services.server import served
+
+
+def tokens_router(model: Model) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/tokenize")
+    async def tokenize(request: Request, body: TokenizeRequest | ChatTokenizeRequest) -> TokenizeResponse:
+        served(request).check_model(body.model, aliases=True)
+        ids = await model.off_loop(lambda: _ids(model, body))
+        strings = [model.vocabulary.token(i) for i in ids] if body.return_token_strs else None
+        return TokenizeResponse(count=len(ids), max_model_len=model.max_model_len, tokens=ids, token_strs=strings)
+
+    @router.post("/detokenize")
+    async def detokenize(request: Request, body: DetokenizeRequest) -> DetokenizeResponse:
+        served(request).check_model(body.model, aliases=True)
+        outside = next((i for i in body.tokens if i >= model.vocabulary.size), None)
+        if outside is not None:
+            raise BadRequestError(f"Token id {outside} is out of vocabulary", param="tokens")
+        return DetokenizeResponse(prompt=await model.off_loop(lambda: model.vocabulary.decode(body.tokens)))
+
+    return router
+
+
+def _ids(model: Model, body: TokenizeRequest | ChatTokenizeRequest) -> list[int]:
+    """Of any length: who asks wants to know how long it is."""
+    text = rendered(model, body, {}) if isinstance(body, ChatTokenizeRequest) else body.prompt
+    try:
+        return model.vocabulary.encode(text, special=body.add_special_tokens)
+    except (UnicodeEncodeError, TypeError) as exc:
+        raise BadRequestError("the text is not valid Unicode: it has a lone surrogate.") from exc
