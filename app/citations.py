@@ -131,7 +131,7 @@ class Citer:
         self._held: list[str | Citation] = []
         self._claim_start = 0
         self._cited: set[int] = set()
-        self._verified = False
+        self._quotes = ""
         self.left_passages = False
 
     @property
@@ -198,26 +198,27 @@ class Citer:
 
     def _end_sentence(self) -> Iterator[str | Citation]:
         claim = self._draft[self._claim_start :]
-        if not (self._cited and (self._verified or not self._strict)):
+        if not self._cited or (self._strict and not self._quotes):
             supports = [(support(claim, p.chunk.text), p) for p in self._passages.values()]
             best, passage = max(supports, key=lambda pair: pair[0].share)
             if best.share >= SUPPORT:
                 self._mark(passage, best)
-        if self._strict and not (self._verified and says_more(claim, self._question)):
+        if self._strict and not says_more(claim, self._question, self._quotes):
             self._draft, self._held = self.answer, []
             self.left_passages = True
             return
         self._write(self._stop)
         self._stop = ""
         self._claim_start = len(self._draft)
-        self._cited, self._verified = set(), False
+        self._cited, self._quotes = set(), ""
         yield from self._release()
 
     def _mark(self, passage: Passage, found: Support) -> None:
         claim = citation_of(passage, found, self._claim_start, len(self._draft.rstrip()))
         self._write(f" [{passage.index}]")
         self._cited.add(passage.index)
-        self._verified |= claim.verified
+        if claim.verified:
+            self._quotes += f"{claim.quote}\n"
         self._held.append(claim)
 
     def _write(self, text: str) -> None:
@@ -266,9 +267,10 @@ def _numbers(marker: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", marker)]
 
 
-def says_more(claim: str, question: str) -> bool:
-    """A claim with a word that the question does not have."""
-    return bool(_content(_MARKER.sub(" ", claim)) - _content(question))
+def says_more(claim: str, question: str, quote: str) -> bool:
+    """A claim whose words beyond the question stand in the quote: not the question again, nor talk about it."""
+    beyond = _content(_MARKER.sub(" ", claim)) - _content(question)
+    return bool(beyond) and len(beyond & _content(quote)) >= SUPPORT * len(beyond)
 
 
 def sentences(text: str) -> list[tuple[int, int]]:

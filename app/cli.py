@@ -5,7 +5,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
 from typing import Annotated, Any
 
@@ -79,8 +79,9 @@ def up(
 ) -> None:
     """Start the three model services and the orchestrator here; Ctrl-C stops them."""
     overrides = {"ask": {"collection": collection}} if collection else {}
-    with suppress_interrupt():
+    with suppress(asyncio.CancelledError):
         asyncio.run(_up(AppSettings.load(**overrides), docs or [], collection, question))
+    console.print("stopped.")
 
 
 @cli.command()
@@ -98,7 +99,7 @@ async def _up(settings: AppSettings, docs: list[str], collection: str, question:
         raise RaglineError(
             f"ragline already runs over {settings.data_dir}, at {running.get('server')}; stop that one first"
         )
-    stop_on_sigterm()
+    stop_on_signals()
     supervisor = Supervisor(settings, console)
     if await supervisor.command("models", "pull"):
         raise UnavailableError("the models could not be fetched; see above")
@@ -114,19 +115,17 @@ async def _up(settings: AppSettings, docs: list[str], collection: str, question:
         await asyncio.Event().wait()
 
 
-def stop_on_sigterm() -> None:
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+def stop_on_signals() -> None:
+    """Ctrl-C and SIGTERM cancel this task, once: how it ends is bounded in time."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
 
+    def stop() -> None:
+        if task is not None and not task.cancelling():
+            console.print("\nstopping …")
+            task.cancel()
 
-@contextmanager
-def suppress_interrupt() -> Iterator[None]:
-    """Ctrl-C and SIGTERM are how this ends; no traceback for them."""
-    try:
-        yield
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        console.print("stopped.")
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
 
 
 def _client() -> httpx2.Client:
@@ -191,13 +190,21 @@ def _origin(source: dict[str, Any]) -> str:
     return escape((source["heading"] or source["title"] or source["url"]) + page) + f"  [dim]{escape(source['url'])}[/]"
 
 
-def main() -> None:
-    for entry in sorted(entry_points(group="ragline.commands"), key=lambda entry: entry.name):
+def _join_commands(wanted: str) -> None:
+    """The other packages' commands: one alone where it is asked for, none for our own, else (as for --help) all."""
+    own = {command.name or getattr(command.callback, "__name__", "") for command in cli.registered_commands}
+    entries = [] if wanted in own else list(entry_points(group="ragline.commands"))
+    named = [entry for entry in entries if entry.name == wanted]
+    for entry in named or sorted(entries, key=lambda entry: entry.name):
         command = entry.load()
         if isinstance(command, typer.Typer):
             cli.add_typer(command, name=entry.name)
         else:
             cli.command(entry.name)(command)
+
+
+def main() -> None:
+    _join_commands(sys.argv[1] if len(sys.argv) > 1 else "")
     try:
         cli()
     except RaglineError as exc:

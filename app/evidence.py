@@ -28,11 +28,12 @@ class Evidence:
     def text(self) -> str:
         return self.passage.chunk.text[self.start : self.end]
 
-    def quote(self) -> tuple[str, Citation, str]:
-        """An answer that is this sentence: its text, its citation and the marker."""
-        text = " ".join(self.text.split())
-        found = Support(1.0, self.start, self.end)
-        return text, citation_of(self.passage, found, 0, len(text)), f" [{self.passage.index}]"
+    def quote(self) -> tuple[str, str, Citation, str]:
+        """An answer that is this sentence: its text, the marker, the citation, the full stop."""
+        sentence = " ".join(self.text.split())
+        text = sentence.rstrip(".!?")
+        citation = citation_of(self.passage, Support(1.0, self.start, self.end), 0, len(text))
+        return text, f" [{self.passage.index}]", citation, sentence[len(text) :]
 
 
 async def select_evidence(

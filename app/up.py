@@ -103,7 +103,7 @@ class Supervisor:
         for name in (*SERVICES, "server"):
             section = getattr(self._settings, name)
             port = free_port(section.host, section.port)
-            if port != section.port:
+            if section.port not in (port, 0):
                 self._console.print(f"port {section.port} is taken: {name} goes to {port}")
             addresses[name] = f"http://{section.host}:{port}"
         return addresses

@@ -37,7 +37,10 @@ def read(text: str, *, step: int = 4, strict: bool = False, question: str = "") 
         ("Berlin lies on the Spree. [2] Paris is in France.", "Berlin lies on the Spree [2]. Paris is in France [1]."),
         ("Cats fly [9] to the moon.", "Cats fly to the moon."),
         ("It has 3.1 million people.", "It has 3.1 million people."),
-        ("- Paris is the capital\n- Berlin lies on the Spree", "- Paris is the capital [1]\n- Berlin lies on the Spree [2]"),
+        (
+            "- Paris is the capital\n- Berlin lies on the Spree",
+            "- Paris is the capital [1]\n- Berlin lies on the Spree [2]",
+        ),
         ("Paris [1, 2] is the capital.", "Paris [1] [2] is the capital."),
         ("x[0] = y[10] is code.", "x[0] = y[10] is code."),
         ("Paris is the capital[1].", "Paris is the capital [1]."),
@@ -72,11 +75,13 @@ def test_strict_ends_the_answer_where_the_passages_do_not_carry_it() -> None:
 def test_strict_drops_a_sentence_that_only_repeats_the_question() -> None:
     wrote = "Paris is the capital of France."
     assert read(wrote, strict=True, question="Is Paris the capital of France?")[0] == ""
-    assert read(wrote, strict=True, question="What is the capital of France?")[0] == "Paris is the capital of France [1]."
+    assert (
+        read(wrote, strict=True, question="What is the capital of France?")[0] == "Paris is the capital of France [1]."
+    )
 
 
 @given(st.text(alphabet="ab.[]12, \n?", max_size=60), st.integers(1, 7), st.booleans())
-def test_the_pieces_make_no_difference(text: str, step: int, strict: bool) -> None:  # noqa: FBT001 - drawn by hypothesis
+def test_the_pieces_make_no_difference(text: str, step: int, strict: bool) -> None:
     assert read(text, step=step, strict=strict) == read(text, step=max(len(text), 1), strict=strict)
 
 
@@ -107,5 +112,7 @@ def test_sentences_are_split_at_their_ends_and_at_lines() -> None:
 
 
 def test_says_more() -> None:
-    assert says_more("France took Algeria in 1830", "When did France take Algeria?")
-    assert not says_more("The captain of the team [1]", "Who is the captain of the team?")
+    quote = "France took control of Algeria in 1830."
+    assert says_more("France took Algeria in 1830", "When did France take Algeria?", quote)
+    assert not says_more("The captain of the team [1]", "Who is the captain of the team?", quote)
+    assert not says_more("The answer is:", "When did France take Algeria?", quote)

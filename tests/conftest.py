@@ -1,0 +1,58 @@
+"""One `ragline up` for the whole suite: real models, real processes, on free ports."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from services.settings import read_addresses
+
+START_S = 120.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The four processes; `addresses` by section: embed, score, generate, server."""
+
+    process: subprocess.Popen[str]
+    data_dir: Path
+    env: dict[str, str]
+    addresses: dict[str, str]
+
+    def ragline(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Another command over the same data_dir."""
+        command = [sys.executable, "-m", "app", *arguments]
+        return subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    data_dir = tmp_path_factory.mktemp("ragline")
+    ports = {f"RAGLINE_{name}__PORT": "0" for name in ("EMBED", "SCORE", "GENERATE", "SERVER")}
+    env = {**os.environ, **ports, "RAGLINE_DATA_DIR": str(data_dir), "COLUMNS": "200", "NO_COLOR": "1"}
+    log = data_dir / "up.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "up"], env=env, stdout=output, stderr=output, text=True
+        )
+    try:
+        deadline = time.monotonic() + START_S
+        while not (addresses := read_addresses(data_dir)):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        yield Stack(process, data_dir, env, addresses)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
