@@ -38,11 +38,16 @@ class Batcher:
         self._max_queue_tokens = max_queue_tokens
         self._metrics = metrics
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()
-        # each written by one thread: what callers brought, what the engine took or dropped
-        self._brought = 0
-        self._taken = 0
+        """None wakes a lane that has nothing to do, to look again."""
+        self._brought = 0  # tokens, counted by the event loop
+        self._taken = 0  # and by the lanes
         self._tokens_per_s = 1000.0
-        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        self._lock = threading.Lock()
+        self._idle = 0
+        self._stopping = False
+        self._lanes = [
+            threading.Thread(target=self._work, name=f"engine-{lane}", daemon=True) for lane in range(encoder.lanes)
+        ]
         self.dead: str | None = None
         self.last_forward = -math.inf
 
@@ -55,17 +60,24 @@ class Batcher:
         return self._brought - self._taken
 
     async def start(self) -> None:
-        self._thread.start()
+        for lane in self._lanes:
+            lane.start()
         await self.check()
 
     async def check(self) -> None:
         await self.run([self._probe])
 
     async def stop(self) -> None:
-        self._inbox.put(None)
-        if self._thread.is_alive():
-            await asyncio.to_thread(self._thread.join, 10.0)
+        self._stopping = True
+        for _ in self._lanes:
+            self._inbox.put(None)
+        await asyncio.to_thread(self._join)
         self._encoder.close()
+
+    def _join(self) -> None:
+        for lane in self._lanes:
+            if lane.is_alive():
+                lane.join(10.0)
 
     async def run(self, inputs: Sequence[Tokens]) -> Ran:
         """Raises OverloadedError, TooLargeError, EngineError, UnavailableError; when cancelled, its inputs go too."""
@@ -99,57 +111,75 @@ class Batcher:
     def _reject(self, reason: str) -> None:
         self._metrics.rejections.labels(self._metrics.model_name, reason).inc()
 
-    # On the engine thread from here on.
+    # On the lanes from here on.
 
     def _work(self) -> None:
         reason = "its thread ended"
         try:
-            self._serve()
-            reason = "it was stopped"
+            while self.dead is None and self._step():
+                pass
+            reason = self.dead or "it was stopped"
         except _EngineDeadError as exc:
             reason = str(exc)
         except BaseException as exc:
-            log.exception("the engine thread failed")
+            log.exception("a lane of the engine failed")
             reason = repr(exc)
         finally:
-            self.dead = reason
-            for job in [*self._queue.jobs, *self._drain_inbox()]:
-                self._fail(job, UnavailableError(f"the engine is dead: {reason}"))
+            self._end(reason)
 
-    def _serve(self) -> None:
-        while True:
-            if not len(self._queue):
-                job = self._inbox.get()
-                if job is None:
-                    return
-                self._queue.put(job)
-            for arrived in self._drain_inbox():
-                self._queue.put(arrived)
+    def _end(self, reason: str) -> None:
+        self.dead = self.dead or reason
+        with self._lock:
+            self._arrive()
+            for job in self._queue.jobs:
+                self._fail(job, UnavailableError(f"the engine is dead: {self.dead}"))
+            self._queue.drop_closed()
+        for _ in self._lanes:
+            self._inbox.put(None)
+
+    def _step(self) -> bool:
+        """One batch, or a wait for one; False once there is nothing to do and never will be."""
+        with self._lock:
+            self._arrive()
             self._taken += self._queue.drop_closed()
-            if len(self._queue):
-                self._forward(self._queue.cut())
-            self._metrics.waiting.set(len(self._queue))
-            self._metrics.queue_tokens.set(self.queue_tokens)
+            batch = self._queue.cut() if len(self._queue) else []
+            self._begin(batch)
+            if len(self._queue) and self._idle:
+                self._inbox.put(None)
+            if not batch:
+                if self._stopping:
+                    return False
+                self._idle += 1
+        if batch:
+            self._forward(batch)
+            return True
+        job = self._inbox.get()
+        with self._lock:
+            self._idle -= 1
+            if job is not None:
+                self._queue.put(job)
+        return True
 
-    def _drain_inbox(self) -> list[Job]:
-        jobs: list[Job] = []
+    def _arrive(self) -> None:
         while True:
             try:
                 job = self._inbox.get_nowait()
             except Empty:
-                return jobs
-            if job is None:
-                self._inbox.put(None)  # stop once the queue is empty
-                return jobs
-            jobs.append(job)
+                return
+            if job is not None:
+                self._queue.put(job)
+
+    def _begin(self, batch: Batch) -> None:
+        now = time.monotonic()
+        for job, index in batch:
+            job.started = job.started or now
+            self._taken += len(job.inputs[index])
+        self._metrics.waiting.set(len(self._queue))
+        self._metrics.queue_tokens.set(self.queue_tokens)
 
     def _forward(self, batch: Batch) -> None:
         inputs = [job.inputs[index] for job, index in batch]
-        tokens = sum(map(len, inputs))
-        self._taken += tokens
         began = time.monotonic()
-        for job, _ in batch:
-            job.started = job.started or began
         try:
             rows = self._encoder.forward(inputs)
         except Exception as exc:
@@ -157,8 +187,9 @@ class Batcher:
             self._fail_batch(batch, exc)
             return
         self.last_forward = time.monotonic()
-        self._record(tokens, len(batch) * max(map(len, inputs)), len(batch), self.last_forward - began)
-        self._deliver(batch, rows)
+        self._record([len(tokens) for tokens in inputs], self.last_forward - began)
+        with self._lock:
+            self._deliver(batch, rows)
 
     def _deliver(self, batch: Batch, rows: Rows) -> None:
         sound = np.isfinite(rows.sum(axis=1, dtype=np.float64))
@@ -175,15 +206,16 @@ class Batcher:
 
     def _answer(self, job: Job) -> None:
         job.closed = True
-        ran = Ran(job.rows, job.started - job.submitted, self.last_forward - job.started)
+        ran = Ran(job.rows, job.started - job.submitted, time.monotonic() - job.started)
         self._metrics.queue_time.observe(ran.queue_s)
         self._metrics.inference_time.observe(ran.inference_s)
         self._tell(job, lambda: job.future.set_result(ran))
 
     def _fail_batch(self, batch: Batch, exc: Exception) -> None:
         """Raises _EngineDeadError where the engine cannot read the probe either."""
-        for job in {job for job, _ in batch}:
-            self._fail(job, EngineError(f"the engine failed on this batch: {type(exc).__name__}"))
+        with self._lock:
+            for job in {job for job, _ in batch}:
+                self._fail(job, EngineError(f"the engine failed on this batch: {type(exc).__name__}"))
         try:
             self._encoder.forward([self._probe])
         except Exception as probe_exc:
@@ -203,13 +235,15 @@ class Batcher:
         if not loop.is_closed():
             loop.call_soon_threadsafe(on_loop)
 
-    def _record(self, tokens: int, padded: int, size: int, seconds: float) -> None:
+    def _record(self, lengths: Sequence[int], seconds: float) -> None:
+        tokens, padded = sum(lengths), max(lengths) * len(lengths)
         self._metrics.batch_tokens.observe(padded)
-        self._metrics.batch_size.observe(size)
+        self._metrics.batch_size.observe(len(lengths))
         self._metrics.batch_fill.observe(tokens / padded)
         self._metrics.prompt_tokens.inc(tokens)
-        self._tokens_per_s += 0.1 * (tokens / max(seconds, 1e-6) - self._tokens_per_s)
+        rate = len(self._lanes) * tokens / max(seconds, 1e-6)
+        self._tokens_per_s += 0.1 * (rate - self._tokens_per_s)
 
 
 class _EngineDeadError(Exception):
-    """Ends the engine thread."""
+    """Ends the lanes."""

@@ -90,14 +90,14 @@ class FairQueue:
 
     def cut(self) -> Batch:
         """The next batch, of at most max_batch_tokens with padding, but of one input at least."""
-        ordered = sorted(self._jobs, key=lambda job: (self._virtual_end(job), job.waiting_tokens))
-        leader = ordered[0]
+        leader = min(self._jobs, key=self._turn)
         self._virtual = self._virtual_end(leader)
         widest = leader.waiting[-1][0]
         narrowest = min(widest - SLACK_TOKENS, int(widest * (1 - SLACK_SHARE)))
         room = max(self._budget // widest, 1)
+        others = sorted((job for job in self._jobs if job is not leader), key=self._turn) if room > 1 else []
         batch: Batch = []
-        for job in ordered:
+        for job in (leader, *others):
             indices = job.take(widest, narrowest, room - len(batch))
             batch += [(job, index) for index in indices]
             job.virtual_start += sum(len(job.inputs[index]) for index in indices)
@@ -106,6 +106,9 @@ class FairQueue:
         leader.virtual_start = self._virtual
         self._jobs = [job for job in self._jobs if job.waiting]
         return batch
+
+    def _turn(self, job: Job) -> tuple[float, int]:
+        return self._virtual_end(job), job.waiting_tokens
 
     def _virtual_end(self, job: Job) -> float:
         """When, in tokens given to everybody alike, the job's next batch would be done."""

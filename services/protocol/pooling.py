@@ -1,8 +1,8 @@
 """What the requests to embedding, scoring and classifying routes share, and /pooling, /tokenize and /detokenize."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, ModelWrapValidatorHandler, model_validator
 
 from services.errors import BadRequestError
 from services.protocol import Usage, Wire, new_id, now
@@ -31,12 +31,12 @@ class PoolingRequest(Wire):
     cache_salt: str | None = Field(default=None, min_length=1, max_length=MAX_SALT_CHARS, pattern=r"^[^@/\\\x00]+$")
     use_activation: bool | None = None
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _refuse_removed(cls, body: Any) -> Any:
+    def _refuse_first(cls, body: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(body, dict):
             cls.refuse(body)
-        return body
+        return validate(body)
 
     @classmethod
     def refuse(cls, body: dict[str, Any]) -> None:

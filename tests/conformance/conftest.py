@@ -1,0 +1,76 @@
+"""The servers that the suite runs against: RAGLINE_CONFORMANCE_EMBED and RAGLINE_CONFORMANCE_SCORE, or our own.
+
+    RAGLINE_CONFORMANCE_SCORE=http://127.0.0.1:8100 pytest tests/conformance      a vLLM server, say
+
+The score server must hold ms-marco-MiniLM-L-12-v2 and the embed server bge-small-en-v1.5, each as a bare folder, so
+that nothing but the weights says how to serve them. The model's name on the wire is asked for.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx2
+import pytest
+
+from services.settings import Settings
+from services.weights import resolve
+
+STARTUP_S = 60.0
+PRESETS = {"embed": "bge-small-en-v1.5-int8", "score": "ms-marco-MiniLM-L-12-v2-int8"}
+
+
+@contextmanager
+def server(task: str) -> Iterator[str]:
+    """The URL of a server for the task."""
+    given = os.environ.get(f"RAGLINE_CONFORMANCE_{task.upper()}")
+    if given:
+        yield given.rstrip("/")
+        return
+    folder = resolve(PRESETS[task], Settings.load().cache_dir)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "services", "serve", str(folder), "--task", task, "--port", str(port)]
+    )
+    try:
+        _wait(f"http://127.0.0.1:{port}", process)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
+    until = time.monotonic() + STARTUP_S
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            if httpx2.get(f"{url}/health").is_success:
+                return
+        except httpx2.TransportError:
+            time.sleep(0.05)
+    pytest.fail(f"no server at {url}")
+
+
+@pytest.fixture(scope="session")
+def score() -> Iterator[httpx2.Client]:
+    with server("score") as url, httpx2.Client(base_url=url, timeout=120) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def embed() -> Iterator[httpx2.Client]:
+    with server("embed") as url, httpx2.Client(base_url=url, timeout=120) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def ours(request: pytest.FixtureRequest) -> bool:
+    """Whether the servers are ragline's: what we do beyond vLLM is tested then too."""
+    del request
+    return not any(name.startswith("RAGLINE_CONFORMANCE_") for name in os.environ)
