@@ -2,6 +2,8 @@
 # make test           set up, and run the whole suite
 # make lint, format   what CI checks; CONTRIBUTING.md names the slower suites
 
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -53,7 +55,7 @@ clean:
 $(VENV)/.run: requirements/cpu.txt pyproject.toml
 	@test -x $(BIN)/python || { echo "Setting up $(VENV) with $$($(PYTHON) --version) ..."; $(PYTHON) -m venv $(VENV); }
 	@echo "Installing the libraries (no torch) ..."
-	@$(BIN)/python -m pip install --quiet --progress-bar on -r requirements/cpu.txt
+	@$(BIN)/python -m pip install -r requirements/cpu.txt 2>&1 | grep --line-buffered -E '^ *(Downloading|Installing|ERROR)'
 	@$(BIN)/python -m pip install --quiet --no-deps -e .
 	@touch $@
 

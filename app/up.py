@@ -28,7 +28,8 @@ from services.settings import read_addresses, run_file
 
 SERVICES = ("embed", "score", "generate")
 QUICK_DEATH_S = 20.0
-MAX_QUICK_DEATHS = 5
+MAX_QUICK_DEATHS = 3
+"""While starting: after so many the start is given up. Later it is tried again for ever."""
 MAX_PAUSE_S = 30.0
 STOP_S = 20.0
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -52,6 +53,7 @@ class Supervisor:
         self._console = console
         self._settings = settings
         self._addresses = self._choose_addresses()
+        self._stands = False
         logs = settings.data_dir / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         self._env = {**os.environ, **self._environment()}
@@ -140,7 +142,7 @@ class Supervisor:
             if time.monotonic() - child.started > QUICK_DEATH_S:
                 deaths, pause = 0, 1.0
             deaths += 1
-            if deaths >= MAX_QUICK_DEATHS:
+            if deaths >= MAX_QUICK_DEATHS and not self._stands:
                 raise UnavailableError(f"{child.name} cannot be kept running (status {status}):\n{tail(child.log)}")
             self._console.print(
                 f"{child.name} ended with status {status}; starting it again in {pause:.0f} s. Log: {child.log}"
@@ -151,15 +153,17 @@ class Supervisor:
     async def _until_healthy(self, watchers: list[asyncio.Task[None]]) -> None:
         async with httpx2.AsyncClient(timeout=5.0) as http:
             waits = [asyncio.create_task(self._wait(http, child)) for child in self._children]
-            ready = asyncio.gather(*waits)
-            awaited: list[asyncio.Future[Any]] = [ready, *watchers]
-            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
-            if not ready.done():
-                ready.cancel()
+            ready: asyncio.Future[Any] = asyncio.gather(*waits)
+            try:
+                await asyncio.wait([ready, *watchers], return_when=asyncio.FIRST_COMPLETED)
                 for watcher in watchers:
                     if watcher.done():
                         watcher.result()
-            await ready
+                await ready
+            finally:
+                ready.cancel()
+                await asyncio.gather(*waits, return_exceptions=True)
+        self._stands = True
 
     async def _wait(self, http: httpx2.AsyncClient, child: Child) -> None:
         began = time.monotonic()
