@@ -3,23 +3,30 @@
 import asyncio
 import json
 import signal
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from typer.core import TyperGroup
 
 from indexing.builder import Builder, manifest_of
 from indexing.display import Display, summarize
+from indexing.errors import UnknownJobError
+from indexing.plan import file_of
 from indexing.progress import Report
 from indexing.settings import IndexingSettings
-from indexing.store import Store, collection_path
+from indexing.store import Job, Store, collection_path, collections
 from services.client import EmbedClient
 
 STOPPED = 130
 """Exit status after Ctrl-C, as a shell gives it."""
+_LISTED = 20
+_WIDE = 160
+"""Columns where there is no terminal to fit."""
 
 
 class _PathsFirst(TyperGroup):
@@ -87,3 +94,72 @@ async def _build(paths: Sequence[str], collection: str, *, prune: bool, console:
             await asyncio.to_thread(store.close)
     finally:
         await embed.aclose()
+
+
+jobs = typer.Typer(help="What is being indexed, what was, and what failed.", invoke_without_command=True)
+
+
+@jobs.callback()
+def list_jobs(ctx: typer.Context, *, as_json: AsJson = False) -> None:
+    """The newest jobs of every collection."""
+    if ctx.invoked_subcommand is not None:
+        return
+    found = _jobs()
+    if as_json:
+        typer.echo(json.dumps([{"collection": name, **asdict(job)} for name, job in found], indent=2))
+        return
+    table = Table("job", "collection", "state", "files", "chunks", "tokens/s", "failed", "began", box=None)
+    for name, job in found[:_LISTED]:
+        table.add_row(*_row(name, job))
+    console = Console()
+    (console if console.is_terminal else Console(width=_WIDE)).print(table)
+
+
+def _row(collection: str, job: Job) -> tuple[str, ...]:
+    rate = job.tokens / max(job.updated - job.created, 0.001)
+    began = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.created))
+    files = str(job.done) if job.total is None else f"{job.done:,} of {job.total:,}"
+    return job.id[:12], collection, job.state, files, f"{job.chunks:,}", f"{rate:,.0f}", str(len(job.failures)), began
+
+
+@jobs.command()
+def show(job_id: str, *, as_json: AsJson = False) -> None:
+    """One job, with every failure and its reason."""
+    name, job = _job(job_id)
+    if as_json:
+        typer.echo(json.dumps({"collection": name, **asdict(job)}, indent=2))
+        return
+    typer.echo(f"{job.kind} into {name!r}: {job.state}, {job.done} of {job.total} files, {job.chunks:,} chunks")
+    if job.message:
+        typer.echo(job.message)
+    for source, reason in job.failures:
+        typer.echo(f"  {source}: {reason}")
+
+
+@jobs.command()
+def retry(job_id: str, *, as_json: AsJson = False) -> None:
+    """Index again what failed in a job, and nothing else."""
+    name, job = _job(job_id)
+    paths = sorted({file_of(source) for source, _ in job.failures})
+    if not paths:
+        typer.echo(f"nothing failed in job {job.id}")
+        return
+    _report(paths, name, prune=False, as_json=as_json)
+
+
+def _jobs() -> list[tuple[str, Job]]:
+    """(collection, job) of all collections, newest first."""
+    data_dir = IndexingSettings.load().data_dir
+    found: list[tuple[str, Job]] = []
+    for name in collections(data_dir):
+        with Store.open(collection_path(data_dir, name)) as store:
+            found += [(name, job) for job in store.jobs()]
+    return sorted(found, key=lambda each: each[1].created, reverse=True)
+
+
+def _job(job_id: str) -> tuple[str, Job]:
+    """By its id or the start of it. Raises UnknownJobError."""
+    for name, job in _jobs():
+        if job.id.startswith(job_id):
+            return name, job
+    raise UnknownJobError(f"there is no job {job_id!r}; `ragline jobs` lists them")

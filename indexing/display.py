@@ -17,7 +17,7 @@ _SHOWN_FAILURES = 20
 
 
 class Display:
-    """`async with`-free: use as a context manager, and hand `show` to the builder."""
+    """A context manager; `show` is what the builder calls."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -59,13 +59,18 @@ class Display:
 
 def _counts(progress: Progress) -> str:
     parts = [
-        f"{progress.documents:,} documents", f"{progress.chunks:,} chunks", f"{progress.tokens_per_s:,.0f} tokens/s",
+        counted(progress.documents, "document"), counted(progress.chunks, "chunk"),
+        f"{progress.tokens_per_s:,.0f} tokens/s",
     ]  # fmt: skip
     if progress.failed:
         parts.append(f"{progress.failed} failed")
     if progress.left_s is not None:
         parts.append(f"{duration(progress.left_s)} left")
     return ", ".join(parts)
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
@@ -76,7 +81,7 @@ def duration(seconds: float) -> str:
 
 def summarize(console: Console, report: Report, collection: str) -> None:
     """What was done, what was passed over, and each failure with its reason."""
-    done = [f"{report.documents:,} documents ({report.chunks:,} chunks) indexed"]
+    done = [f"{counted(report.documents, 'document')} ({counted(report.chunks, 'chunk')}) indexed"]
     for count, what in ((report.unchanged, "unchanged"), (report.moved, "moved"), (report.removed, "removed")):
         if count:
             done.append(f"{count:,} {what}")

@@ -101,7 +101,7 @@ class _Batch:
     chars: int = 0
 
     def message(self) -> dict[str, Any]:
-        return {"documents": self.documents, "same": self.same}
+        return {"documents": self.documents, "same": self.same, "chars": self.chars}
 
 
 def _documents(request: Mapping[str, Any], limits: Limits) -> Iterator[Document]:

@@ -46,6 +46,8 @@ class Batch:
 
     parsed: tuple[Parsed, ...]
     same: tuple[str, ...]
+    chars: int
+    """Of all of them: about how far into the file this is."""
 
 
 class Parsers:
@@ -95,7 +97,7 @@ class Parsers:
                         if answer["end"]:
                             raise (UnreadableError if answer["document"] else NotADocumentError)(answer["end"])
                     else:
-                        yield Batch(tuple(map(_parsed, answer["documents"])), tuple(answer["same"]))
+                        yield Batch(tuple(map(_parsed, answer["documents"])), tuple(answer["same"]), answer["chars"])
         finally:
             if not ended:
                 await worker.stop()

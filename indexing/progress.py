@@ -63,6 +63,8 @@ class Tally:
     bytes: int = 0
     documents: int = 0
     chunks: int = 0
+    waiting: int = 0
+    """Chunks that are cut and not yet committed."""
     tokens: int = 0
     unchanged: int = 0
     moved: int = 0
@@ -79,10 +81,16 @@ class Tally:
 
     def progress(self) -> Progress:
         elapsed = time.monotonic() - self.began
-        left = elapsed * (self.total_bytes - self.bytes) / self.bytes if self.bytes and elapsed > 1 else None
+        share = self._share()
+        left = elapsed * (1 - share) / share if share and elapsed > 1 else None
         return Progress(
             self.files, self.total_files, self.documents, self.chunks, self.tokens, len(self.failures), elapsed, left
         )
+
+    def _share(self) -> float:
+        """Of the work: bytes that are read, less the part of their chunks that waits."""
+        committed = self.chunks / (self.chunks + self.waiting) if self.waiting else 1.0
+        return committed * min(self.bytes / self.total_bytes, 1.0) if self.total_bytes else 1.0
 
     def report(self, job: str, embedded: int) -> Report:
         return Report(

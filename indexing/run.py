@@ -75,6 +75,7 @@ class Run:
         self._changed = changed
         self._room = _Room(stages.waiting_chunks)
         self._writes: asyncio.Queue[tuple[Parsed, Vector] | None] = asyncio.Queue()
+        self._partly: dict[Path, int] = {}
         self.vanished: list[str] = []
         """Ids of records that their files no longer have."""
 
@@ -105,7 +106,7 @@ class Run:
             except UnreadableError as exc:
                 self._tally.fail(str(path), str(exc))
             self._tally.files += 1
-            self._tally.bytes += size
+            self._tally.bytes += size - self._partly.pop(path, 0)
             await self._changed()
 
     async def _file(self, path: Path, documents: asyncio.TaskGroup) -> None:
@@ -126,10 +127,13 @@ class Run:
         seen: set[str] = set()
         async for batch in self._stages.parsers.file(path, known):
             seen.update(batch.same)
+            self._partly[path] = self._partly.get(path, 0) + batch.chars
+            self._tally.bytes += batch.chars
             self._tally.unchanged += len(batch.same)
             for parsed in batch.parsed:
                 seen.add(parsed.document.source)
                 await self._room.take(len(parsed.chunks))
+                self._tally.waiting += len(parsed.chunks)
                 documents.create_task(self._embed(parsed))
         rows = self._plan.of_file(path)
         self.vanished += [rows[source][0] for source in known if source not in seen]
@@ -141,9 +145,13 @@ class Run:
             if is_away(exc):
                 raise
             self._tally.fail(parsed.document.source, str(exc))
-            self._room.free(len(parsed.chunks))
+            self._free(parsed)
         else:
             self._writes.put_nowait((parsed, vectors))
+
+    def _free(self, parsed: Parsed) -> None:
+        self._room.free(len(parsed.chunks))
+        self._tally.waiting -= len(parsed.chunks)
 
     async def _write(self) -> None:
         """All that is ready, one transaction after the other."""
@@ -161,7 +169,7 @@ class Run:
         await self._stages.write(self._stages.store.put, items)
         for parsed, _ in ready:
             self._stages.embedding.forget([passage(chunk.heading, chunk.text) for chunk in parsed.chunks])
-            self._room.free(len(parsed.chunks))
+            self._free(parsed)
             self._tally.documents += 1
             self._tally.chunks += len(parsed.chunks)
             self._tally.tokens += sum(parsed.tokens)

@@ -1,0 +1,94 @@
+"""The commands as a user runs them: their own process, its output and its exit status."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RUN = (
+    "import sys; from indexing.cli import index, jobs; from services.errors import RaglineError\n"
+    "try: {'index': index, 'jobs': jobs}[sys.argv.pop(1)]()\n"
+    "except RaglineError as exc: sys.exit(f'ragline: {exc}')"
+)
+
+
+@pytest.fixture
+def environment(tmp_path: Path, embed_server) -> dict[str, str]:
+    own = {"RAGLINE_DATA_DIR": str(tmp_path / "data"), "RAGLINE_EMBED__URL": embed_server.url}
+    return {**os.environ, **own, "RAGLINE_EMBED__MODEL": "hashed", "PYTHONPATH": str(ROOT)}
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "bees.md").write_text("# Bees\n\nBees make honey.\n")
+    (folder / "scan.pdf").write_bytes(b"%PDF-1.4 broken")
+    return folder
+
+
+def ragline(environment: dict[str, str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", RUN, *map(str, arguments)]
+    return subprocess.run(command, env=environment, cwd=ROOT, text=True, capture_output=True, timeout=60, check=False)
+
+
+def test_index_says_what_it_did_and_what_failed(environment, docs) -> None:
+    done = ragline(environment, "index", docs)
+    assert done.returncode == 0, done.stderr
+    assert "1 document (1 chunk) indexed" in done.stdout
+    assert f"{docs}/scan.pdf: broken PDF" in done.stdout
+    again = ragline(environment, "index", docs)
+    assert "0 documents (0 chunks) indexed, 1 unchanged" in again.stdout
+
+
+def test_json_report_and_exit_status_when_nothing_could_be_indexed(environment, docs) -> None:
+    done = ragline(environment, "index", docs / "scan.pdf", "--json")
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    assert report["failures"] == [{"source": str(docs / "scan.pdf"), "reason": "broken PDF: it cannot be opened"}]
+
+
+def test_jobs_list_show_and_retry_only_what_failed(environment, docs) -> None:
+    job = json.loads(ragline(environment, "index", docs, "--json").stdout)["job"]
+    assert job[:12] in ragline(environment, "jobs").stdout
+    assert "scan.pdf: broken PDF" in ragline(environment, "jobs", "show", job[:8]).stdout
+    (docs / "scan.pdf").write_text("mended, and plain text by now")
+    (docs / "bees.md").write_text("# Bees\n\nEdited, but not in this job's failures.\n")
+    retried = ragline(environment, "jobs", "retry", job, "--json")
+    assert json.loads(retried.stdout)["documents"] == 1
+    assert "no job 'nonsense'" in ragline(environment, "jobs", "show", "nonsense").stderr
+
+
+def test_a_service_that_does_not_run_is_named_with_the_way_out(environment, docs) -> None:
+    done = ragline({**environment, "RAGLINE_EMBED__URL": "http://127.0.0.1:9"}, "index", docs)
+    assert done.returncode == 1
+    assert "http://127.0.0.1:9 cannot be reached; start it with `ragline up`" in done.stderr
+
+
+def test_wrong_paths_and_collections_are_one_line(environment, docs) -> None:
+    assert "nothing at /no/such" in ragline(environment, "index", "/no/such/folder").stderr
+    assert "'Bad Name' is not a name" in ragline(environment, "index", docs, "--collection", "Bad Name").stderr
+
+
+def test_interrupt_keeps_what_is_committed_and_says_how_to_go_on(environment, docs, embed_server) -> None:
+    lines = (json.dumps({"_id": str(i), "text": f"Sentence {i} is here."}) for i in range(3000))
+    (docs / "many.jsonl").write_text("\n".join(lines))
+    embed_server.delay_s = 0.1
+    command = [sys.executable, "-c", RUN, "index", str(docs)]
+    process = subprocess.Popen(command, env=environment, cwd=ROOT, text=True, stdout=subprocess.PIPE)
+    while len(embed_server.requests) < 10:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "Stopped. What was indexed so far is kept" in output
+    embed_server.delay_s = 0.0
+    report = json.loads(ragline(environment, "index", docs, "--json").stdout)
+    assert report["unchanged"] > 0
+    assert report["unchanged"] + report["documents"] == 3001
