@@ -55,7 +55,8 @@ clean:
 $(VENV)/.run: requirements/cpu.txt pyproject.toml
 	@test -x $(BIN)/python || { echo "Setting up $(VENV) with $$($(PYTHON) --version) ..."; $(PYTHON) -m venv $(VENV); }
 	@echo "Installing the libraries (no torch) ..."
-	@$(BIN)/python -m pip install -r requirements/cpu.txt 2>&1 | grep --line-buffered -E '^ *(Downloading|Installing|ERROR)'
+	@$(BIN)/python -m pip install -r requirements/cpu.txt 2>&1 | \
+		{ grep --line-buffered -oE '^ *(Downloading .*|Installing|ERROR.*)' || true; }
 	@$(BIN)/python -m pip install --quiet --no-deps -e .
 	@touch $@
 
