@@ -22,6 +22,7 @@ _TOKEN = re.compile(
 _UNFINISHED = re.compile(r"(\[[\d,\s]*\]?|[.!?][\"')\]]*|\s+|[^\s.!?\[]+)$")
 _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?!\s)[^.!?\n]*)*[.!?]*")
 _MARKER = re.compile(r"\[\d+\]")
+_LEAD = re.compile(r"^\s*(?:(?:[-*•>#]+|\d{1,3}[.)])\s+)?")
 _WORD = re.compile(r"\w+(?:[.,]\d+)*")
 _STOP_WORDS = frozenset(
     [
@@ -274,8 +275,12 @@ def says_more(claim: str, question: str, quote: str) -> bool:
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
-    """Start and end of each sentence or line of a text."""
-    return [(m.start() + len(m[0]) - len(m[0].lstrip()), m.end()) for m in _SENTENCE.finditer(text) if m[0].strip()]
+    """Start and end of each sentence or line of a text, without the mark of a list or a heading."""
+    spans = (
+        (found.start() + len(found[0]) - len(_LEAD.sub("", found[0])), found.end())
+        for found in _SENTENCE.finditer(text)
+    )
+    return [(start, end) for start, end in spans if start < end]
 
 
 def _content(text: str) -> set[str]:

@@ -9,9 +9,12 @@ import httpx2
 import uvicorn
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
+from starlette.responses import Response
+from starlette.types import Scope
 
 from app.metrics import AppMetrics
 from app.orchestrator import opened
+from app.origin import SameOrigin
 from app.routes import ask, collections, documents, health
 from app.settings import AppSettings
 from services import __version__
@@ -21,6 +24,12 @@ from services.gate import Doorkeeper, Gate, check_address
 log = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "page"
+_PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
 
 
 def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | None = None) -> FastAPI:
@@ -34,15 +43,26 @@ def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | Non
             app.state.orchestrator = orchestrator
             yield
 
-    app = FastAPI(title="ragline", version=__version__, lifespan=lifespan, redoc_url=None)
+    # no /docs: its page would load scripts from elsewhere
+    app = FastAPI(title="ragline", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.keeper = keeper
     install(app)
     app.add_middleware(Gate, settings=settings.server, keeper=keeper, metrics=metrics, needs_no_key=_needs_no_key)
+    app.add_middleware(SameOrigin, host=settings.server.host)
     app.include_router(health.router)
     for router in (ask.router, documents.router, collections.router):
         app.include_router(router, responses=RESPONSES)
-    app.mount("/", StaticFiles(directory=PAGE, html=True, check_dir=False), name="page")
+    app.mount("/", Page(directory=PAGE, html=True), name="page")
     return app
+
+
+class Page(StaticFiles):
+    """The chat page; whatever text it shows, it loads and runs nothing from elsewhere."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        response = await super().get_response(path, scope)
+        response.headers.update(_PAGE_HEADERS)
+        return response
 
 
 def _needs_no_key(method: str, path: str) -> bool:

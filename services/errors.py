@@ -3,6 +3,7 @@
     RaglineError                      500  InternalServerError
     ├── BadRequestError               400  the request is wrong; `param` names the field
     ├── UnauthorizedError             401
+    ├── ForbiddenError                403
     ├── NotFoundError                 404
     ├── ConflictError                 409
     ├── TooLargeError                 413  a limit; the message names it
@@ -44,6 +45,11 @@ class BadRequestError(RaglineError):
 class UnauthorizedError(RaglineError):
     status = 401
     type = "AuthenticationError"
+
+
+class ForbiddenError(RaglineError):
+    status = 403
+    type = "PermissionDeniedError"
 
 
 class NotFoundError(RaglineError):

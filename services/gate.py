@@ -76,14 +76,14 @@ def open_to_probes(method: str, path: str) -> bool:
 
 def check_address(door: Door) -> None:
     """Raises BadRequestError where the service would be open to other machines without a key."""
-    if door.api_key or door.allow_insecure or _is_loopback(door.host):
+    if door.api_key or door.allow_insecure or is_loopback(door.host):
         return
     raise BadRequestError(
         f"host {door.host} is reachable from other machines and api_key is empty; set it, or allow_insecure = true."
     )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:

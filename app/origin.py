@@ -1,0 +1,38 @@
+"""Other web sites' pages stay out: a browser on this machine must not be led to read or change what ragline holds.
+
+A page elsewhere can make a browser send requests to loopback. Its `Origin` is not ours, so it is refused; and where
+ragline is served on loopback only, a `Host` that is not loopback is a name that was pointed here (DNS rebinding).
+"""
+
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from services.errors import ForbiddenError
+from services.gate import is_loopback
+
+
+class SameOrigin:
+    """ASGI middleware."""
+
+    def __init__(self, app: ASGIApp, *, host: str) -> None:
+        self.app = app
+        self._loopback_only = is_loopback(host)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            if refusal := self._refusal(headers.get("host", ""), headers.get("origin", "")):
+                error = ForbiddenError(refusal)
+                await JSONResponse(error.body(), error.status)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+    def _refusal(self, host: str, origin: str) -> str:
+        if origin and urlsplit(origin).netloc != host:
+            return f"requests from pages of {origin[:100]!r} are refused; use ragline's own page, or no browser"
+        if self._loopback_only and host and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+            return f"ragline serves on loopback only, and {host[:100]!r} is another name; use localhost or 127.0.0.1"
+        return ""

@@ -1,0 +1,222 @@
+"""The orchestrator alone, in this process, against services that are there, slow, or away."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+import httpx2
+import pytest
+
+from app.server import create_app
+from app.settings import AppSettings
+from tests.conftest import Stack
+
+NOBODY = "http://127.0.0.1:9"
+TEXTS = {
+    "leave": "Employees get 27 days of paid leave a year. Leave is requested two weeks ahead.",
+    "pump": "Pump P-17 was replaced in March 2024 by Ana Ruiz. Its pressure limit is 8 bar.",
+    "tower": "The lighthouse on Skerry Point was built in 1862 by the engineer Thomas Leask.",
+}
+
+pytestmark = pytest.mark.anyio
+
+
+@asynccontextmanager
+async def serving(settings: AppSettings, base_url: str = "http://localhost") -> AsyncIterator[httpx2.AsyncClient]:
+    app = create_app(settings)
+    transport = httpx2.ASGITransport(app=app)
+    async with app.router.lifespan_context(app), httpx2.AsyncClient(transport=transport, base_url=base_url) as http:
+        yield http
+
+
+def settings_over(stack: Stack, data_dir: Path, **overrides: Any) -> AppSettings:
+    sections = {name: {"url": stack.addresses[name]} for name in ("embed", "score", "generate")}
+    for section, values in overrides.items():
+        sections[section] = {**sections.get(section, {}), **values}
+    return AppSettings.load(data_dir=data_dir, **sections)
+
+
+async def add(http: httpx2.AsyncClient, identity: str, text: str, **fields: Any) -> dict[str, Any]:
+    """Add a text and wait until it can be found."""
+    accepted = await http.post("/documents", json={"id": identity, "text": text, **fields})
+    assert accepted.status_code == 202, accepted.text
+    with anyio.fail_after(30):
+        while (job := (await http.get(f"/jobs/{accepted.json()['job_id']}")).json())["state"] == "running":
+            await anyio.sleep(0.02)
+    assert job["state"] == "done", job
+    return dict(accepted.json())
+
+
+@pytest.fixture
+async def data_dir(stack: Stack, tmp_path: Path) -> Path:
+    async with serving(settings_over(stack, tmp_path)) as http:
+        for identity, text in TEXTS.items():
+            await add(http, identity, text)
+    return tmp_path
+
+
+ASK = {"question": "Who replaced pump P-17?"}
+
+
+@pytest.mark.parametrize(
+    ("section", "stage", "finish"),
+    [("embed", "embed", None), ("score", "rerank", None), ("generate", "generate", "quoted")],
+)
+async def test_without_a_service_the_answer_is_degraded_and_says_so(
+    stack: Stack, data_dir: Path, section: str, stage: str, finish: str | None
+) -> None:
+    async with serving(settings_over(stack, data_dir, **{section: {"url": NOBODY}})) as http:
+        answer = await http.post("/ask", json=ASK)
+        ready = await http.get("/health/ready")
+    body = answer.json()
+    assert answer.status_code == 200
+    assert stage in body["degraded"]
+    assert any(warning.startswith(stage) for warning in body["warnings"])
+    assert body["sources"][0]["document_id"] == "pump"
+    assert finish in {None, body["finish_reason"]}
+    assert ready.status_code == 503
+    assert ready.json()["services"] == {name: name != section for name in ("embed", "score", "generate")}
+
+
+async def test_without_any_service_the_passages_come_by_bm25(stack: Stack, data_dir: Path) -> None:
+    away = {name: {"url": NOBODY} for name in ("embed", "score", "generate")}
+    async with serving(settings_over(stack, data_dir, **away)) as http:
+        body = (await http.post("/ask", json=ASK)).json()
+    assert {"embed", "rerank", "generate"} <= set(body["degraded"])
+    assert not body["answered"]
+    assert body["sources"][0]["document_id"] == "pump"
+    assert body["sources"][0]["score_scale"] == "rrf"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "param"),
+    [
+        ({}, 400, "body"),
+        ({"question": ""}, 400, "body"),
+        ({"question": 5}, 400, "body.question"),
+        ({"question": "x", "top_k": 0}, 400, "body.top_k"),
+        ({"question": "x", "misspelt": 1}, 400, "body.misspelt"),
+        ({"question": "x", "messages": [{"role": "user", "content": "y"}]}, 400, "body"),
+        ({"messages": [{"role": "assistant", "content": "y"}]}, 400, "body"),
+        ({"question": "x", "collection": "../etc"}, 400, "body.collection"),
+        ({"question": "x", "collection": "nope"}, 404, "collection"),
+        ({"question": "x", "filters": {"type": "like", "key": "a", "value": "b"}}, 400, None),
+        ({"question": "x" * 100_000}, 413, None),
+    ],
+)
+async def test_a_bad_question_gets_a_clear_error(
+    stack: Stack, data_dir: Path, body: dict[str, Any], status: int, param: str | None
+) -> None:
+    async with serving(settings_over(stack, data_dir)) as http:
+        answer = await http.post("/ask", json=body)
+        streamed = await http.post("/ask", json={**body, "stream": True})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"]) == (status, status)
+    assert param is None or error["param"] == param
+    assert "Traceback" not in error["message"]
+    assert streamed.status_code == status
+
+
+async def test_an_empty_index_says_how_to_fill_it(stack: Stack, tmp_path: Path) -> None:
+    async with serving(settings_over(stack, tmp_path)) as http:
+        nothing = await http.post("/ask", json=ASK)
+        await http.post("/collections", json={"name": "default"})
+        empty = await http.post("/ask", json=ASK)
+    for answer in (nothing, empty):
+        assert answer.status_code == 404
+        assert "ragline index" in answer.json()["error"]["message"]
+
+
+async def test_documents_are_added_replaced_listed_and_deleted(stack: Stack, tmp_path: Path) -> None:
+    async with serving(settings_over(stack, tmp_path)) as http:
+        first = await add(http, "code", "The door code is 4711.", title="Codes", metadata={"floor": 2})
+        second = await add(http, "code", "The door code is 9023.")
+        assert (first["already_existed"], second["already_existed"]) == (False, True)
+        answer = (await http.post("/ask", json={"question": "What is the door code?"})).json()
+        assert "9023" in answer["answer"]
+        assert "4711" not in answer["answer"]
+        assert [row["id"] for row in (await http.get("/documents")).json()["documents"]] == ["code"]
+        assert [c["text"] for c in (await http.get("/documents/code/chunks")).json()] == ["The door code is 9023."]
+        assert (await http.delete("/documents/code")).status_code == 204
+        assert (await http.delete("/documents/code")).status_code == 404
+        assert (await http.post("/ask", json={"question": "What is the door code?"})).status_code == 404
+
+
+async def test_an_upload_is_indexed_and_a_bad_one_says_why(stack: Stack, tmp_path: Path) -> None:
+    async with serving(settings_over(stack, tmp_path)) as http:
+        for name, content, state in (
+            ("../../a b.md", b"# Title\n\nThe answer is 42.", "done"),
+            ("x.pdf", b"%PDF-1.4 rubbish", "failed"),
+        ):
+            accepted = (await http.post("/documents", files={"file": (name, content)})).json()
+            with anyio.fail_after(60):
+                while (job := (await http.get(f"/jobs/{accepted['job_id']}")).json())["state"] == "running":
+                    await anyio.sleep(0.05)
+            assert job["state"] == state, job
+        assert job["failed"][0]["source"] == "x.pdf"
+        assert job["failed"][0]["reason"]
+        (row,) = (await http.get("/documents")).json()["documents"]
+        assert row["url"] == "a b.md"
+    assert not list((tmp_path / "uploads").iterdir())
+
+
+async def test_an_upload_that_was_acknowledged_survives_a_restart(stack: Stack, tmp_path: Path) -> None:
+    """The embed service goes away after the collection was made, and comes back with the next process."""
+    async with serving(settings_over(stack, tmp_path)) as http:
+        await http.post("/collections", json={"name": "default"})
+    async with serving(settings_over(stack, tmp_path, embed={"url": NOBODY})) as http:
+        accepted = await http.post("/documents", json={"id": "late", "text": TEXTS["tower"]})
+    assert accepted.status_code in {202, 503}
+    if accepted.status_code == 202:
+        async with serving(settings_over(stack, tmp_path)) as http:
+            with anyio.fail_after(30):
+                while (await http.get("/documents/late")).status_code != 200:
+                    await anyio.sleep(0.05)
+
+
+async def test_filters_and_collections_keep_documents_apart(stack: Stack, tmp_path: Path) -> None:
+    async with serving(settings_over(stack, tmp_path)) as http:
+        await add(http, "a", TEXTS["pump"], metadata={"year": 2024})
+        await add(http, "b", TEXTS["pump"], metadata={"year": 2020})
+        await add(http, "c", TEXTS["pump"], collection="other")
+        filtered = {"query": "pump", "filters": {"type": "lt", "key": "year", "value": 2022}}
+        assert [hit["document_id"] for hit in (await http.post("/search", json=filtered)).json()["results"]] == ["b"]
+        other = {"query": "pump", "collection": "other"}
+        assert [hit["document_id"] for hit in (await http.post("/search", json=other)).json()["results"]] == ["c"]
+        assert [c["name"] for c in (await http.get("/collections")).json()["collections"]] == ["default", "other"]
+        assert (await http.delete("/collections/other")).status_code == 204
+        assert (await http.post("/search", json=other)).status_code == 404
+
+
+async def test_a_key_guards_all_but_probes_and_the_page(stack: Stack, data_dir: Path) -> None:
+    async with serving(settings_over(stack, data_dir, server={"api_key": "secret"})) as http:
+        for path in ("/", "/health/live", "/health/ready", "/metrics"):
+            assert (await http.get(path)).status_code == 200
+        for method, path in (("POST", "/ask"), ("POST", "/search"), ("GET", "/documents"), ("GET", "/collections")):
+            assert (await http.request(method, path, json=ASK)).status_code == 401
+        right = {"Authorization": "Bearer secret"}
+        assert (await http.post("/ask", json=ASK, headers=right)).status_code == 200
+        assert (await http.post("/ask", json=ASK, headers={"Authorization": "Bearer wrong"})).status_code == 401
+
+
+async def test_pages_of_other_sites_are_refused(stack: Stack, data_dir: Path) -> None:
+    async with serving(settings_over(stack, data_dir)) as http:
+        assert (await http.get("/documents", headers={"Origin": "https://evil.example"})).status_code == 403
+        assert (await http.get("/documents", headers={"Host": "evil.example"})).status_code == 403
+        assert (await http.get("/documents", headers={"Origin": "http://localhost"})).status_code == 200
+
+
+async def test_a_deadline_ends_what_a_service_does_not(stack: Stack, data_dir: Path) -> None:
+    """A generator that accepts and never answers: the passages are quoted within the time."""
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as silent:
+        port = silent.extra(anyio.abc.SocketAttribute.local_port)
+        slow = {"generate": {"url": f"http://127.0.0.1:{port}"}, "ask": {"deadline_s": 3.0}}
+        async with serving(settings_over(stack, data_dir, **slow)) as http:
+            with anyio.fail_after(8):
+                body = (await http.post("/ask", json=ASK)).json()
+    assert "generate" in body["degraded"]
+    assert body["finish_reason"] == "quoted"
+    assert "Ana Ruiz" in body["answer"]
