@@ -9,7 +9,7 @@ import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any, Protocol
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 CHECK_AFTER_S = 30.0
 """A backend that ran a forward within this time is known to be well."""
 CHECK_TIMEOUT_S = 10.0
+WATCH_S = 0.5
+"""How often a running server looks whether its engine lives."""
 
 
 class Backend(Protocol):
@@ -198,16 +200,15 @@ class _Server(uvicorn.Server):
         self._backend: Backend = app.state.service.backend
         self._drain_s = settings.drain_s
         self._stopping = asyncio.Event()
+        self._died: str | None = None
 
     async def serve_until_stopped(self) -> None:
         """Raises EngineError where the engine died."""
         watcher = asyncio.create_task(self._watch())
-        try:
-            await self.serve()
-        finally:
-            watcher.cancel()
-        if self._backend.dead is not None:
-            raise EngineError(f"the engine died: {self._backend.dead}")
+        await self.serve()
+        watcher.cancel()
+        if self._died is not None:
+            raise EngineError(f"the engine died: {self._died}")
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         del frame
@@ -218,15 +219,13 @@ class _Server(uvicorn.Server):
 
     async def _watch(self) -> None:
         """Ends the server after a drain that a signal asked for, or at once when the engine is dead."""
-        while self._backend.dead is None:
-            try:
-                async with asyncio.timeout(0.5):
+        while not self._stopping.is_set() and self._died is None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(WATCH_S):
                     await self._stopping.wait()
-            except TimeoutError:
-                continue
-            if not await self._keeper.drain(self._drain_s):
-                log.warning("%d requests are cut off after %.0f s", self._keeper.in_flight, self._drain_s)
-            break
+            self._died = self._backend.dead
+        if self._died is None and not await self._keeper.drain(self._drain_s):
+            log.warning("%d requests are cut off after %.0f s", self._keeper.in_flight, self._drain_s)
         self.should_exit = True
 
 

@@ -61,6 +61,8 @@ class ModelPermission(BaseModel):
 
 
 class ModelEntry(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
     id: str
     object: Literal["model"] = "model"
     created: int = Field(default_factory=now)

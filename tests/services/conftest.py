@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx2
@@ -17,7 +17,7 @@ from services.settings import Settings
 from services.weights import resolve
 
 STARTUP_S = 60.0
-Serve = Callable[..., "Served"]
+Launch = Callable[..., "Served"]
 
 
 class Served:
@@ -100,19 +100,16 @@ def score_server(score_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
         yield served
 
 
-@pytest.fixture
-def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Starts servers of one's own; they are ended with the test."""
-    started: list[Iterator[Served]] = []
+@pytest.fixture(scope="session")
+def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
+    """Starts servers of one's own; they are ended with the session, or by `stop`."""
+    with ExitStack() as stack:
 
-    def start(*arguments: str, env: dict[str, str] | None = None) -> Served:
-        context = serving(tmp_path / f"log{len(started)}", *arguments, env=env)
-        started.append(context)
-        return context.__enter__()
+        def start(*arguments: str, **env: str) -> Served:
+            log = tmp_path_factory.mktemp("server") / "log"
+            return stack.enter_context(serving(log, *arguments, env=env))
 
-    yield start
-    for context in started:
-        context.__exit__(None, None, None)
+        yield start
 
 
 @pytest.fixture(scope="session")

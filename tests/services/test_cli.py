@@ -1,0 +1,31 @@
+"""What `ragline serve` takes: vLLM's flags where they mean the same."""
+
+import pytest
+
+
+def test_vllms_flags(launch, score_folder):
+    flags = ("--runner", "pooling", "--max-model-len", "100", "--served-model-name", "x", "--dtype", "auto")
+    served = launch(str(score_folder), "--task", "score", *flags, "--max-num-batched-tokens", "512")
+    with served.client() as client:
+        card = client.get("/v1/models").json()["data"][0]
+        assert (card["id"], card["max_model_len"], card["root"]) == ("x", 100, str(score_folder))
+        answer = client.post("/score", json={"text_1": "a", "text_2": "word " * 200})
+        assert "maximum context length is 100 tokens" in answer.json()["error"]["message"]
+
+
+def test_the_task_is_told_by_the_preset(launch):
+    with launch("bge-small-en-v1.5-int8").client() as client:
+        assert client.post("/v1/embeddings", json={"input": "a"}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nowhere-to-be-found",), "nowhere-to-be-found"),
+        (("--task", "score", "--max-model-len", "4096"), "more than the 512 tokens"),
+        ((), "name a model"),
+    ],
+)
+def test_what_cannot_be_served_is_said(launch, arguments, said):
+    with pytest.raises(pytest.fail.Exception, match=said):
+        launch(*arguments)

@@ -1,0 +1,68 @@
+"""What the embed service does beyond vLLM's contract, with a preset's knowledge of its model."""
+
+import httpx2
+import numpy as np
+import pytest
+
+from services.client import EmbedClient
+from services.settings import ServiceSettings
+
+PREFIX = "Represent this sentence for searching relevant passages: "
+QUERY = "what is a barrel"
+
+
+def vectors(client: httpx2.Client, **body) -> np.ndarray:
+    answer = client.post("/v1/embeddings", json=body)
+    assert answer.status_code == 200, answer.text
+    return np.array([d["embedding"] for d in answer.json()["data"]])
+
+
+def test_input_type_and_prompt_name_put_the_models_prefix_on(embed):
+    expected = vectors(embed, input=PREFIX + QUERY)
+    assert vectors(embed, input=QUERY, input_type="query") == pytest.approx(expected, abs=1e-6)
+    assert vectors(embed, input=QUERY, prompt_name="query") == pytest.approx(expected, abs=1e-6)
+    assert vectors(embed, input=QUERY, input_type="document") == pytest.approx(vectors(embed, input=QUERY), abs=1e-6)
+
+
+def test_an_unknown_prompt_lists_the_known(embed):
+    answer = embed.post("/v1/embeddings", json={"input": "a", "prompt_name": "poem"})
+    assert answer.status_code == 400
+    assert "query, document" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/openai/v1/embeddings", "/embeddings"])
+def test_every_path(embed, path):
+    assert embed.post(path, json={"input": "a"}).status_code == 200
+
+
+def test_a_row_is_what_it_is_in_any_company(embed):
+    texts = [f"number {i} " * (1 + i % 30) for i in range(60)]
+    together = vectors(embed, input=texts)
+    alone = np.concatenate([vectors(embed, input=text) for text in texts[:8]])
+    assert (together[:8] == alone).all()
+    assert (vectors(embed, input=texts[::-1])[::-1] == together).all()
+
+
+def test_the_tokenizer_is_given_for_cutting_chunks(embed, embed_folder):
+    assert embed.get("/tokenizer.json").text == (embed_folder / "tokenizer.json").read_text()
+
+
+def test_timing_headers(embed):
+    headers = embed.post("/v1/embeddings", json={"input": ["word " * 300] * 4}).headers
+    parts = [int(headers[f"x-{name}-time"]) for name in ("tokenization", "queue", "inference")]
+    assert 0 < sum(parts) <= int(headers["x-total-time"]) + 2
+
+
+def test_cosine_says_so(embed):
+    answer = embed.post("/score", json={"text_1": "a", "text_2": "b"}).json()
+    assert answer["score_scale"] == "cosine"
+
+
+@pytest.mark.anyio
+async def test_our_own_client(embed_server):
+    client = EmbedClient(ServiceSettings(url=embed_server.url, model="bge-small-en-v1.5-int8"))
+    rows = await client.embed([QUERY, "word " * 1000], input_type="query")
+    assert rows.shape == (2, 384)
+    assert np.linalg.norm(rows, axis=1) == pytest.approx([1, 1], abs=1e-5)
+    assert (await client.model()).max_model_len == 512
+    await client.aclose()

@@ -1,0 +1,172 @@
+"""The door of a service: key, limits, overload, clients that leave, drain. Each server here is a process."""
+
+import concurrent.futures
+import random
+import signal
+import socket
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import httpx2
+import pytest
+
+KEY = "a-key-of-the-test"
+PAIR = {"text_1": "a", "text_2": "b"}
+
+
+def slow(documents: int, words: int = 300) -> dict[str, object]:
+    return {"queries": "what is a word", "documents": ["word " * words] * documents}
+
+
+@pytest.fixture(scope="module")
+def strict(launch):
+    """A server with a key and narrow limits."""
+    return launch(
+        "--task",
+        "score",
+        RAGLINE_SCORE__API_KEY=KEY,
+        RAGLINE_SCORE__MAX_BODY_BYTES="100000",
+        RAGLINE_SCORE__MAX_DOCUMENTS="50",
+        RAGLINE_SCORE__MAX_CHARS="5000",
+        RAGLINE_SCORE__MAX_QUEUE_TOKENS="6000",
+        RAGLINE_SCORE__MAX_CONCURRENT="6",
+    )
+
+
+@pytest.fixture
+def keyed(strict):
+    with strict.client(headers={"Authorization": f"Bearer {KEY}"}) as client:
+        yield client
+
+
+@pytest.mark.parametrize("given", [None, "Bearer wrong", f"Basic {KEY}", KEY, f"Bearer {KEY}x"])
+def test_no_route_but_the_probes_answers_without_the_key(strict, given):
+    headers = {"Authorization": given} if given else {}
+    paths = ["/score", "/rerank", "/v2/rerank", "/classify", "/pooling", "/tokenize", "/invocations", "/detokenize"]
+    with strict.client(headers=headers) as client:
+        for path in paths:
+            assert client.post(path, json=PAIR).status_code == 401, path
+        for path in ("/v1/models", "/version", "/load", "/openapi.json", "/tokenizer.json", "/nope"):
+            assert client.get(path).status_code == 401, path
+        for path in ("/health", "/ping", "/metrics"):
+            assert client.get(path).status_code == 200, path
+        error = client.get("/v1/models").json()["error"]
+    assert (error["type"], error["code"]) == ("AuthenticationError", 401)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "limit"),
+    [
+        ({"queries": "a", "documents": ["x" * 4000] * 30}, 413, "max_body_bytes = 100000"),
+        ({"queries": "a", "documents": ["b"] * 51}, 413, "max_documents = 50"),
+        ({"queries": "a", "documents": ["b" * 5001]}, 413, "max_chars = 5000"),
+        ({"queries": "a", "documents": ["word " * 200] * 40}, 413, "max_queue_tokens = 6000"),
+    ],
+)
+def test_each_limit_is_named(keyed, body, status, limit):
+    answer = keyed.post("/score", json=body)
+    assert answer.status_code == status
+    assert limit in answer.json()["error"]["message"]
+    assert keyed.post("/score", json=PAIR).status_code == 200
+
+
+def test_a_chunked_body_is_counted_too(keyed):
+    chunks = (b" " * 1000 for _ in range(200))
+    answer = keyed.post("/score", content=chunks, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413
+
+
+def test_overload_is_429_with_retry_after(keyed):
+    with concurrent.futures.ThreadPoolExecutor(24) as threads:
+        answers = list(threads.map(lambda _: keyed.post("/score", json=slow(8)), range(24)))
+    statuses = {answer.status_code for answer in answers}
+    assert statuses == {200, 429}
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert int(refused.headers["Retry-After"]) >= 1
+    assert refused.json()["error"]["type"] == "RateLimitError"
+    assert keyed.post("/score", json=PAIR).status_code == 200
+
+
+def test_clients_that_leave_take_their_work_along(strict, keyed):
+    gauge = 'te_queue_tokens{model_name="ms-marco-MiniLM-L-12-v2-int8"}'
+
+    def leave(_):
+        with strict.client(headers=keyed.headers, trust_env=False) as client:
+            try:
+                client.post("/score", json=slow(15), timeout=random.uniform(0.01, 0.3))
+            except httpx2.TimeoutException:
+                return True
+        return False
+
+    with concurrent.futures.ThreadPoolExecutor(16) as threads:
+        left = sum(threads.map(leave, range(200)))
+    assert left > 20, "the rest was refused, as it should be"
+    until = time.monotonic() + 10
+    while time.monotonic() < until and keyed.get("/load").json()["server_load"]:
+        time.sleep(0.05)
+    began = time.monotonic()
+    assert keyed.post("/score", json=PAIR).status_code == 200
+    assert time.monotonic() - began < 2
+    assert f"{gauge} 0.0" in keyed.get("/metrics").text
+
+
+def test_half_closed_and_silent_sockets_hold_up_nobody(strict, keyed):
+    host, port = strict.url.removeprefix("http://").split(":")
+    head = f"POST /score HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 100\r\n\r\n".encode()
+    sockets = [socket.create_connection((host, int(port))) for _ in range(20)]
+    for i, connection in enumerate(sockets):
+        connection.sendall(head[: len(head) // 2] if i % 2 else b"")
+    half = socket.create_connection((host, int(port)))
+    half.sendall(head + b"{")
+    half.shutdown(socket.SHUT_WR)
+    assert keyed.post("/score", json=PAIR).status_code == 200
+    for connection in [*sockets, half]:
+        connection.close()
+    assert keyed.post("/score", json=PAIR).status_code == 200
+
+
+def test_sigterm_drains(launch):
+    served = launch("--task", "score")
+    with served.client() as client, concurrent.futures.ThreadPoolExecutor(1) as threads:
+        running = threads.submit(httpx2.post, f"{served.url}/score", json=slow(40), timeout=60)
+        while not client.get("/load").json()["server_load"]:
+            time.sleep(0.01)
+        served.process.send_signal(signal.SIGTERM)
+        while client.get("/health").status_code == 200:
+            time.sleep(0.01)
+        refused = client.post("/score", json=PAIR)
+        assert refused.status_code == 503
+        assert "Retry-After" in refused.headers
+        assert running.result().status_code == 200
+    assert served.process.wait(10) == 0
+
+
+def test_a_drain_ends_in_time(launch):
+    served = launch("--task", "score", RAGLINE_SCORE__DRAIN_S="0.5")
+    threading.Thread(target=_ask_and_be_cut_off, args=(served.url,), daemon=True).start()
+    with served.client() as client:
+        while not client.get("/load").json()["server_load"]:
+            time.sleep(0.01)
+    began = time.monotonic()
+    served.stop()
+    assert time.monotonic() - began < 10
+
+
+def _ask_and_be_cut_off(url):
+    with suppress(httpx2.HTTPError):
+        httpx2.post(f"{url}/score", json=slow(2000), timeout=60)
+
+
+def test_beyond_loopback_only_with_a_key(launch):
+    with pytest.raises(pytest.fail.Exception, match="reachable from other machines"):
+        launch("--task", "embed", "--host", "0.0.0.0")
+    assert launch("--task", "embed", "--host", "0.0.0.0", "--api-key", KEY).process.poll() is None
+    assert launch("--task", "embed", "--host", "0.0.0.0", "--allow-insecure").process.poll() is None
+
+
+def test_start_up_is_light(embed_server, score_server):
+    for served, most in ((embed_server, 400), (score_server, 450)):
+        assert served.rss_mb < most
+        assert "torch" not in Path(f"/proc/{served.process.pid}/maps").read_text()
