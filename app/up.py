@@ -162,7 +162,7 @@ class Supervisor:
                 await ready
             finally:
                 ready.cancel()
-                await asyncio.gather(*waits, return_exceptions=True)
+                await asyncio.gather(ready, *waits, return_exceptions=True)
         self._stands = True
 
     async def _wait(self, http: httpx2.AsyncClient, child: Child) -> None:
