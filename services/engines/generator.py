@@ -52,6 +52,10 @@ class Sampling:
     def greedy(self) -> bool:
         return self.temperature < GREEDY_BELOW
 
+    @property
+    def penalized(self) -> bool:
+        return bool(self.presence_penalty or self.frequency_penalty) or self.repetition_penalty != 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -130,6 +134,9 @@ class Generator(Protocol):
 
     async def start(self, listener: GeneratorListener) -> None:
         """Loads the model and generates a first token. Raises EngineError."""
+
+    async def refusal(self, structure: Structure) -> str | None:
+        """Why the engine cannot hold a text to it, in a sentence; None where it can."""
 
     def add(self, generation: Generation) -> None:
         """Begins; the listener is told of each piece."""

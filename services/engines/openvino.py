@@ -20,16 +20,21 @@ from services.engines.generator import (
     Generation,
     GeneratorListener,
     Piece,
+    Structure,
     sampling_fields,
 )
+from services.engines.openvino_grammar import refusal
 from services.errors import BadRequestError, EngineError
 
 log = logging.getLogger(__name__)
 
 MAX_SEQUENCES = 32
 MAX_DEATHS = 3
+KEPT_REFUSALS = 256
 LINE_BYTES = 1 << 24
 STOP_S = 5.0
+STALL_S = 120.0
+"""No step takes that long, not even the one after a start."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,7 +47,10 @@ class OpenVinoGenerator:
     threads: int = 0
     device: str = "CPU"
     dead: str | None = None
-    features: frozenset[Literal["logprobs", "structure"]] = frozenset({"logprobs", "structure"})
+    features: frozenset[Literal["logprobs", "structure"]] = frozenset({"logprobs"})
+    _folder: Path | None = None
+    """What the process loaded, with a tokenizer of openvino's."""
+    _refusals: dict[Structure, str | None] = field(default_factory=dict)
     _running: dict[int, Generation] = field(default_factory=dict)
     _deaths: int = 0
     _listener: GeneratorListener | None = None
@@ -56,9 +64,20 @@ class OpenVinoGenerator:
     async def start(self, listener: GeneratorListener) -> None:
         self._listener = listener
         self._process = await self._spawn()
-        if not await self._is_ready(self._process):
-            raise EngineError(f"{self.model} could not be loaded: {await _ended(self._process)}; its log says why.")
+        assert self._process.stdout is not None  # noqa: S101  for mypy
+        line = await self._process.stdout.readline()
+        if not line:
+            raise EngineError(f"{self.model} could not be loaded: {await _ended(self._process)}; the log says why.")
+        self._hear(json.loads(line))
         self._reader = asyncio.create_task(self._read(), name="openvino")
+
+    async def refusal(self, structure: Structure) -> str | None:
+        assert self._folder is not None  # noqa: S101  else `features` is without structure
+        if structure not in self._refusals:
+            if len(self._refusals) >= KEPT_REFUSALS:
+                self._refusals.clear()
+            self._refusals[structure] = await refusal(self._folder, structure)
+        return self._refusals[structure]
 
     def add(self, generation: Generation) -> None:
         self._running[generation.id] = generation
@@ -94,16 +113,11 @@ class OpenVinoGenerator:
         pipe = asyncio.subprocess.PIPE
         return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=LINE_BYTES)
 
-    async def _is_ready(self, process: asyncio.subprocess.Process) -> bool:
-        assert process.stdout is not None  # noqa: S101  for mypy
-        return b'"ready"' in await process.stdout.readline()
-
     async def _read(self) -> None:
         """Hands out what the process says, and starts it again when it dies."""
         while self.dead is None:
             assert self._process is not None  # noqa: S101  for mypy
-            assert self._process.stdout is not None  # noqa: S101  for mypy
-            async for line in self._process.stdout:
+            while line := await self._line(self._process):
                 self._hear(json.loads(line))
             reason = await _ended(self._process)
             self._deaths += 1
@@ -114,8 +128,24 @@ class OpenVinoGenerator:
                 return
             self._process = await self._spawn()
 
+    async def _line(self, process: asyncio.subprocess.Process) -> bytes:
+        """The next one; b"" at the end. A process that has work and says nothing for STALL_S is ended."""
+        assert process.stdout is not None  # noqa: S101  for mypy
+        while True:
+            began_idle = not self._running
+            try:
+                async with asyncio.timeout(STALL_S):
+                    return await process.stdout.readline()
+            except TimeoutError:
+                if self._running and not began_idle:
+                    log.error("the engine said nothing for %.0f s", STALL_S)  # noqa: TRY400  the trace says no more
+                    process.kill()
+
     def _hear(self, message: Mapping[str, Any]) -> None:
         assert self._listener is not None  # noqa: S101  for mypy
+        if message.get("structure"):
+            self._folder = Path(message["ready"])
+            self.features |= {"structure"}
         for name, ids, logprobs, finish in message.get("pieces", ()):
             self._deaths = 0
             generation = self._running.get(name)

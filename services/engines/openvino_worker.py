@@ -1,7 +1,7 @@
 """The process that openvino-genai runs in, started by `openvino.py`; speaks JSON lines on standard input and output.
 
     in    {"add": ID, "prompt": [token ids], "sampling": {...}}     {"cancel": ID}
-    out   {"ready": {...}} once; {"refused": ID, "message": "..."}; and after each step
+    out   {"ready": FOLDER, "structure": true} once; {"refused": ID, "message": "..."}; and after each step
           {"pieces": [[ID, [token ids], [logprobs], finish], ...], "kv_cache_usage": 0.1}
 
 A process of its own, because `step()` holds Python's global lock for as long as a prompt is read: in the server's
@@ -14,11 +14,14 @@ import select
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 import openvino
 import openvino_genai as genai
+
+from services.engines.openvino_convert import converted
 
 FINISH = {genai.GenerationFinishReason.STOP: "stop", genai.GenerationFinishReason.LENGTH: "length"}
 BLOCK_TOKENS = 32
@@ -29,18 +32,20 @@ class Worker:
     def __init__(self, options: dict[str, Any], out: TextIO) -> None:
         self._out = out
         self._handles: dict[int, Any] = {}
+        self._folder = converted(Path(options["model"]))
         scheduler = genai.SchedulerConfig()
         scheduler.enable_prefix_caching = True
         scheduler.max_num_batched_tokens = options["max_batch_tokens"]
         scheduler.max_num_seqs = options["max_sequences"]
         scheduler.num_kv_blocks = options["kv_tokens"] // BLOCK_TOKENS
         self._pipeline = genai.ContinuousBatchingPipeline(
-            options["model"], scheduler, options["device"], options["properties"]
+            self._folder, scheduler, options["device"], options["properties"]
         )
         self._warm_up()
 
     def serve(self, commands: "Commands") -> None:
-        self._say({"ready": {"cache_bytes": self._pipeline.get_metrics().cache_size_in_bytes}})
+        has_tokenizer = (self._folder / "openvino_tokenizer.xml").is_file()
+        self._say({"ready": str(self._folder), "structure": has_tokenizer})
         for command in commands.until_closed(lambda: bool(self._handles)):
             if command is not None:
                 self._obey(command)

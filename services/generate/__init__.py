@@ -1,1 +1,1 @@
-"""Chat and completions: /v1/chat/completions, /v1/completions, /tokenize, /detokenize."""
+"""Prompts and chats to text: /v1/chat/completions, /v1/completions, /tokenize, /detokenize."""

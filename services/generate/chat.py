@@ -2,20 +2,19 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
-from services.engines.generator import Sampling
-from services.errors import BadRequestError, TooLargeError
-from services.generate.deltas import Delta, TextRules, deltas, interleaved, submitted
+from services.errors import BadRequestError
+from services.generate.deltas import Answer, Delta, Order, answers, generated
 from services.generate.model import Model
 from services.generate.prompt import Length, encode, rendered
-from services.generate.sampling import sampling_of, stops
+from services.generate.sampling import check_stream, check_structure, check_top_logprobs, rules_of, samplings_of
 from services.generate.sse import STREAM, streamed
-from services.protocol import Usage, now
+from services.protocol import Usage
 from services.protocol.chat import (
     AnswerMessage,
     ChatChoice,
@@ -29,15 +28,12 @@ from services.server import answer_id, served
 
 @dataclass(frozen=True, slots=True)
 class Chat:
-    """A request, ready to be generated."""
+    """A chat as it is answered."""
 
-    id: str
-    created: int
     body: ChatRequest
-    prompt: list[int]
+    order: Order
     text: str
-    samplings: list[Sampling]
-    rules: TextRules
+    """The rendered prompt."""
     prefix: str
     """With `echo`, the message that the answer goes on with."""
 
@@ -50,26 +46,20 @@ def chat_router(model: Model) -> APIRouter:
         served(request).check_model(body.model, aliases=True)
         _check(body)
         chat = await model.off_loop(lambda: _ready(model, body, answer_id("chatcmpl", request, body.request_id)))
-        if body.stream:
-            return await streamed(_chunks(model, chat))
-        return await _whole(model, chat)
+        await check_structure(model, body, chat.order.samplings[0])
+        return await streamed(_chunks(model, chat)) if body.stream else await _whole(model, chat)
 
     return router
 
 
 def _check(body: ChatRequest) -> None:
     """What is refused before the messages are looked at."""
-    if body.stream_options and not body.stream:
-        raise BadRequestError("Stream options can only be defined when `stream=True`.", param="stream_options")
+    check_stream(body)
     top = body.top_logprobs or 0
     if top < 0 and top != -1:
         raise BadRequestError("`top_logprobs` must be a positive value or -1.", param="top_logprobs")
     if top and not body.logprobs:
         raise BadRequestError("when using `top_logprobs`, `logprobs` must be set to true.", param="top_logprobs")
-    if top:
-        raise BadRequestError(
-            "this engine gives the logprob of the chosen token only; set top_logprobs to 0.", param="top_logprobs"
-        )
     if body.tools == []:
         raise BadRequestError(
             "`tools` must not be an empty array. Either provide at least one tool or omit the field entirely.",
@@ -78,7 +68,7 @@ def _check(body: ChatRequest) -> None:
     choice = body.tool_choice or ("auto" if body.tools and "tool_choice" not in body.model_fields_set else "none")
     if choice != "none":
         raise BadRequestError(
-            f'tool_choice {choice!r} needs a tool parser, which this server has not; use "none".', param="tool_choice"
+            f"tool_choice {choice!r} needs a tool parser, and this server has none.", param="tool_choice"
         )
 
 
@@ -89,23 +79,12 @@ def _ready(model: Model, body: ChatRequest, name: str) -> Chat:
     text = rendered(model, body, {"reasoning_effort": body.reasoning_effort} if body.reasoning_effort else {})
     length = Length(asked or 0, param, body.truncate_prompt_tokens, body.truncation_side)
     prompt = encode(model, text, length, special=body.add_special_tokens)
+    max_tokens = model.max_model_len - len(prompt) if asked is None else asked
     n = 1 if body.n is None else body.n
-    if n > model.settings.max_documents:
-        raise TooLargeError(f"n = {n} is over max_documents = {model.settings.max_documents}.", param="n")
-    sampling = sampling_of(
-        body,
-        max_tokens=model.max_model_len - len(prompt) if asked is None else asked,
-        n=n,
-        logprobs=bool(body.logprobs),
-        eos_token_ids=model.folder.eos_token_ids,
-        vocabulary_size=model.vocabulary.size,
-        defaults=model.folder.defaults,
-        features=model.engine.features,
-    )
-    samplings = [replace(sampling, seed=(sampling.seed + index) % 2**63) for index in range(n)]
-    rules = TextRules(stops(body), body.skip_special_tokens, body.include_stop_str_in_output)
-    prefix = _last_answer(body) if body.echo else ""
-    return Chat(name, now(), body, prompt, text, samplings, rules, prefix)
+    samplings = samplings_of(model, body, max_tokens=max_tokens, n=n, logprobs=bool(body.logprobs))
+    check_top_logprobs(samplings[0], body.top_logprobs or 0, param="top_logprobs")
+    order = Order(name, [prompt] * n, samplings, rules_of(body), len(prompt))
+    return Chat(body, order, text, _last_answer(body) if body.echo else "")
 
 
 def _last_answer(body: ChatRequest) -> str:
@@ -113,125 +92,95 @@ def _last_answer(body: ChatRequest) -> str:
     return last.content if last.role == "assistant" and isinstance(last.content, str) else ""
 
 
-@dataclass(slots=True)
-class _Answer:
-    """One choice as it grows."""
-
-    text: list[str] = field(default_factory=list)
-    token_ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
-    last: Delta | None = None
-
-    def take(self, delta: Delta) -> None:
-        self.text.append(delta.text)
-        self.token_ids += delta.token_ids
-        self.logprobs += delta.logprobs
-        self.last = delta
-
-
 async def _whole(model: Model, chat: Chat) -> ChatCompletion:
-    answers = [_Answer() for _ in chat.samplings]
-    with submitted(model.queue, [chat.prompt] * len(answers), chat.samplings) as generations:
-        streams = [deltas(model, generation, chat.rules) for generation in generations]
-        async with aclosing(interleaved(streams)) as arriving:
-            async for index, delta in arriving:
-                answers[index].take(delta)
-    body = chat.body
+    body, order = chat.body, chat.order
+    made = await answers(model, order)
     return ChatCompletion(
-        id=chat.id,
-        created=chat.created,
+        id=order.id,
+        created=order.created,
         model=model.name,
-        choices=[_choice(model, chat, index, answer) for index, answer in enumerate(answers)],
+        choices=[_choice(model, chat, index, answer) for index, answer in enumerate(made)],
         system_fingerprint=model.fingerprint,
-        usage=Usage.model_validate(_usage(chat, sum(len(answer.token_ids) for answer in answers))),
-        prompt_token_ids=chat.prompt if body.return_token_ids else None,
+        usage=Usage.model_validate(order.usage(sum(len(answer.token_ids) for answer in made))),
+        prompt_token_ids=list(order.prompts[0]) if body.return_token_ids else None,
         prompt_text=chat.text if body.return_prompt_text else None,
     )
 
 
-def _choice(model: Model, chat: Chat, index: int, answer: _Answer) -> ChatChoice:
-    assert answer.last is not None  # noqa: S101  every sequence has a last delta
-    body = chat.body
+def _choice(model: Model, chat: Chat, index: int, answer: Answer) -> ChatChoice:
     return ChatChoice(
         index=index,
-        message=AnswerMessage(content=chat.prefix + "".join(answer.text)),
-        logprobs=_logprobs(model, answer.token_ids, answer.logprobs, body) if body.logprobs else None,
-        finish_reason=answer.last.finish_reason,
-        stop_reason=answer.last.stop_reason,
-        token_ids=answer.token_ids if body.return_token_ids else None,
+        message=AnswerMessage(content=chat.prefix + answer.text),
+        logprobs=_logprobs(model, chat.body, answer.token_ids, answer.logprobs),
+        finish_reason=answer.finish_reason,
+        stop_reason=answer.stop_reason,
+        token_ids=answer.token_ids if chat.body.return_token_ids else None,
     )
 
 
 async def _chunks(model: Model, chat: Chat) -> AsyncGenerator[dict[str, Any], None]:
     """In vLLM's order: the roles, the text, the usage."""
-    options = chat.body.stream_options
-    running = bool(options and options.continuous_usage_stats and options.include_usage)
-    written = 0
-    with submitted(model.queue, [chat.prompt] * len(chat.samplings), chat.samplings) as generations:
-        streams = [deltas(model, generation, chat.rules) for generation in generations]
-        async with aclosing(interleaved(streams)) as arriving:
-            begun = False
-            async for index, delta in arriving:
-                if not begun:
-                    begun = True
-                    for chunk in _openings(model, chat, running=running):
-                        yield chunk
-                written += len(delta.token_ids)
-                if delta.text or delta.finish_reason or chat.body.return_token_ids:
-                    yield _chunk(model, chat, [_stream_choice(model, chat, index, delta)]) | (
-                        {"usage": _usage(chat, written)} if running else {}
-                    )
-    if options and options.include_usage:
-        yield _chunk(model, chat, []) | {"usage": _usage(chat, written), "system_fingerprint": model.fingerprint}
+    order, options = chat.order, chat.body.stream_options
+    wants_usage = bool(options and options.include_usage)
+    running = wants_usage and bool(options and options.continuous_usage_stats)
+    written, begun = 0, False
+    async with aclosing(generated(model, order)) as arriving:
+        async for index, delta in arriving:
+            for opening in () if begun else _openings(chat):
+                yield _chunk(model, order, opening) | ({"usage": order.usage(0)} if running else {})
+            begun = True
+            written += len(delta.token_ids)
+            if delta.text or delta.finish_reason or chat.body.return_token_ids or chat.body.logprobs:
+                choice = {"choices": [_stream_choice(model, chat, index, delta)]}
+                yield _chunk(model, order, choice) | ({"usage": order.usage(written)} if running else {})
+    if wants_usage:
+        last = {"choices": [], "usage": order.usage(written), "system_fingerprint": model.fingerprint}
+        yield _chunk(model, order, last)
 
 
-def _openings(model: Model, chat: Chat, *, running: bool) -> list[dict[str, Any]]:
-    body, made = chat.body, []
-    given = {
-        "prompt_token_ids": chat.prompt if body.return_token_ids else None,
-        "prompt_text": chat.text if body.return_prompt_text else None,
+def _openings(chat: Chat) -> list[dict[str, Any]]:
+    """The first chunk of each choice names the role; with `echo` a second one repeats the message."""
+    prompt = {
+        "prompt_token_ids": list(chat.order.prompts[0]) if chat.body.return_token_ids else None,
+        "prompt_text": chat.text if chat.body.return_prompt_text else None,
     }
-    usage = {"usage": _usage(chat, 0)} if running else {}
-    for content in ("", chat.prefix) if chat.prefix else ("",):
-        role = {"role": "assistant"} if not content else {}
-        for index in range(len(chat.samplings)):
-            choice = {"index": index, "delta": {**role, "content": content}, "logprobs": None, "finish_reason": None}
-            made.append(_chunk(model, chat, [choice]) | (given if role else {}) | usage)
+    indices = range(len(chat.order.samplings))
+    made = [{"choices": [_opening(index, {"role": "assistant", "content": ""})]} | prompt for index in indices]
+    if chat.prefix:
+        made += [{"choices": [_opening(index, {"content": chat.prefix})]} for index in indices]
     return made
 
 
+def _opening(index: int, delta: dict[str, str]) -> dict[str, Any]:
+    return {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
+
+
 def _stream_choice(model: Model, chat: Chat, index: int, delta: Delta) -> dict[str, Any]:
-    body = chat.body
-    logprobs = _logprobs(model, delta.token_ids, delta.logprobs, body).model_dump() if body.logprobs else None
-    choice = {
+    logprobs = _logprobs(model, chat.body, delta.token_ids, delta.logprobs)
+    choice: dict[str, Any] = {
         "index": index,
         "delta": {"content": delta.text},
-        "logprobs": logprobs,
+        "logprobs": logprobs.model_dump() if logprobs else None,
         "finish_reason": delta.finish_reason,
     }
     if delta.finish_reason is not None:
         choice["stop_reason"] = delta.stop_reason
-    return choice | {"token_ids": list(delta.token_ids) if body.return_token_ids else None}
+    return choice | {"token_ids": list(delta.token_ids) if chat.body.return_token_ids else None}
 
 
-def _chunk(model: Model, chat: Chat, choices: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "id": chat.id,
-        "object": "chat.completion.chunk",
-        "created": chat.created,
-        "model": model.name,
-        "choices": choices,
-    }
+def _chunk(model: Model, order: Order, rest: dict[str, Any]) -> dict[str, Any]:
+    head = {"id": order.id, "object": "chat.completion.chunk", "created": order.created, "model": model.name}
+    return head | rest
 
 
-def _usage(chat: Chat, written: int) -> dict[str, int]:
-    return {"prompt_tokens": len(chat.prompt), "total_tokens": len(chat.prompt) + written, "completion_tokens": written}
-
-
-def _logprobs(model: Model, token_ids: Sequence[int], logprobs: Sequence[float], body: ChatRequest) -> ChatLogprobs:
+def _logprobs(
+    model: Model, body: ChatRequest, token_ids: Sequence[int], logprobs: Sequence[float]
+) -> ChatLogprobs | None:
+    if not body.logprobs:
+        return None
     content = []
-    for token_id, logprob in zip(token_ids, logprobs, strict=False):
-        raw = model.vocabulary.raw(token_id)
-        token = f"token_id:{token_id}" if body.return_tokens_as_token_ids else raw.decode("utf-8", "replace")
-        content.append(ChatLogprob(token=token, logprob=logprob, bytes=list(raw)))
+    for token_id, logprob in zip(token_ids, logprobs, strict=True):
+        token = model.vocabulary.shown(token_id, as_id=bool(body.return_tokens_as_token_ids))
+        one = ChatLogprob(token=token, logprob=logprob, bytes=list(model.vocabulary.raw(token_id)))
+        content.append(one.model_copy(update={"top_logprobs": [one.model_dump()] if body.top_logprobs else []}))
     return ChatLogprobs(content=content)

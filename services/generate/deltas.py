@@ -1,26 +1,16 @@
-"""From what the engine gives to what the client gets: text, as it becomes certain, of one sequence or of several."""
+"""From what the engine gives to what the client gets: text, as it becomes certain, of one choice or of several."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass, field
 
 from services.engines.generator import Generation, Piece, Sampling
 from services.errors import RaglineError
 from services.generate.detokenizer import Detokenizer
 from services.generate.model import Model
 from services.generate.queue import GenerationQueue
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """What is new of one sequence; its last has a finish_reason. stop_reason: the stop string or token behind it."""
-
-    text: str
-    token_ids: Sequence[int]
-    logprobs: Sequence[float]
-    finish_reason: str | None = None
-    stop_reason: int | str | None = None
+from services.protocol import now
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +22,75 @@ class TextRules:
     include_stop: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request, ready to be generated: one prompt and one sampling for each choice."""
+
+    id: str
+    prompts: Sequence[Sequence[int]]
+    samplings: Sequence[Sampling]
+    rules: TextRules
+    prompt_tokens: int
+    """As `usage` counts them: a prompt once, however many choices it has."""
+    created: int = field(default_factory=now)
+
+    def usage(self, written: int) -> dict[str, int]:
+        total = self.prompt_tokens + written
+        return {"prompt_tokens": self.prompt_tokens, "total_tokens": total, "completion_tokens": written}
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What is new of one choice; its last has a finish_reason. stop_reason: the stop string or token behind it."""
+
+    text: str
+    token_ids: Sequence[int]
+    logprobs: Sequence[float]
+    finish_reason: str | None = None
+    stop_reason: int | str | None = None
+
+
+@dataclass(slots=True)
+class Answer:
+    """All deltas of one choice."""
+
+    text: str = ""
+    token_ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+    finish_reason: str | None = None
+    stop_reason: int | str | None = None
+
+    def take(self, delta: Delta) -> None:
+        self.text += delta.text
+        self.token_ids += delta.token_ids
+        self.logprobs += delta.logprobs
+        self.finish_reason, self.stop_reason = delta.finish_reason, delta.stop_reason
+
+
+async def answers(model: Model, order: Order) -> list[Answer]:
+    """Raises OverloadedError, EngineError, UnavailableError."""
+    made = [Answer() for _ in order.samplings]
+    async with aclosing(generated(model, order)) as arriving:
+        async for index, delta in arriving:
+            made[index].take(delta)
+    return made
+
+
+async def generated(model: Model, order: Order) -> AsyncGenerator[tuple[int, Delta], None]:
+    """(index of the choice, delta), as they come. Closing it drops the work. Raises as `answers` does."""
+    with _submitted(model.queue, order) as generations:
+        streams = [_deltas(model, generation, order.rules) for generation in generations]
+        async with aclosing(_interleaved(streams)) as arriving:
+            async for each in arriving:
+                yield each
+
+
 @contextmanager
-def submitted(
-    queue: GenerationQueue, prompts: Sequence[Sequence[int]], samplings: Sequence[Sampling]
-) -> Iterator[list[Generation]]:
-    """All of them or none in the queue; what is left of their work is dropped at the end. Raises OverloadedError."""
+def _submitted(queue: GenerationQueue, order: Order) -> Iterator[list[Generation]]:
+    """All choices or none in the queue; what is left of their work is dropped at the end."""
     generations: list[Generation] = []
     try:
-        for prompt, sampling in zip(prompts, samplings, strict=True):
+        for prompt, sampling in zip(order.prompts, order.samplings, strict=True):
             generations.append(queue.submit(prompt, sampling))
         yield generations
     finally:
@@ -47,40 +98,39 @@ def submitted(
             queue.release(generation)
 
 
-async def deltas(model: Model, generation: Generation, rules: TextRules) -> AsyncIterator[Delta]:
-    """Raises the RaglineError that the generation fails with."""
+async def _deltas(model: Model, generation: Generation, rules: TextRules) -> AsyncIterator[Delta]:
     sampling = generation.sampling
     detokenizer = Detokenizer(model.vocabulary, rules.stop, rules.skip_special, rules.include_stop, sampling.min_tokens)
     async for piece in generation:
-        delta = _delta(piece, detokenizer, model, sampling, rules)
-        if delta.text or delta.token_ids or delta.finish_reason:
-            yield delta
+        delta = _delta(piece, detokenizer, model.folder.eos_token_ids, sampling.stop_token_ids)
+        yield delta
         if delta.finish_reason is not None:
+            model.queue.release(generation)  # a stop string is no end that the engine knows of
             return
 
 
-def _delta(piece: Piece, detokenizer: Detokenizer, model: Model, sampling: Sampling, rules: TextRules) -> Delta:
+def _delta(piece: Piece, detokenizer: Detokenizer, eos: Sequence[int], stop_token_ids: Sequence[int]) -> Delta:
     text, taken = "", 0
     finish: str | None = piece.finish
     reason: int | str | None = None
     for token in piece.token_ids:
         taken += 1
-        if token in sampling.stop_token_ids:
-            finish, reason = "stop", None if token in model.folder.eos_token_ids else token
-            if rules.include_stop:
-                text += detokenizer.feed(token)
-            break
-        text += detokenizer.feed(token)
-        if detokenizer.stopped_by is not None:
+        if token in stop_token_ids:
+            finish, reason = "stop", None if token in eos else token
+            text += detokenizer.feed(token) if detokenizer.include_stop else ""
+        else:
+            text += detokenizer.feed(token)
+            if detokenizer.stopped_by is None:
+                continue
             finish, reason = "stop", detokenizer.stopped_by
-            break
+        break
     if finish is not None and detokenizer.stopped_by is None:
         text += detokenizer.rest()
     return Delta(text, piece.token_ids[:taken], piece.logprobs[:taken], finish, reason)
 
 
-async def interleaved(streams: Sequence[AsyncIterator[Delta]]) -> AsyncGenerator[tuple[int, Delta], None]:
-    """(index of the stream, delta), as they come. The first error ends all."""
+async def _interleaved(streams: Sequence[AsyncIterator[Delta]]) -> AsyncGenerator[tuple[int, Delta], None]:
+    """The first error ends all."""
     arrived: asyncio.Queue[tuple[int, Delta] | RaglineError | None] = asyncio.Queue()
 
     async def drain(index: int, stream: AsyncIterator[Delta]) -> None:

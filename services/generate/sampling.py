@@ -4,10 +4,13 @@ import json
 import math
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 from services.engines.generator import Sampling, Structure
-from services.errors import BadRequestError
+from services.errors import BadRequestError, TooLargeError
+from services.generate.deltas import TextRules
+from services.generate.model import Model
 from services.protocol.generate import SamplingFields
 
 MIN_TEMPERATURE = 0.01
@@ -43,37 +46,40 @@ def wrong(message: str, param: str, value: object) -> BadRequestError:
     return BadRequestError(f"{message} (parameter={param}, value={value})", param=param)
 
 
-def sampling_of(
-    body: SamplingFields,
-    *,
-    max_tokens: int,
-    n: int,
-    logprobs: bool,
-    eos_token_ids: tuple[int, ...],
-    vocabulary_size: int,
-    defaults: Mapping[str, float],
-    features: frozenset[Literal["logprobs", "structure"]],
-) -> Sampling:
-    """Raises BadRequestError for what is out of bounds, and for what the engine does not have."""
-    values = {name: _chosen(body, name, defaults) for name in _DEFAULTS}
+def samplings_of(
+    model: Model, body: SamplingFields, *, max_tokens: int, n: int, logprobs: bool, times: int = 1
+) -> list[Sampling]:
+    """One for each of n choices, of which there are `times` as many in the request.
+
+    Raises BadRequestError for what is out of bounds and for what the engine does not have, TooLargeError for n.
+    """
+    sampling = _sampling(model, body, max_tokens=max_tokens, n=n, logprobs=logprobs)
+    if n > 1 and sampling.greedy:
+        raise BadRequestError(f"n must be 1 when using greedy sampling, got {n}.")
+    most = model.settings.max_documents
+    if n * times > most:
+        raise TooLargeError(f"the request's {n * times} choices are over max_documents = {most}.", param="n")
+    return [replace(sampling, seed=(sampling.seed + index) % 2**63) for index in range(n)]
+
+
+def _sampling(model: Model, body: SamplingFields, *, max_tokens: int, n: int, logprobs: bool) -> Sampling:
+    values = {name: _chosen(body, name, model.folder.defaults) for name in _DEFAULTS}
     _check_lengths(body, max_tokens, n)
     for name, holds, rule, named in _BOUNDS:
         if not holds(values[name]):
             message = f"{name} {rule}, got {values[name]}."
             raise wrong(message, name, values[name]) if named else BadRequestError(message)
-    _check_stops(body, vocabulary_size)
+    _check_stops(body, model.vocabulary.size)
     _refuse_what_no_engine_has(body)
     structure = structure_of(body)
     for feature, wanted in (("logprobs", logprobs), ("structure", structure is not None)):
-        if wanted and feature not in features:
+        if wanted and feature not in model.engine.features:
             what = {"logprobs": "logprobs", "structure": "response_format"}[feature]
             raise BadRequestError(f"this server's engine does not have {feature}; leave `{what}` out.", param=what)
     temperature = values["temperature"]
-    if 0 < temperature < MIN_TEMPERATURE:
-        temperature = MIN_TEMPERATURE
-    sampling = Sampling(
+    return Sampling(
         max_tokens=max_tokens,
-        temperature=temperature,
+        temperature=MIN_TEMPERATURE if 0 < temperature < MIN_TEMPERATURE else temperature,
         top_p=values["top_p"],
         top_k=max(int(values["top_k"]), 0),
         min_p=values["min_p"],
@@ -82,13 +88,36 @@ def sampling_of(
         repetition_penalty=values["repetition_penalty"],
         seed=_seed(body.seed),
         min_tokens=body.min_tokens,
-        stop_token_ids=(*(() if body.ignore_eos else eos_token_ids), *(body.stop_token_ids or ())),
+        stop_token_ids=(*(() if body.ignore_eos else model.folder.eos_token_ids), *(body.stop_token_ids or ())),
         logprobs=logprobs,
         structure=structure,
     )
-    if n > 1 and sampling.greedy:
-        raise BadRequestError(f"n must be 1 when using greedy sampling, got {n}.")
-    return sampling
+
+
+async def check_structure(model: Model, body: SamplingFields, sampling: Sampling) -> None:
+    """Raises BadRequestError for a grammar that the engine cannot use."""
+    if sampling.structure is not None and (refusal := await model.engine.refusal(sampling.structure)):
+        param = "response_format" if body.response_format else "structured_outputs"
+        raise BadRequestError(f"{param} cannot be used: {refusal}", param=param)
+
+
+def check_stream(body: SamplingFields) -> None:
+    if body.stream_options and not body.stream:
+        raise BadRequestError("Stream options can only be defined when `stream=True`.", param="stream_options")
+
+
+def check_top_logprobs(sampling: Sampling, top: int, *, param: str) -> None:
+    """The engine has the chosen token's logprob only, which is the highest where the choice is plainly greedy."""
+    plain = sampling.greedy and sampling.structure is None and not sampling.penalized and not sampling.min_tokens
+    if top not in (0, 1) or (top == 1 and not plain):
+        raise BadRequestError(
+            f"the engine has the chosen token's logprob only; set {param} to 0, or to 1 with temperature 0.",
+            param=param,
+        )
+
+
+def rules_of(body: SamplingFields) -> TextRules:
+    return TextRules(stops(body), body.skip_special_tokens, body.include_stop_str_in_output)
 
 
 def _chosen(body: SamplingFields, name: str, defaults: Mapping[str, float]) -> float:

@@ -7,6 +7,7 @@ from services import __version__
 from services.engines.generator import Generator
 from services.errors import BadRequestError
 from services.generate.chat import chat_router
+from services.generate.completions import completions_router
 from services.generate.counts import Counts
 from services.generate.folder import GeneratorFolder, read_folder
 from services.generate.model import Model
@@ -18,6 +19,10 @@ from services.settings import ServiceSettings
 
 MAX_BATCH_TOKENS = 2048
 """Prompt tokens of one step; others wait for their next token meanwhile."""
+KV_OVERHEAD = 1.19
+"""Bytes an element of the key-value cache, where openvino keeps it in 8 bits with scales beside; measured."""
+KV_SPARE_TOKENS = 64
+"""A sequence of the whole context must fit: the engine gives up all that runs beside one that does not."""
 
 
 def generate_service(settings: ServiceSettings, folder: Path) -> Service:
@@ -25,7 +30,7 @@ def generate_service(settings: ServiceSettings, folder: Path) -> Service:
     read = read_folder(folder)
     metrics = Metrics(settings.model_name)
     max_model_len = _max_model_len(settings, read)
-    engine = _engine(settings, read)
+    engine = _engine(settings, read, max_model_len)
     queue = GenerationQueue(engine, max_queue_tokens=settings.max_queue_tokens, counts=Counts(metrics))
     fingerprint = f"ragline-{__version__}-{hashlib.sha256(str(settings.model).encode()).hexdigest()[:8]}"
     model = Model(settings.model_name, read, max_model_len, engine, queue, settings, fingerprint)
@@ -35,7 +40,7 @@ def generate_service(settings: ServiceSettings, folder: Path) -> Service:
         root=str(folder),
         max_model_len=max_model_len,
         backend=queue,
-        routers=[chat_router(model), tokens_router(model)],
+        routers=[chat_router(model), completions_router(model), tokens_router(model)],
         metrics=metrics,
     )
 
@@ -47,10 +52,13 @@ def _max_model_len(settings: ServiceSettings, read: GeneratorFolder) -> int:
     return wanted
 
 
-def _engine(settings: ServiceSettings, read: GeneratorFolder) -> Generator:
+def _engine(settings: ServiceSettings, read: GeneratorFolder, max_model_len: int) -> Generator:
     from services.engines.openvino import OpenVinoGenerator  # noqa: PLC0415  only the engine in use is imported
 
-    kv_tokens = int(settings.kv_cache_gb * 2**30 / (read.kv_bytes * 1.2))
+    kv_tokens = int(settings.kv_cache_gb * 2**30 / (read.kv_bytes * KV_OVERHEAD))
     return OpenVinoGenerator(
-        read.weights, kv_tokens, min(settings.max_batch_tokens, MAX_BATCH_TOKENS), threads=settings.threads
+        read.weights,
+        max(kv_tokens, max_model_len + KV_SPARE_TOKENS),
+        min(settings.max_batch_tokens, MAX_BATCH_TOKENS),
+        threads=settings.threads,
     )

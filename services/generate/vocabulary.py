@@ -42,6 +42,10 @@ class Vocabulary:
         """As the vocabulary writes it, "Ġhello" for " hello"."""
         return self._inner.id_to_token(token_id) or ""
 
+    def shown(self, token_id: int, *, as_id: bool) -> str:
+        """As logprobs name it."""
+        return f"token_id:{token_id}" if as_id else self.raw(token_id).decode("utf-8", "replace")
+
     def id(self, token: str) -> int | None:
         found: int | None = self._inner.token_to_id(token)
         return found
