@@ -20,6 +20,7 @@ from app.settings import AppSettings
 from services import __version__
 from services.faults import RESPONSES, install
 from services.gate import Doorkeeper, Gate, check_address
+from services.logs import configure
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ PAGE_FILES = frozenset({"/", *(f"/{file.name}" for file in PAGE.glob("*.*"))})
 
 def serve(settings: AppSettings) -> None:
     """Serve until a signal. Raises BadRequestError for an address that is open to others without a key."""
+    configure(settings)
     server = settings.server
     check_address(server)
     config = uvicorn.Config(

@@ -1,6 +1,5 @@
 """`ragline serve`: one model service in the foreground. vLLM's flags are taken where they mean the same."""
 
-import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ import typer
 from services.checkpoint import read_checkpoint
 from services.errors import BadRequestError, RaglineError
 from services.gate import check_address
+from services.logs import configure
 from services.presets import find_preset
 from services.server import Service, create_app, run
 from services.settings import ServiceSettings, Settings, Task
@@ -60,7 +60,7 @@ def serve(
         "engine": engine,
         "threads": threads,
     }
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    configure(settings)
     try:
         sys.exit(_serve(settings, model, task, runner, {k: v for k, v in given.items() if v is not None}))
     except RaglineError as exc:

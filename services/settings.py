@@ -116,6 +116,7 @@ class Settings(BaseSettings):
     offline: bool = False
     """Never fetch weights: what is not in cache_dir is an error."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
     embed: ServiceSettings = ServiceSettings(port=8001)
     score: ServiceSettings = ServiceSettings(port=8002)
     generate: ServiceSettings = ServiceSettings(port=8003)

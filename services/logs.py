@@ -1,0 +1,17 @@
+"""Logging as configs/logging.json says: text for people, JSON for collectors.
+
+Prompts, documents and keys are never logged.
+"""
+
+import json
+import logging.config
+
+from services.settings import CONFIGS, Settings
+
+
+def configure(settings: Settings) -> None:
+    """Once, when a process starts to serve."""
+    config = json.loads((CONFIGS / "logging.json").read_text())
+    config["handlers"]["stderr"]["formatter"] = settings.log_format
+    config["root"]["level"] = settings.log_level
+    logging.config.dictConfig(config)
