@@ -20,7 +20,7 @@ UP += --ask "$(ASK)"
 endif
 endif
 
-.PHONY: run test test-slow test-containers lint format bench clean
+.PHONY: run test test-slow test-containers lint format docs bench clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/ragline up $(UP)
@@ -44,6 +44,9 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: $(VENV)/.run
+	$(BIN)/python -m tests.settings_page
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m bench

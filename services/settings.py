@@ -31,7 +31,7 @@ Task = Literal["embed", "score", "generate", "classify"]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class ServiceSettings(Section):
@@ -106,6 +106,7 @@ class Settings(BaseSettings):
         frozen=True,
         extra="forbid",
         nested_model_default_partial_update=True,
+        use_attribute_docstrings=True,
     )
 
     profile: str = "cpu"

@@ -1,0 +1,52 @@
+"""Writes docs/configuration.md from the settings themselves: `make docs`."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from app.settings import AppSettings
+
+TARGET = Path(__file__).parent.parent / "docs/configuration.md"
+INTRODUCTION = """\
+# Settings
+
+Made by `make docs` from the settings themselves.
+
+A profile (TOML, see [models.md](models.md)) sets them, and the environment wins over it: `min_score` of section `[ask]`
+is `RAGLINE_ASK__MIN_SCORE`. A key that does not exist is an error that names it.
+"""
+SECTIONS = {
+    "embed": "The model services: `[embed]` on port 8001, `[score]` on 8002, `[generate]` on 8003",
+    "index": "How documents become an index: `[index]`",
+    "ask": "How a question is answered: `[ask]`",
+    "server": "Where the orchestrator serves: `[server]`",
+}
+PATHS = {"data_dir": "~/.local/share/ragline", "cache_dir": "~/.cache/ragline"}
+
+
+def page() -> str:
+    fields = AppSettings.model_fields
+    top = {name: field for name, field in fields.items() if not isinstance(field.default, BaseModel)}
+    parts = [INTRODUCTION, _table("Every process", top)]
+    parts += [_table(title, type(fields[name].default).model_fields) for name, title in SECTIONS.items()]
+    return "\n".join(parts)
+
+
+def _table(title: str, fields: dict[str, FieldInfo]) -> str:
+    rows = [f"| `{name}` | {_default(name, field)} | {_text(field)} |" for name, field in fields.items()]
+    return "\n".join([f"## {title}", "", "| key | default | |", "|---|---|---|", *rows, ""])
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    value: Any = PATHS.get(name, field.default)
+    return "" if value in (None, "") else f"`{value}`"
+
+
+def _text(field: FieldInfo) -> str:
+    return " ".join((field.description or "").split()).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    TARGET.write_text(page())
