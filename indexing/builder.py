@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,6 +25,7 @@ from indexing.progress import Progress, Report, Tally
 from indexing.run import Run, Stages
 from indexing.settings import IndexSettings
 from indexing.store import Manifest, Store
+from indexing.web import Fetcher
 from services.client import EmbedClient
 
 _SPECIAL_TOKENS = 8
@@ -35,12 +37,19 @@ class Builder:
     """One writer's view of a store; `async with` ends its parser processes."""
 
     def __init__(
-        self, store: Store, embed: EmbedClient, settings: IndexSettings, *, patience_s: float = PATIENCE_S
+        self,
+        store: Store,
+        embed: EmbedClient,
+        settings: IndexSettings,
+        *,
+        patience_s: float = PATIENCE_S,
+        fetcher: Fetcher | None = None,
     ) -> None:
         self._store = store
         self._embed = embed
         self._settings = settings
         self._patience_s = patience_s
+        self._fetcher = fetcher or Fetcher(max_bytes=settings.max_file_bytes)
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="builder")
         self._stages: Stages | None = None
         self._starting = asyncio.Lock()
@@ -73,12 +82,14 @@ class Builder:
         stages = await self._ready()
         found = await stages.blocking(sources.find, paths)
         plan = Plan(await stages.blocking(self._store.known))
-        tally = Tally(len(found.files), sum(found.files.values()), skipped=dict(found.skipped))
+        tally = Tally(len(found.files) + len(found.urls), sum(found.files.values()), skipped=dict(found.skipped))
         embedded = stages.embedding.embedded
         params = {"paths": [str(path) for path in paths], "prune": prune}
         async with Job(stages, "index", tally, params) as job:
             run = Run(stages, plan, tally, found.given, _every(job.tell, lambda: on_progress(tally.progress())))
-            await run.files(iter(found.files.items()), self._settings.parse_workers + 2)
+            await run.files(
+                chain(found.files.items(), ((url, 0) for url in found.urls)), self._settings.parse_workers + 2
+            )
             gone = run.vanished + (await stages.blocking(plan.gone, found.roots) if prune else [])
             tally.removed = await stages.write(self._store.delete, gone) if gone else 0
         on_progress(tally.progress())
@@ -125,6 +136,7 @@ class Builder:
                     store=self._store,
                     parsers=parsers,
                     embedding=await embedding.__aenter__(),
+                    fetcher=self._fetcher,
                     threads=self._threads,
                     writing=asyncio.Lock(),
                     waiting_chunks=4 * settings.batch_chunks * (settings.embed_in_flight + 1),

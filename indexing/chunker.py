@@ -24,8 +24,10 @@ SEGMENT = 65_536
 """Characters that are tokenized and split at once."""
 LINE = 4_096
 """The same for text with longer lines: the splitter's time grows with the square of a line's length."""
-HEADING_TOKENS = 48
-"""Of a chunk's heading at most, in what is embedded."""
+HEADING_TOKENS = 64
+"""Of a chunk's heading, in what is embedded; _LEVELS and _PART_CHARS keep it there for most scripts."""
+_LEVELS = 3
+_PART_CHARS = 72
 _BYTES_PER_TOKEN = 3
 """Where the tokenizer is not known: English has 4-5 bytes a token, a CJK character has 3."""
 _FILL = 0.9
@@ -181,5 +183,9 @@ class _Outline:
                 break
             index += 1
         path = self._paths[index] if index >= 0 else ()
-        parts = [self._title, *path]
+        parts = [shortened(part) for part in (self._title, *path[-_LEVELS:])]
         return " > ".join(part for i, part in enumerate(parts) if part and (i == 0 or part != parts[i - 1]))
+
+
+def shortened(part: str) -> str:
+    return part if len(part) <= _PART_CHARS else part[:_PART_CHARS].rsplit(" ", 1)[0] + " …"

@@ -108,7 +108,7 @@ def _documents(request: Mapping[str, Any], limits: Limits) -> Iterator[Document]
     if "document" in request:
         yield Document(**{**request["document"], "pages": tuple(request["document"]["pages"])})
     elif "name" in request:
-        yield from load_bytes(Path(request["path"]).read_bytes(), request["name"], limits)
+        yield from load_bytes(Path(request["path"]).read_bytes(), request["name"], limits, source=request["source"])
     else:
         yield from load(Path(request["path"]), limits)
 

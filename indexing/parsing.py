@@ -75,9 +75,11 @@ class Parsers:
         """
         return self._read({"path": str(path), "known": dict(known or {})})
 
-    def upload(self, spooled: Path, name: str) -> AsyncGenerator[Batch]:
-        """The documents of an upload that lies at `spooled`."""
-        return self._read({"path": str(spooled), "name": name, "known": {}})
+    def upload(
+        self, spooled: Path, name: str, *, source: str = "", known: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Batch]:
+        """The documents of an upload that lies at `spooled`; their source is `source`, else `name`."""
+        return self._read({"path": str(spooled), "name": name, "source": source, "known": dict(known or {})})
 
     async def document(self, document: Document) -> Parsed:
         """A document that is text already, with its chunks."""

@@ -26,8 +26,8 @@ class Plan:
             self._by_file[file_of(source)][source] = row
             self._by_hash[row[1]].append(source)
 
-    def of_file(self, path: Path) -> dict[str, Row]:
-        """What is indexed of a file: itself, or its records."""
+    def of_file(self, path: Path | str) -> dict[str, Row]:
+        """What is indexed of a file or URL: itself, or its records."""
         return self._by_file.get(str(path), {})
 
     def moved(self, content_hash: str) -> str | None:

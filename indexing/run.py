@@ -1,11 +1,12 @@
 """One build under way: read -> embed -> write, overlapped; each stage waits for the next where that one is full."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import ParamSpec, TypeVar
 
 import numpy as np
@@ -13,10 +14,11 @@ import numpy as np
 from indexing.document import passage
 from indexing.embedding import Embedding, Vector, is_away
 from indexing.errors import NotADocumentError, UnreadableError
-from indexing.parsing import Parsed, Parsers
+from indexing.parsing import Batch, Parsed, Parsers
 from indexing.plan import Plan, content_hash
 from indexing.progress import Tally
 from indexing.store import Store, text_hash
+from indexing.web import Fetcher
 from services.errors import RaglineError
 
 P = ParamSpec("P")
@@ -32,6 +34,7 @@ class Stages:
     store: Store
     parsers: Parsers
     embedding: Embedding
+    fetcher: Fetcher
     threads: Executor
     writing: asyncio.Lock
     waiting_chunks: int
@@ -75,18 +78,18 @@ class Run:
         self._changed = changed
         self._room = _Room(stages.waiting_chunks)
         self._writes: asyncio.Queue[tuple[Parsed, Vector] | None] = asyncio.Queue()
-        self._partly: dict[Path, int] = {}
+        self._partly: dict[str, int] = {}
         self.vanished: list[str] = []
         """Ids of records that their files no longer have."""
 
-    async def files(self, paths: Iterator[tuple[Path, int]], readers: int) -> None:
+    async def files(self, paths: Iterator[tuple[Path | str, int]], readers: int) -> None:
         """Raises the first error that ends the run, bare."""
         try:
             await self._all(paths, readers)
         except BaseExceptionGroup as group:
             raise _first(group) from group
 
-    async def _all(self, paths: Iterator[tuple[Path, int]], readers: int) -> None:
+    async def _all(self, paths: Iterator[tuple[Path | str, int]], readers: int) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._write())
             async with asyncio.TaskGroup() as documents:
@@ -94,19 +97,19 @@ class Run:
                     documents.create_task(self._read(paths, documents))
             self._writes.put_nowait(None)
 
-    async def _read(self, paths: Iterator[tuple[Path, int]], documents: asyncio.TaskGroup) -> None:
+    async def _read(self, paths: Iterator[tuple[Path | str, int]], documents: asyncio.TaskGroup) -> None:
         for path, size in paths:
             try:
-                await self._file(path, documents)
+                await (self._page(path, documents) if isinstance(path, str) else self._file(path, documents))
             except NotADocumentError as exc:
-                if path in self._given:
+                if path in self._given or isinstance(path, str):
                     self._tally.fail(str(path), str(exc))
                 else:
                     self._tally.skip("not a document" if str(exc).startswith("not") else "empty")
             except UnreadableError as exc:
                 self._tally.fail(str(path), str(exc))
             self._tally.files += 1
-            self._tally.bytes += size - self._partly.pop(path, 0)
+            self._tally.bytes += size - self._partly.pop(str(path), 0)
             await self._changed()
 
     async def _file(self, path: Path, documents: asyncio.TaskGroup) -> None:
@@ -121,13 +124,23 @@ class Run:
             await self._stages.write(self._stages.store.move, moved, str(path))
             self._tally.moved += 1
         else:
-            await self._parse(path, {source: row[1] for source, row in before.items()}, documents)
+            known = {source: row[1] for source, row in before.items()}
+            await self._parse(str(path), self._stages.parsers.file(path, known), documents)
 
-    async def _parse(self, path: Path, known: dict[str, str], documents: asyncio.TaskGroup) -> None:
+    async def _page(self, url: str, documents: asyncio.TaskGroup) -> None:
+        page = await self._stages.fetcher.fetch(url)
+        known = {source: row[1] for source, row in self._plan.of_file(url).items()}
+        with TemporaryDirectory(prefix="ragline-") as folder:
+            spooled = Path(folder) / "page"
+            await self._stages.blocking(spooled.write_bytes, page.content)
+            batches = self._stages.parsers.upload(spooled, page.name, source=url, known=known)
+            await self._parse(url, batches, documents)
+
+    async def _parse(self, file: str, batches: AsyncIterator[Batch], documents: asyncio.TaskGroup) -> None:
         seen: set[str] = set()
-        async for batch in self._stages.parsers.file(path, known):
+        async for batch in batches:
             seen.update(batch.same)
-            self._partly[path] = self._partly.get(path, 0) + batch.chars
+            self._partly[file] = self._partly.get(file, 0) + batch.chars
             self._tally.bytes += batch.chars
             self._tally.unchanged += len(batch.same)
             for parsed in batch.parsed:
@@ -135,8 +148,8 @@ class Run:
                 await self._room.take(len(parsed.chunks))
                 self._tally.waiting += len(parsed.chunks)
                 documents.create_task(self._embed(parsed))
-        rows = self._plan.of_file(path)
-        self.vanished += [rows[source][0] for source in known if source not in seen]
+        before = self._plan.of_file(file)
+        self.vanished += [row[0] for source, row in before.items() if source not in seen]
 
     async def _embed(self, parsed: Parsed) -> None:
         try:

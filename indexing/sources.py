@@ -1,4 +1,4 @@
-"""Which files `ragline index` reads: files, folders and globs, without what nobody means to index."""
+"""Which files `ragline index` reads: files, folders, globs and URLs, without what nobody means to index."""
 
 import glob
 import os
@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from indexing.web import is_url
 from services.errors import NotFoundError
 
 _FOLDERS = frozenset(("node_modules", "__pycache__", "__MACOSX", "site-packages", "venv"))
@@ -29,6 +30,7 @@ class Sources:
     """Folders, and names that are gone: below them --prune removes what is gone."""
     skipped: Mapping[str, int]
     """Why -> how many."""
+    urls: tuple[str, ...] = ()
 
 
 def find(paths: Sequence[str | Path]) -> Sources:
@@ -38,6 +40,8 @@ def find(paths: Sequence[str | Path]) -> Sources:
     roots: list[Path] = []
     skipped: Counter[str] = Counter()
     for path in paths:
+        if is_url(str(path)):
+            continue
         matches = _matches(Path(path))
         for match in matches:
             if match.is_dir():
@@ -48,7 +52,7 @@ def find(paths: Sequence[str | Path]) -> Sources:
                 files[match] = match.stat().st_size
             else:
                 roots.append(match)
-    return Sources(files, frozenset(given), tuple(roots), +skipped)
+    return Sources(files, frozenset(given), tuple(roots), +skipped, tuple(filter(is_url, map(str, paths))))
 
 
 def _matches(path: Path) -> list[Path]:

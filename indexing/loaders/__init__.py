@@ -52,9 +52,9 @@ def load(path: Path, limits: Limits | None = None) -> Iterator[Document]:
         yield from _documents(stream, str(path), path.name, limits)
 
 
-def load_bytes(content: bytes, name: str, limits: Limits | None = None) -> Iterator[Document]:
+def load_bytes(content: bytes, name: str, limits: Limits | None = None, *, source: str = "") -> Iterator[Document]:
     """The documents of an upload; `name` is only a name: its extension counts, its folders do not."""
-    yield from _documents(io.BytesIO(content), name, name, limits or Limits())
+    yield from _documents(io.BytesIO(content), source or name, name, limits or Limits())
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -106,3 +106,42 @@ def embed_server() -> Iterator[EmbedServer]:
     server = EmbedServer()
     yield server
     server.close()
+
+
+PAGES: dict[str, tuple[int, dict[str, str], bytes]] = {
+    "/": (200, {"Content-Type": "text/html; charset=utf-8"}, b"<h1>Bees</h1><p>They make honey.</p>"),
+    "/guide.md": (200, {"Content-Type": "text/markdown"}, b"# Guide"),
+    "/there": (302, {"Location": "/guide.md"}, b""),
+    "/loop": (302, {"Location": "/loop"}, b""),
+    "/metadata": (302, {"Location": "http://169.254.169.254/latest/meta-data/"}, b""),
+    "/file": (302, {"Location": "file:///etc/passwd"}, b""),
+    "/large": (200, {}, b"x" * 5000),
+    "/missing": (404, {}, b""),
+}
+
+
+@pytest.fixture
+def site() -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/slow":
+                time.sleep(2)
+            status, headers, body = PAGES.get(self.path, PAGES["/missing"])
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()

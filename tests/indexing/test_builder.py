@@ -14,6 +14,7 @@ from indexing.errors import UnreadableError
 from indexing.progress import Progress
 from indexing.settings import IndexSettings
 from indexing.store import Store
+from indexing.web import Fetcher
 from services.errors import NotFoundError, UnavailableError
 
 pytestmark = pytest.mark.anyio
@@ -184,7 +185,7 @@ async def test_stopping_keeps_what_is_committed(builder, store, docs, embed_serv
     (docs / "many.jsonl").write_text("\n".join(lines))
     embed_server.delay_s = 0.05
     build = asyncio.create_task(builder.sync([docs]))
-    while store.stats().documents < 100:  # noqa: ASYNC110 (another process would look just so)
+    while store.stats().documents < 100:
         await asyncio.sleep(0.02)
     build.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -229,3 +230,21 @@ async def test_uploads_at_once(builder, store, tmp_path) -> None:
 async def test_a_path_that_is_not_there(builder, tmp_path) -> None:
     with pytest.raises(NotFoundError, match="nothing at"):
         await builder.sync([tmp_path / "no/such/folder"])
+
+
+async def test_a_page_by_its_url_is_fetched_again_only_where_it_changed(store, embed_server, site) -> None:
+    client = embed_server.client()
+    fetcher = Fetcher(max_bytes=10_000, allowed=lambda address: address.is_loopback)
+    async with Builder(store, client, SETTINGS, fetcher=fetcher) as builder:
+        first = await builder.sync([f"{site}/", f"{site}/guide.md", f"{site}/missing"])
+        second = await builder.sync([f"{site}/"], prune=True)
+    await client.aclose()
+    assert (first.documents, second.unchanged, second.removed) == (2, 1, 0)
+    assert [failure.reason for failure in first.failures] == ["cannot be fetched: the server answers 404"]
+    identity, _ = store.known()[f"{site}/"]
+    assert store.text(identity, 0, 6) == "# Bees"
+
+
+async def test_private_urls_are_refused(builder, site) -> None:
+    report = await builder.sync([f"{site}/"])
+    assert "not a public address" in report.failures[0].reason

@@ -50,6 +50,12 @@ def test_title_that_is_the_first_heading_is_said_once() -> None:
     assert chunk.heading == "Manual"
 
 
+def test_endless_headings_are_shortened() -> None:
+    (chunk,) = cut(document("# " + "very " * 200 + "long\n\nwords"), 500)
+    assert len(chunk.heading) < 100
+    assert chunk.heading.endswith("very …")
+
+
 def test_headings_inside_code_are_code() -> None:
     (chunk,) = cut(document("# A\n\n```\n# not a heading\n```\n\nwords"), 60)
     assert chunk.heading == "Manual > A"

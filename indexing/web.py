@@ -1,0 +1,154 @@
+"""Pages by URL, from public addresses only.
+
+Every connection is checked where it is made: the name is resolved once, all its addresses are judged, and one of those
+is connected to. So neither a redirect, nor a name that resolves otherwise the second time, nor an odd spelling of an
+address leads to a private network or a metadata service.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin
+
+import httpcore2
+import httpx2
+
+from indexing.errors import UnreadableError
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_REDIRECTS = 5
+_REDIRECT_CODES = frozenset((301, 302, 303, 307, 308))
+_OK = 200
+_EMBEDS_V4 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")))
+"""NAT64 and IPv4-compatible: the last 32 bits are an IPv4 address."""
+_HEADERS = {"User-Agent": "ragline", "Accept": "text/html,*/*;q=0.5", "Accept-Encoding": "identity"}
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    url: str
+    """After redirects."""
+    name: str
+    """Last part of the path, with the extension of its content type where it has none."""
+    content: bytes
+
+
+def is_public(address: Address) -> bool:
+    """Whether it is a host of the public internet, also by the IPv4 address that it may carry."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
+        if inner is None and any(address in network for network in _EMBEDS_V4):
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(inner)
+    return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
+
+
+class Fetcher:
+    def __init__(
+        self, *, max_bytes: int, timeout_s: float = 30.0, allowed: Callable[[Address], bool] = is_public
+    ) -> None:
+        self._max_bytes = max_bytes
+        self._timeout_s = timeout_s
+        self._backend = _GuardedBackend(allowed)
+
+    async def fetch(self, url: str) -> Page:
+        """Raises UnreadableError: not allowed, not there, too large, too slow, too many redirects."""
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._followed(url)
+        except TimeoutError as exc:
+            raise UnreadableError(f"given up: no page within {self._timeout_s:g} s") from exc
+        except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException) as exc:
+            raise UnreadableError(f"cannot be fetched: {exc or type(exc).__name__}") from exc
+
+    async def _followed(self, url: str) -> Page:
+        for _ in range(_REDIRECTS + 1):
+            answer = await self._one(url)
+            if isinstance(answer, Page):
+                return answer
+            url = answer
+        raise UnreadableError(f"cannot be fetched: more than {_REDIRECTS} redirects")
+
+    async def _one(self, url: str) -> Page | str:
+        """The page, or where it redirects to."""
+        parsed = _checked(url)
+        target = httpcore2.URL(scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path)
+        headers = {**_HEADERS, "Host": parsed.netloc.decode("ascii")}
+        async with (
+            httpcore2.AsyncConnectionPool(network_backend=self._backend) as pool,
+            pool.stream("GET", target, headers=list(headers.items())) as response,
+        ):
+            found = {name.lower(): value.decode("latin-1") for name, value in response.headers}
+            if response.status in _REDIRECT_CODES and b"location" in found:
+                return urljoin(url, found[b"location"])
+            if response.status != _OK:
+                raise UnreadableError(f"cannot be fetched: the server answers {response.status}")
+            content = await self._body(response)
+        return Page(url, _name(parsed, found.get(b"content-type", "")), content)
+
+    async def _body(self, response: httpcore2.Response) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        async for part in response.aiter_stream():
+            parts.append(part)
+            size += len(part)
+            if size > self._max_bytes:
+                raise UnreadableError(f"too large: more than the limit of {self._max_bytes:,} bytes")
+        return b"".join(parts)
+
+
+def is_url(path: str) -> bool:
+    return path.startswith(("http://", "https://"))
+
+
+def _checked(url: str) -> httpx2.URL:
+    """One parser for what is judged and what is asked."""
+    try:
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL as exc:
+        raise UnreadableError(f"not a URL: {exc}") from exc
+    if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo:
+        raise UnreadableError("not fetched: only http and https, and without a user name")
+    return parsed
+
+
+def _name(url: httpx2.URL, content_type: str) -> str:
+    name = url.path.rstrip("/").rpartition("/")[2] or url.host
+    media_type = content_type.partition(";")[0].strip().lower()
+    if media_type in ("text/html", "application/xhtml+xml") and not name.lower().endswith((".html", ".htm")):
+        return f"{name}.html"
+    return name
+
+
+class _GuardedBackend(httpcore2.AsyncNetworkBackend):
+    """Connects only to addresses that are allowed."""
+
+    def __init__(self, allowed: Callable[[Address], bool]) -> None:
+        self._allowed = allowed
+        self._inner = httpcore2.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 (the interface of httpcore2)
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        addresses = await _resolved(host, port)
+        for address in addresses:
+            if not self._allowed(address):
+                raise UnreadableError(f"not fetched: {host} is {address}, which is not a public address")
+        return await self._inner.connect_tcp(str(addresses[0]), port, timeout, local_address, socket_options)
+
+
+async def _resolved(host: str, port: int) -> list[Address]:
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as exc:
+        raise UnreadableError(f"cannot be fetched: the name {host} is not known") from exc
+    return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]
