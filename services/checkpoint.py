@@ -18,6 +18,9 @@ Kind = Literal["embed", "score", "classify"]
 Activation = Literal["identity", "sigmoid", "softmax"]
 
 DEFAULT_LENGTH = 512
+DECODERS = frozenset(
+    {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi3", "minicpm", "gpt2"}
+)
 NO_LENGTH = 10**6
 """transformers writes 1e30 where a tokenizer has no limit."""
 
@@ -39,6 +42,10 @@ class Checkpoint:
     """Prompts by name; `query` and `document` among them where the model has them."""
     matryoshka: tuple[int, ...]
     """Dimensions that embeddings may be cut to; () for any other model, (0,) where all are allowed."""
+
+    @property
+    def is_decoder(self) -> bool:
+        return self.architecture.endswith("ForCausalLM") or self.config.get("model_type") in DECODERS
 
     @property
     def scale(self) -> Scale:
@@ -90,6 +97,8 @@ def _kind(config: Mapping[str, Any], preset: Preset | None) -> Kind | None:
         return None
     if any(name.endswith("ForSequenceClassification") for name in config.get("architectures") or []):
         return "score" if len(_labels(config)) == 1 else "classify"
+    if any(name.endswith("ForCausalLM") for name in config.get("architectures") or []):
+        return None  # a decoder serves whatever it was trained for; its config does not say
     return "embed"
 
 

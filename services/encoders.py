@@ -12,6 +12,8 @@ from services.model import Model
 from services.settings import ServiceSettings
 from services.tokenizer import Tokenizer, Truncation
 
+ONNX_FILES = ("model.onnx", "onnx/model_quantized.onnx", "onnx/model_int8.onnx", "onnx/model.onnx")
+
 
 def open_model(settings: ServiceSettings, folder: Path, *, kind: Kind | None = None) -> Model:
     """Loads the weights; blocking. Raises BadRequestError for a folder that cannot be served as asked."""
@@ -30,20 +32,37 @@ def open_model(settings: ServiceSettings, folder: Path, *, kind: Kind | None = N
 
 
 def _open_encoder(settings: ServiceSettings, checkpoint: Checkpoint, tokenizer: Tokenizer) -> Encoder:
-    from services.engines.onnx import OnnxEncoder, find_model  # noqa: PLC0415 - only the engine in use is imported
-
     engine = settings.engine
     if engine == "auto" and checkpoint.preset is not None:
         engine = checkpoint.preset.engine
-    file = find_model(checkpoint.folder)
+    file = find_onnx(checkpoint.folder)
     if engine == "auto":
         engine = "onnx" if file is not None and settings.device in ("auto", "cpu") else "torch"
     if engine == "onnx":
         if file is None:
             raise BadRequestError(f'{checkpoint.folder} has no ONNX file; take engine = "torch".')
+        from services.engines.onnx import OnnxEncoder  # noqa: PLC0415 - only the engine in use is imported
+
         pooling = checkpoint.pooling if checkpoint.kind == "embed" else None
         return OnnxEncoder(file, pooling=pooling, pad_id=tokenizer.pad_id, threads=settings.threads or cores())
-    raise BadRequestError(f"engine {engine!r} does not serve encoders; take onnx or torch.")
+    if engine != "torch":
+        raise BadRequestError(f"engine {engine!r} does not serve encoders; take onnx or torch.")
+    try:
+        from services.engines.torch_encoder import TorchEncoder  # noqa: PLC0415 - as above
+    except ImportError as exc:
+        raise BadRequestError("engine \"torch\" is not installed: pip install 'ragline[gpu]'.") from exc
+    return TorchEncoder(
+        checkpoint,
+        device=settings.device,
+        dtype=settings.dtype,
+        pad_id=tokenizer.pad_id,
+        threads=settings.threads or cores(),
+    )
+
+
+def find_onnx(folder: Path) -> Path | None:
+    """The ONNX file of a folder as the hub has them, the quantized one where there are several."""
+    return next((folder / name for name in ONNX_FILES if (folder / name).is_file()), None)
 
 
 def cores() -> int:

@@ -106,6 +106,15 @@ class Tokenizer:
         whole = self._single.fill(bare).ids if special else bare
         return [int(i) for i in whole]
 
+    def lengths(self, texts: Sequence[str]) -> list[int]:
+        """Tokens of each text, special ones counted."""
+        return [len(ids) + self._single.size for ids in self._bare(texts)]
+
+    def shortened(self, texts: Sequence[str], most: Sequence[int], side: Side) -> list[str]:
+        """Each text cut, between tokens, to at most its number of them, special ones not counted."""
+        encodings = self._inner.encode_batch(list(texts), add_special_tokens=False)
+        return [_shortened(text, e.offsets, n, side) for text, e, n in zip(texts, encodings, most, strict=True)]
+
     def decode(self, ids: Sequence[int]) -> str:
         return self._inner.decode(list(ids), skip_special_tokens=False)
 
@@ -226,6 +235,14 @@ def _cut(ids: Ids, length: int, side: Side) -> Ids:
     if len(ids) <= length:
         return ids
     return ids[:length] if side == "right" else ids[len(ids) - length :]
+
+
+def _shortened(text: str, offsets: Sequence[tuple[int, int]], most: int, side: Side) -> str:
+    if len(offsets) <= most:
+        return text
+    if not most:
+        return ""
+    return text[: offsets[most - 1][1]] if side == "right" else text[offsets[-most][0] :]
 
 
 def _slice(ids: list[int], types: list[int], start: int, stop: int) -> tuple[Ids, Ids]:

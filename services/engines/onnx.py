@@ -1,4 +1,4 @@
-"""onnxruntime on the CPU. Folders as the hub has them: model.onnx, onnx/model.onnx or onnx/model_quantized.onnx.
+"""onnxruntime on the CPU, with int8 or float32 weights.
 
 Each core reads inputs of its own, one forward to a core, rather than all cores one batch: measured on 2 cores with
 MiniLM-L-12 int8 and 202 tokens that is 25 against 23 pairs a second, nothing is ever padded, and no core waits.
@@ -13,14 +13,8 @@ import onnxruntime as ort
 from services.engines import Ids, Rows, Tokens, pad
 from services.errors import BadRequestError
 
-FILES = ("model.onnx", "onnx/model_quantized.onnx", "onnx/model_int8.onnx", "onnx/model.onnx")
 BATCH_TOKENS = 1024
 """Padded tokens of a batch of a model whose rows do not mix."""
-
-
-def find_model(folder: Path) -> Path | None:
-    """The ONNX file of a folder, the quantized one where there are several."""
-    return next((folder / name for name in FILES if (folder / name).is_file()), None)
 
 
 class OnnxEncoder:

@@ -12,6 +12,7 @@ from services.embed.vectors import normalized
 from services.model import Model
 from services.protocol.scoring import Scale, ScoringRequest
 from services.score.activation import activated
+from services.score.template import ScoreTemplate, template_variables
 from services.tokenizer import Truncation
 
 
@@ -34,8 +35,12 @@ class Scorer(Protocol):
 
 
 class CrossScorer:
+    """Of encoders, joined by their separator; of decoders, through the preset's template."""
+
     def __init__(self, model: Model) -> None:
         self.model = model
+        preset = model.checkpoint.preset
+        self._template = ScoreTemplate.of(preset) if preset is not None else None
 
     def scale(self, use_activation: bool | None) -> Scale:
         return "logit" if use_activation is False else self.model.checkpoint.scale
@@ -43,7 +48,14 @@ class CrossScorer:
     async def score(
         self, request: Request, queries: Sequence[str], documents: Sequence[str], body: ScoringRequest, cut: Truncation
     ) -> Scored:
-        read = await self.model.read(request, lambda: self.model.tokenizer.encode_pairs(queries, documents, cut))
+        template, tokenizer = self._template, self.model.tokenizer
+        if template is None:
+            read = await self.model.read(request, lambda: tokenizer.encode_pairs(queries, documents, cut))
+        else:
+            variables = template_variables(body.instruction, body.chat_template_kwargs)
+            read = await self.model.read(
+                request, lambda: template.encode(tokenizer, queries, documents, cut, variables)
+            )
         scores = activated(read.rows, self.model.checkpoint.activation, body.use_activation)
         return Scored(scores[:, 0], read.tokens)
 

@@ -9,16 +9,29 @@ def bad(message, param=None, kind="BadRequestError"):
 
 
 def missing(*fields):
-    lines = [
-        f"  {{'type': 'missing', 'loc': 'body.{f}', 'msg': 'Field required', 'input': '<dict of 1 items>'}}"
-        for f in fields
-    ]
+    line = "  {'type': 'missing', 'loc': 'body.%s', 'msg': 'Field required', 'input': '<dict of 1 items>'}"
+    lines = [line % field for field in fields]
     return bad("\n".join([f"{len(fields)} validation errors:", *lines]), f"body.{fields[0]}", "Bad Request")
 
 
 LENGTHS = bad("Input lengths must be either 1:1, 1:N or N:N")
 NO_PAIR = bad("At least one text_pair element must be given")
 TOO_LONG = bad(
+    "This model's maximum context length is 512 tokens. However, your prompt contains at least 513 input tokens, which "
+    "exceeds this limit even without any output tokens. Please reduce the length of the input prompt. "
+    "(parameter=input_tokens, value=513)",
+    "input_tokens",
+)
+TRUNCATION = "truncate_prompt_tokens value is greater than max_model_len. Please request a smaller truncation size."
+NEGATIVE = bad(
+    "1 validation error:\n  {'type': 'greater_than_equal', 'loc': 'body.top_n', 'msg': 'Input should be greater than or "
+    "equal to 0', 'input': '-1', 'ctx': {'ge': 0}}",
+    "body.top_n",
+    "Bad Request",
+)
+NOT_THERE = "The model `nope` does not exist."
+UNKNOWN = {"error": {"message": NOT_THERE, "type": "NotFoundError", "param": None, "code": 404}}
+LONG = bad(
     "This model's maximum context length is 512 tokens. However, your prompt contains at least 513 input tokens, which "
     "exceeds this limit even without any output tokens. Please reduce the length of the input prompt. "
     "(parameter=input_tokens, value=513)",

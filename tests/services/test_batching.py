@@ -146,7 +146,8 @@ async def test_what_a_client_abandoned_is_not_read():
     encoder.hold.clear()
     first = asyncio.create_task(batcher.run([tokens(1)]))
     await asyncio.sleep(0.05)
-    abandoned = asyncio.create_task(batcher.run([tokens(*[2] * 30) for _ in range(50)]))
+    inputs = [tokens(*[2] * 30) for _ in range(50)]
+    abandoned = asyncio.create_task(batcher.run(inputs))  # noqa: RUF006  awaited below
     kept = asyncio.create_task(batcher.run([tokens(3)]))
     await asyncio.sleep(0.05)
     abandoned.cancel()
@@ -162,7 +163,8 @@ async def test_what_a_client_abandoned_is_not_read():
 async def test_a_request_of_one_waits_for_few_batches_beside_one_of_thousands():
     encoder = SumEncoder(seconds=0.01)
     batcher = await started(encoder, max_queue_tokens=100_000)
-    large = asyncio.create_task(batcher.run([tokens(*[1] * 16) for _ in range(2000)]))
+    inputs = [tokens(*[1] * 16) for _ in range(2000)]
+    large = asyncio.create_task(batcher.run(inputs))  # noqa: RUF006  awaited below
     await asyncio.sleep(0.1)
     waits = []
     for _ in range(20):

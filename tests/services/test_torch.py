@@ -1,0 +1,251 @@
+"""The torch engine against transformers itself, one family after another, on small models with random weights."""
+
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from services.checkpoint import read_checkpoint
+from services.errors import BadRequestError
+from services.presets import Preset
+from services.score.template import ScoreTemplate
+from services.tokenizer import Tokenizer, Truncation
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+safetensors = pytest.importorskip("safetensors.torch")
+sys.path.insert(0, str(Path(__file__).parent))
+import tiny  # noqa: E402
+
+from services.engines.torch_encoder import TorchEncoder  # noqa: E402
+
+QUERY = "what is the capital of France"
+DOCUMENTS = [*tiny.SENTENCES, "Paris", "the " * 20, "x"]
+TOLERANCE = 1e-3
+
+
+def encoder(folder, *, preset=None, kind=None):
+    checkpoint = read_checkpoint(folder, preset=preset, kind=kind)
+    tokenizer = Tokenizer.load(folder, max_model_len=checkpoint.max_model_len)
+    return TorchEncoder(checkpoint, device="cpu", dtype="auto", pad_id=tokenizer.pad_id, threads=1), tokenizer
+
+
+def config(kind, **more):
+    sizes = tiny.SIZE if kind is not transformers.GPT2Config else {}
+    return kind(
+        vocab_size=400, pad_token_id=0, bos_token_id=1, eos_token_id=2, max_position_embeddings=80, **sizes, **more
+    )
+
+
+CROSS_ENCODERS = {
+    "bert": (transformers.BertForSequenceClassification, transformers.BertConfig, {}),
+    "xlm-roberta": (
+        transformers.XLMRobertaForSequenceClassification,
+        transformers.XLMRobertaConfig,
+        {"type_vocab_size": 1},
+    ),
+    "modernbert": (
+        transformers.ModernBertForSequenceClassification,
+        transformers.ModernBertConfig,
+        {"cls_token_id": 1, "sep_token_id": 2, "local_attention": 16},
+    ),
+    "deberta": (
+        transformers.DebertaV2ForSequenceClassification,
+        transformers.DebertaV2Config,
+        {"relative_attention": True, "position_buckets": 16, "pos_att_type": ["p2c", "c2p"], "type_vocab_size": 0},
+    ),
+    "electra": (transformers.ElectraForSequenceClassification, transformers.ElectraConfig, {"embedding_size": 32}),
+}
+
+
+@pytest.mark.parametrize("labels", [1, 3])
+@pytest.mark.parametrize("family", CROSS_ENCODERS)
+def test_cross_encoders_and_classifiers(tmp_path, family, labels):
+    kind, config_kind, more = CROSS_ENCODERS[family]
+    fast = tiny.tokenizer(tmp_path, frame=True, segments=family in ("bert", "electra"))
+    model = tiny.saved(kind(config(config_kind, num_labels=labels, **more)), tmp_path)
+    ours, tokenizer = encoder(tmp_path)
+    rows = ours.forward(tokenizer.encode_pairs([QUERY], DOCUMENTS, Truncation(limit=64)))
+    assert rows.shape == (len(DOCUMENTS), labels)
+    with torch.no_grad():
+        for document, row in zip(DOCUMENTS, rows, strict=True):
+            segments = family in ("bert", "electra")
+            inputs = fast(
+                QUERY, document, return_tensors="pt", truncation=True, max_length=64, return_token_type_ids=segments
+            )
+            assert row == pytest.approx(model(**inputs).logits[0].numpy(), abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean", "last"])
+def test_embedders_pool_as_their_folder_says(tmp_path, pooling):
+    fast = tiny.tokenizer(tmp_path, frame=True)
+    model = tiny.saved(transformers.BertModel(config(transformers.BertConfig)), tmp_path)
+    key = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens", "last": "pooling_mode_lasttoken"}[
+        pooling
+    ]
+    tiny.write_config(tmp_path, "1_Pooling/config.json", {key: True})
+    ours, tokenizer = encoder(tmp_path)
+    rows = ours.forward(tokenizer.encode(DOCUMENTS, Truncation()))
+    with torch.no_grad():
+        for document, row in zip(DOCUMENTS, rows, strict=True):
+            hidden = model(**{k: v for k, v in fast(document, return_tensors="pt").items() if k != "token_type_ids"})
+            states = hidden.last_hidden_state[0]
+            expected = {"cls": states[0], "mean": states.mean(dim=0), "last": states[-1]}[pooling]
+            assert row == pytest.approx(expected.numpy(), abs=TOLERANCE)
+
+
+def test_a_decoder_embeds_by_its_last_token(tmp_path):
+    fast = tiny.tokenizer(tmp_path, frame=False)
+    sizes = {"num_key_value_heads": 2, "head_dim": 8}
+    model = tiny.saved(transformers.Qwen3ForCausalLM(config(transformers.Qwen3Config, **sizes)), tmp_path)
+    ours, tokenizer = encoder(tmp_path, kind="embed")
+    rows = ours.forward(tokenizer.encode(DOCUMENTS, Truncation()))
+    with torch.no_grad():
+        for document, row in zip(DOCUMENTS, rows, strict=True):
+            states = model.model(input_ids=fast(document, return_tensors="pt").input_ids).last_hidden_state
+            assert row == pytest.approx(states[0, -1].numpy(), abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("kind", ["Llama", "Qwen2", "Gemma2"])
+def test_reward_models_and_other_decoders_with_a_head(tmp_path, kind):
+    fast = tiny.tokenizer(tmp_path, frame=False)
+    sizes = {"num_key_value_heads": 2, "head_dim": 8, "num_labels": 1}
+    made = getattr(transformers, f"{kind}ForSequenceClassification")(
+        config(getattr(transformers, f"{kind}Config"), **sizes)
+    )
+    model = tiny.saved(made, tmp_path)
+    ours, tokenizer = encoder(tmp_path)
+    rows = ours.forward(tokenizer.encode(DOCUMENTS, Truncation()))
+    with torch.no_grad():
+        for document, row in zip(DOCUMENTS, rows, strict=True):
+            expected = model(input_ids=fast(document, return_tensors="pt").input_ids).logits[0]
+            assert row == pytest.approx(expected.numpy(), abs=TOLERANCE)
+
+
+def preset(folder, **fields):
+    return Preset(
+        name="tiny", model="test/tiny", task="score", source=str(folder), files=("*",), licence="MIT", parameters=1,
+        max_model_len=64, note="", score_scale="probability", **fields,
+    )  # fmt: skip
+
+
+BY_TOKEN = {
+    "qwen3": ("Qwen3", "qwen3-reranker.jinja", ("no", "yes"), "from_2_way_softmax"),
+    "gemma": ("Gemma", "bge-reranker-v2.jinja", ("Yes",), "no_post_processing"),
+}
+
+
+@pytest.mark.parametrize("family", BY_TOKEN)
+def test_decoders_scored_by_a_token(tmp_path, family):
+    kind, template, tokens, method = BY_TOKEN[family]
+    fast = tiny.tokenizer(tmp_path, frame=False)
+    sizes = {"num_key_value_heads": 2, "head_dim": 8}
+    made = getattr(transformers, f"{kind}ForCausalLM")(config(getattr(transformers, f"{kind}Config"), **sizes))
+    model = tiny.saved(made, tmp_path)
+    how = preset(
+        tmp_path, score_template=template, classifier_from_token=tokens, classifier_method=method, instruction="Judge."
+    ).model_copy(update={"max_model_len": 1024})
+    tiny.write_config(tmp_path, "tokenizer_config.json", {"pad_token": "<pad>"})
+    tiny.write_config(tmp_path, "config.json", {**made.config.to_dict(), "max_position_embeddings": 1024})
+    ours, tokenizer = encoder(tmp_path, preset=how)
+    prompts = ScoreTemplate.of(how)
+    rows = ours.forward(prompts.encode(tokenizer, [QUERY], DOCUMENTS, Truncation(), {}))
+    ids = fast.convert_tokens_to_ids(list(tokens))
+    with torch.no_grad():
+        for document, row in zip(DOCUMENTS, rows, strict=True):
+            prompt = prompts.render(QUERY, document, {})
+            logits = model(input_ids=fast(prompt, return_tensors="pt").input_ids).logits[0, -1]
+            expected = logits[ids[1]] - logits[ids[0]] if len(ids) == 2 else logits[ids[0]]
+            assert row[0] == pytest.approx(expected.item(), abs=TOLERANCE)
+
+
+def test_a_decoder_without_template_and_tokens_is_refused(tmp_path):
+    tiny.tokenizer(tmp_path, frame=False)
+    sizes = {"num_key_value_heads": 2, "head_dim": 8}
+    tiny.saved(transformers.Qwen3ForCausalLM(config(transformers.Qwen3Config, **sizes)), tmp_path)
+    with pytest.raises(BadRequestError, match="near random"):
+        encoder(tmp_path, kind="score")
+
+
+def test_layerwise_minicpm_is_llama_with_its_factors_folded_in(tmp_path):
+    """Against MiniCPM's own arithmetic, done here step by step with Llama's layers."""
+    tiny.tokenizer(tmp_path, frame=False)
+    base = transformers.LlamaModel(config(transformers.LlamaConfig, num_key_value_heads=2))
+    tiny.saved(base, tmp_path)
+    start, read, emb, depth, model_base = 2, 2, 7.0, 1.4, 16
+    heads = [torch.randn(1, 32) for _ in range(start, 4)]
+    state = {f"model.{name}": weight.contiguous() for name, weight in base.state_dict().items()}
+    state |= {f"lm_head.{i}.linear_head.weight": head for i, head in enumerate(heads)}
+    safetensors.save_file(state, tmp_path / "model.safetensors")
+    described = {
+        **base.config.to_dict(), "architectures": ["LayerWiseMiniCPMForCausalLM"], "model_type": "minicpm",
+        "start_layer": start, "head_multi": True, "head_type": "simple", "scale_emb": emb, "scale_depth": depth,
+        "dim_model_base": model_base,
+    }  # fmt: skip
+    tiny.write_config(tmp_path, "config.json", described)
+    how = preset(tmp_path, score_template="bge-reranker-v2.jinja", classifier_layer=read, remote_code=True)
+    ours, tokenizer = encoder(tmp_path, preset=how)
+    tokens = tokenizer.encode(DOCUMENTS, Truncation())
+    rows = ours.forward(tokens)
+    branch = depth / math.sqrt(3)
+    with torch.no_grad():
+        for each, row in zip(tokens, rows, strict=True):
+            hidden = base.embed_tokens(torch.from_numpy(each.ids)[None]) * emb
+            places = torch.arange(len(each))[None]
+            turned = base.rotary_emb(hidden, places)
+            mask = torch.full((len(each), len(each)), -torch.inf).triu(1)[None, None]
+            for layer in base.layers[:read]:
+                attended, _ = layer.self_attn(
+                    hidden_states=layer.input_layernorm(hidden), position_embeddings=turned, attention_mask=mask
+                )
+                hidden = hidden + attended * branch
+                hidden = hidden + layer.mlp(layer.post_attention_layernorm(hidden)) * branch
+            expected = base.norm(hidden)[0, -1] / (32 / model_base) @ heads[read - start][0]
+            assert row[0] == pytest.approx(expected.item(), rel=1e-3, abs=TOLERANCE)
+
+
+def test_a_prompt_that_is_too_long_gives_way_in_the_document_only(tmp_path):
+    tiny.tokenizer(tmp_path, frame=False)
+    tokenizer = Tokenizer.load(tmp_path, max_model_len=300)
+    prompts = ScoreTemplate("Q {{ messages[0].content }} D {{ messages[1].content }} END", instruction=None)
+    tokens = prompts.encode(tokenizer, [QUERY], ["short", "word " * 500], Truncation(limit=60), {})
+    texts = [tokenizer.decode(each.ids.tolist()) for each in tokens]
+    assert texts[0] == f"Q {QUERY} D short END"
+    assert texts[1].endswith(" END")
+    assert 50 <= len(tokens[1]) <= 60
+
+
+def test_half_precision_keeps_the_head_in_float32(tmp_path):
+    tiny.tokenizer(tmp_path, frame=True)
+    model = tiny.saved(
+        transformers.XLMRobertaForSequenceClassification(config(transformers.XLMRobertaConfig, num_labels=1)), tmp_path
+    )
+    checkpoint = read_checkpoint(tmp_path)
+    tokenizer = Tokenizer.load(tmp_path, max_model_len=64)
+    half = TorchEncoder(checkpoint, device="cpu", dtype="bfloat16", pad_id=0, threads=1)
+    full, _ = encoder(tmp_path)
+    tokens = tokenizer.encode_pairs([QUERY], DOCUMENTS, Truncation(limit=64))
+    in_half, in_full = half.forward(tokens), full.forward(tokens)
+    assert in_half.dtype == np.float32
+    assert in_half == pytest.approx(in_full, abs=0.1)
+    assert model.num_labels == 1
+    as_half = torch.from_numpy(in_half).bfloat16().float().numpy()
+    assert (as_half != in_half).any(), "a head in bfloat16 would give only its values"
+
+
+def test_served_over_http(tmp_path, launch):
+    tiny.tokenizer(tmp_path, frame=True)
+    tiny.saved(transformers.BertForSequenceClassification(config(transformers.BertConfig, num_labels=3)), tmp_path)
+    names = {0: "contradiction", 1: "entailment", 2: "neutral"}
+    described = {**read_checkpoint(tmp_path).config, "id2label": names, "label2id": {v: k for k, v in names.items()}}
+    tiny.write_config(tmp_path, "config.json", described)
+    served = launch(str(tmp_path), "--task", "classify", "--engine", "torch", "--device", "cpu")
+    with served.client() as client:
+        data = client.post("/classify", json={"input": ["the cat", "the dog"]}).json()["data"]
+        assert all(sum(d["probs"]) == pytest.approx(1, abs=1e-5) for d in data)
+        assert all(d["label"] == names[int(np.argmax(d["probs"]))] for d in data)
+        raw = client.post("/classify", json={"input": "the cat", "use_activation": False}).json()["data"][0]
+        assert sum(raw["probs"]) != pytest.approx(1, abs=1e-3)
+        assert client.post("/score", json={"text_1": "a", "text_2": "b"}).status_code == 404
