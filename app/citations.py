@@ -9,86 +9,14 @@ words and all of its numbers.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from app.passages import Passage
-
-SUPPORT = 0.6
-"""The share of a claim's words that a quote must hold."""
+from app.support import SUPPORT, Support, says_more, support
 
 _TOKEN = re.compile(
     r"(?P<marker>\[\d{1,3}(?:\s*,\s*\d{1,3})*\])|(?P<stop>[.!?]+[\"')\]]*)|(?P<space>\s+)|(?P<word>[^\s.!?\[]+|\[)"
 )
 _UNFINISHED = re.compile(r"(\[[\d,\s]*\]?|[.!?][\"')\]]*|\s+|[^\s.!?\[]+)$")
-_SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?!\s)[^.!?\n]*)*[.!?]*")
-_MARKER = re.compile(r"\[\d+\]")
-_LEAD = re.compile(r"^\s*(?:(?:[-*•>#]+|\d{1,3}[.)])\s+)?")
-_WORD = re.compile(r"\w+(?:[.,]\d+)*")
-_STOP_WORDS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "been",
-        "by",
-        "can",
-        "do",
-        "does",
-        "for",
-        "from",
-        "had",
-        "has",
-        "have",
-        "he",
-        "her",
-        "his",
-        "i",
-        "if",
-        "in",
-        "into",
-        "is",
-        "it",
-        "its",
-        "may",
-        "more",
-        "not",
-        "of",
-        "on",
-        "or",
-        "our",
-        "she",
-        "so",
-        "such",
-        "than",
-        "that",
-        "the",
-        "their",
-        "them",
-        "then",
-        "there",
-        "these",
-        "they",
-        "this",
-        "to",
-        "was",
-        "we",
-        "were",
-        "what",
-        "when",
-        "where",
-        "which",
-        "who",
-        "will",
-        "with",
-        "would",
-        "you",
-        "your",
-    ]
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +30,6 @@ class Citation:
     quote_start: int
     quote_end: int
     verified: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Support:
-    """The part of a passage nearest to a claim; offsets are into the passage's text."""
-
-    share: float
-    start: int
-    end: int
 
 
 class Citer:
@@ -246,48 +165,5 @@ def citation_of(passage: Passage, found: Support, start: int, end: int) -> Citat
     )
 
 
-def support(claim: str, text: str) -> Support:
-    """The one or two neighbouring sentences of a text that hold the largest share of a claim's words.
-
-    0 where a number of the claim is missing: a wrong year with all the right words is not supported.
-    """
-    wanted = _content(_MARKER.sub(" ", claim))
-    spans = sentences(text)
-    best = Support(0.0, 0, 0)
-    for start, end in spans + [(a[0], b[1]) for a, b in pairwise(spans)]:
-        held = _content(text[start:end])
-        if not wanted or any(word[0].isdigit() and word not in held for word in wanted):
-            continue
-        share = len(wanted & held) / len(wanted)
-        if share > best.share:
-            best = Support(share, start, end)
-    return best
-
-
 def _numbers(marker: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", marker)]
-
-
-def says_more(claim: str, question: str, quote: str) -> bool:
-    """A claim whose words beyond the question stand in the quote: not the question again, nor talk about it."""
-    beyond = _content(_MARKER.sub(" ", claim)) - _content(question)
-    return bool(beyond) and len(beyond & _content(quote)) >= SUPPORT * len(beyond)
-
-
-def sentences(text: str) -> list[tuple[int, int]]:
-    """Start and end of each sentence or line of a text, without the mark of a list or a heading."""
-    spans = (
-        (found.start() + len(found[0]) - len(_LEAD.sub("", found[0])), found.end())
-        for found in _SENTENCE.finditer(text)
-    )
-    return [(start, end) for start, end in spans if start < end]
-
-
-def _content(text: str) -> set[str]:
-    """Lower-case words that carry meaning, without plural endings."""
-    words = (word.lower() for word in _WORD.findall(text))
-    return {_singular(word) for word in words if word not in _STOP_WORDS}
-
-
-def _singular(word: str) -> str:
-    return word[:-1] if re.fullmatch(r"\w{2,}[^\Ws]s", word) else word

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.citations import Citation, Citer, says_more, sentences, support
+from app.citations import Citation, Citer
 from app.passages import Fused, Passage
 from indexing.document import StoredChunk
 
@@ -92,27 +92,3 @@ def test_every_marker_of_an_answer_names_a_passage_and_every_span_lies_in_it(tex
         assert citation.index in {1, 2}
         assert 0 <= citation.start <= citation.end <= len(answer)
         assert answer[citation.end :].startswith(f" [{citation.index}]")
-
-
-def test_support_wants_the_numbers_too() -> None:
-    assert support("It has 2.1 million people", FRANCE).share == 1.0
-    assert support("It has 3.1 million people", FRANCE).share == 0.0
-    assert support("", FRANCE).share == 0.0
-
-
-def test_support_may_span_two_sentences() -> None:
-    found = support("Paris has 2.1 million people", FRANCE)
-    assert found.share == 1.0
-    assert FRANCE[found.start : found.end] == FRANCE
-
-
-def test_sentences_are_split_at_their_ends_and_at_lines() -> None:
-    text = "One is 3.5 long. Two?\n- three\n\n  Four"
-    assert [text[a:b] for a, b in sentences(text)] == ["One is 3.5 long.", "Two?", "three", "Four"]
-
-
-def test_says_more() -> None:
-    quote = "France took control of Algeria in 1830."
-    assert says_more("France took Algeria in 1830", "When did France take Algeria?", quote)
-    assert not says_more("The captain of the team [1]", "Who is the captain of the team?", quote)
-    assert not says_more("The answer is:", "When did France take Algeria?", quote)
