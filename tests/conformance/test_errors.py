@@ -24,29 +24,13 @@ TOO_LONG = bad(
 )
 TRUNCATION = "truncate_prompt_tokens value is greater than max_model_len. Please request a smaller truncation size."
 NEGATIVE = bad(
-    "1 validation error:\n  {'type': 'greater_than_equal', 'loc': 'body.top_n', 'msg': 'Input should be greater than or "
-    "equal to 0', 'input': '-1', 'ctx': {'ge': 0}}",
+    "1 validation error:\n  {'type': 'greater_than_equal', 'loc': 'body.top_n', "
+    "'msg': 'Input should be greater than or equal to 0', 'input': '-1', 'ctx': {'ge': 0}}",
     "body.top_n",
     "Bad Request",
 )
 NOT_THERE = "The model `nope` does not exist."
 UNKNOWN = {"error": {"message": NOT_THERE, "type": "NotFoundError", "param": None, "code": 404}}
-LONG = bad(
-    "This model's maximum context length is 512 tokens. However, your prompt contains at least 513 input tokens, which "
-    "exceeds this limit even without any output tokens. Please reduce the length of the input prompt. "
-    "(parameter=input_tokens, value=513)",
-    "input_tokens",
-)
-TRUNCATION = "truncate_prompt_tokens value is greater than max_model_len. Please request a smaller truncation size."
-NEGATIVE = bad(
-    "1 validation error:\n  {'type': 'greater_than_equal', 'loc': 'body.top_n', 'msg': 'Input should be greater than or "
-    "equal to 0', 'input': '-1', 'ctx': {'ge': 0}}",
-    "body.top_n",
-    "Bad Request",
-)
-UNKNOWN = {
-    "error": {"message": "The model `nope` does not exist.", "type": "NotFoundError", "param": None, "code": 404}
-}
 LONG = "word " * 600
 
 SCORE = {

@@ -147,7 +147,7 @@ async def test_what_a_client_abandoned_is_not_read():
     first = asyncio.create_task(batcher.run([tokens(1)]))
     await asyncio.sleep(0.05)
     inputs = [tokens(*[2] * 30) for _ in range(50)]
-    abandoned = asyncio.create_task(batcher.run(inputs))  # noqa: RUF006  awaited below
+    abandoned = asyncio.create_task(batcher.run(inputs))
     kept = asyncio.create_task(batcher.run([tokens(3)]))
     await asyncio.sleep(0.05)
     abandoned.cancel()
@@ -164,7 +164,7 @@ async def test_a_request_of_one_waits_for_few_batches_beside_one_of_thousands():
     encoder = SumEncoder(seconds=0.01)
     batcher = await started(encoder, max_queue_tokens=100_000)
     inputs = [tokens(*[1] * 16) for _ in range(2000)]
-    large = asyncio.create_task(batcher.run(inputs))  # noqa: RUF006  awaited below
+    large = asyncio.create_task(batcher.run(inputs))
     await asyncio.sleep(0.1)
     waits = []
     for _ in range(20):
