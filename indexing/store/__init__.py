@@ -9,23 +9,28 @@ path/
     └── bm25/           tantivy
 """
 
+from indexing.store.care import Info, Problem
+from indexing.store.collections import collection_path, collections, drop
 from indexing.store.filters import Filters
 from indexing.store.jobs import Job
 from indexing.store.manifest import Manifest
-from indexing.store.names import collection_path, collections
 from indexing.store.rows import DocumentRow, text_hash
-from indexing.store.store import Item, Stats, Store, drop
+from indexing.store.snapshots import restore
+from indexing.store.store import Item, Stats, Store
 
 __all__ = [
     "DocumentRow",
     "Filters",
+    "Info",
     "Item",
     "Job",
     "Manifest",
+    "Problem",
     "Stats",
     "Store",
     "collection_path",
     "collections",
     "drop",
+    "restore",
     "text_hash",
 ]

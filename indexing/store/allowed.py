@@ -28,6 +28,13 @@ class Allowed:
         at = np.searchsorted(self.first, ids, side="right") - 1
         return (at >= 0) & (ids <= self.last[at])
 
+    def bits(self, last: int) -> NDArray[np.uint8]:
+        """Of the ids 0 to last: bit n of byte m is id 8 m + n."""
+        member = np.zeros(last + 1, np.bool_)
+        ids = self.ids()
+        member[ids[: np.searchsorted(ids, last, side="right")]] = True
+        return np.packbits(member, bitorder="little")
+
     def ids(self) -> Ids:
         """All of them, ascending."""
         lengths = self.last - self.first + 1

@@ -8,12 +8,13 @@ import logging
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import tantivy
 
 from indexing.document import passage
-from indexing.errors import IndexMismatchError
+from indexing.errors import DamagedIndexError, IndexMismatchError
 
 log = logging.getLogger(__name__)
 
@@ -52,25 +53,25 @@ def _analyzer(language: str) -> tantivy.TextAnalyzer:
 
 
 class Bm25:
-    """Searches from any thread; writes from one at a time, that of the process which holds the writer's lock."""
+    """One directory. Searches from any thread; writes from one, that of the process which holds the writer's lock."""
 
     def __init__(self, directory: Path, language: str) -> None:
-        """Raises ValueError where the files there are not tantivy's."""
-        directory.mkdir(parents=True, exist_ok=True)
+        """Raises DamagedIndexError where the files there are not tantivy's."""
         self._analyzer = _analyzer(language)
         self._schema = _schema()
-        self._index = tantivy.Index(self._schema, path=str(directory))
+        self._directory = directory
+        with _damage(directory):
+            directory.mkdir(parents=True, exist_ok=True)
+            self._index = tantivy.Index(self._schema, path=str(directory))
         self._index.register_tokenizer(_ANALYZER, self._analyzer)
         self._index.config_reader("manual")
-        self._meta = directory / "meta.json"
         self._seen = (0, 0)
         self._writer: tantivy.IndexWriter | None = None
         self._newest: int | None = None
 
     def search(self, text: str, k: int, only: Sequence[int] | None = None) -> list[tuple[int, float]]:
         """At most k pairs of chunk id and score, best first; among the ids `only` where they are given."""
-        self._refresh()
-        searcher = self._index.searcher()
+        searcher = self._searcher()
         query = self._query(searcher, text)
         if query is None:
             return []
@@ -78,7 +79,8 @@ class Bm25:
             among = tantivy.Query.term_set_query(self._schema, "id", only)
             must = [query, tantivy.Query.const_score_query(among, 0.0)]
             query = tantivy.Query.boolean_query([(tantivy.Occur.Must, each) for each in must])
-        hits = searcher.search(query, k, count=False).hits
+        with _damage(self._directory):
+            hits = searcher.search(query, k, count=False).hits
         ids = searcher.fast_field_values("id", [address for _, address in hits])
         return [(int(each), score) for each, (score, _) in zip(ids, hits, strict=True) if each is not None]
 
@@ -95,20 +97,31 @@ class Bm25:
 
     def newest(self) -> int:
         """The highest chunk id that is in; 0 where there is none."""
-        self._refresh()
-        found = self._index.searcher().search(tantivy.Query.all_query(), 1, count=False, order_by_field="id").hits
+        found = self._searcher().search(tantivy.Query.all_query(), 1, count=False, order_by_field="id").hits
         return int(found[0][0]) if found else 0
 
-    def _refresh(self) -> None:
-        """Sees what another process has committed."""
-        stat = self._meta.stat()
-        seen = (stat.st_ino, stat.st_mtime_ns)
-        if seen != self._seen:
-            self._index.reload()
-            self._seen = seen
+    def ids(self) -> list[int]:
+        """All that are in."""
+        searcher = self._searcher()
+        hits = searcher.search(tantivy.Query.all_query(), max(searcher.num_docs, 1), count=False).hits
+        return [int(each) for each in searcher.fast_field_values("id", [at for _, at in hits]) if each is not None]
+
+    def _searcher(self) -> tantivy.Searcher:
+        """Sees what this or another process has committed by now."""
+        with _damage(self._directory):
+            stat = (self._directory / "meta.json").stat()
+            seen = (stat.st_ino, stat.st_mtime_ns)
+            if seen != self._seen:
+                self._index.reload()
+                self._seen = seen
+            return self._index.searcher()
 
     def follow(self, connection: sqlite3.Connection, dead_after: int) -> int:
         """Take in what is newer in SQLite, and take out what died past `dead_after`; the newest death taken out."""
+        with _damage(self._directory):
+            return self._followed(connection, dead_after)
+
+    def _followed(self, connection: sqlite3.Connection, dead_after: int) -> int:
         if self._newest is None:
             self._newest = self.newest()
         writer = self._writer or self._open_writer()
@@ -124,7 +137,7 @@ class Bm25:
                 writer.commit()
         if pending % _BATCH:
             writer.commit()
-        self._refresh()
+        self._searcher()
         return int(dead[-1][0]) if dead else dead_after
 
     def _open_writer(self) -> tantivy.IndexWriter:
@@ -132,7 +145,7 @@ class Bm25:
         return self._writer
 
     def let_go(self) -> None:
-        """Close the writer, merges that are under way included."""
+        """Close the writer; merges that are under way are given up."""
         self._writer = None
         self._newest = None
 
@@ -142,6 +155,15 @@ class Bm25:
         self.let_go()
         if writer is not None:
             writer.wait_merging_threads()
+
+
+@contextmanager
+def _damage(directory: Path) -> Iterator[None]:
+    """tantivy raises ValueError for all that goes wrong with its files."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as exc:
+        raise DamagedIndexError(f"{directory}: {exc}. `ragline index repair` builds it anew") from exc
 
 
 def _rows(connection: sqlite3.Connection, newest: int) -> Iterator[tuple[tantivy.Document, int]]:

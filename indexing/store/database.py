@@ -28,6 +28,7 @@ class Database:
         self._idle: list[sqlite3.Connection] = []
         self._writer: sqlite3.Connection | None = None
         self._guard = threading.Lock()
+        self._write_guard = threading.Lock()
         self._closed = False
 
     @classmethod
@@ -61,11 +62,9 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; durable when it is left, undone when it is left by an error. One thread at a time."""
-        with storage_errors(self.path):
-            if self._writer is None:
-                self._writer = _connect(self.path, writes=True)
-            connection = self._writer
+        """One transaction; durable when it is left, undone when it is left by an error."""
+        with storage_errors(self.path), self._write_guard:
+            connection = self._writing_connection()
             connection.execute("BEGIN IMMEDIATE")
             try:
                 yield connection
@@ -74,10 +73,30 @@ class Database:
                 connection.rollback()
                 raise
 
+    def tidy(self, statement: str) -> None:
+        """Run what cannot be in a transaction: VACUUM, a checkpoint, VACUUM INTO."""
+        with storage_errors(self.path), self._write_guard:
+            self._writing_connection().execute(statement)
+
+    def copy(self, to: Path) -> None:
+        """All that is committed, into a new file."""
+        with storage_errors(to), self._write_guard:
+            self._writing_connection().execute("VACUUM INTO ?", (str(to),))
+            copy = sqlite3.connect(to)
+            copy.execute("PRAGMA journal_mode = WAL")
+            copy.close()
+
     def watch(self) -> sqlite3.Connection:
         """A connection of the caller's own, whose `PRAGMA data_version` tells of commits."""
         with storage_errors(self.path):
             return _connect(self.path, writes=False)
+
+    def _writing_connection(self) -> sqlite3.Connection:
+        if self._closed:
+            raise IndexingError(f"{self.path} is closed")
+        if self._writer is None:
+            self._writer = _connect(self.path, writes=True)
+        return self._writer
 
     def close(self) -> None:
         with self._guard:

@@ -2,79 +2,75 @@
 
 import json
 import logging
-import os
 import sqlite3
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from indexing.document import Hit
-from indexing.errors import DamagedIndexError
-from indexing.store import rows
+from indexing.errors import IndexingError
+from indexing.store import merges, rows, segment
 from indexing.store.allowed import Allowed
-from indexing.store.bm25 import Bm25
+from indexing.store.build import Built, Order
 from indexing.store.database import Database, storage_errors
-from indexing.store.lock import WriterLock
+from indexing.store.factory import SEAL_ROWS, make, merged_factory, sealed_factory
 from indexing.store.manifest import Manifest
-from indexing.store.names import CURRENT
-from indexing.store.tail import Vectors
+from indexing.store.segment import SegmentRow, add_row, read_rows
+from indexing.store.sparse import SparseIndex
+from indexing.store.tail import Vectors, inner_products
 from indexing.store.vectors import VectorIndex
 
 log = logging.getLogger(__name__)
 
-_DATABASE = "store.sqlite3"
-_LOCK_TIMEOUT_S = 60.0
+DATABASE = "store.sqlite3"
+VECTORS = "vectors"
 _FEW = 20_000
 """Ids that BM25 is told one by one; past it hits are filtered as they come."""
 
 
+@dataclass(frozen=True, slots=True)
+class Merge:
+    """Segments that are to become one."""
+
+    replaced: tuple[SegmentRow, ...]
+    order: Order
+    deaths: int
+
+
 class Generation:
-    def __init__(self, path: Path, database: Database, manifest: Manifest) -> None:
+    def __init__(self, path: Path, database: Database, manifest: Manifest, threads: int) -> None:
         self.path = path
         self.database = database
         self.manifest = manifest
-        self._vectors = VectorIndex(database, manifest.dimension)
-        self._bm25 = Bm25(path / "bm25", manifest.language)
-        self._buried = 0
-        """The newest row of `dead` that BM25 has taken out."""
+        self.vectors = VectorIndex(path / VECTORS, database, manifest.dimension, threads)
+        self.sparse = SparseIndex(path, database, manifest.language)
 
     @classmethod
-    def open(cls, path: Path) -> "Generation":
-        file = path / _DATABASE
-        if not file.is_file():
-            raise DamagedIndexError(f"{file} is missing: restore a snapshot with `ragline index restore`")
+    def open(cls, path: Path, threads: int) -> "Generation":
+        """Raises FileNotFoundError where there is none."""
+        file = path / DATABASE
+        file.stat()
         database = Database(file)
         with database.reading() as connection:
             row = connection.execute("SELECT value FROM meta WHERE name = 'manifest'").fetchone()
-        return cls(path, database, Manifest.from_json(row[0] if row else "", path.parent))
-
-    @classmethod
-    def first(cls, path: Path, manifest: Manifest) -> None:
-        """Make a collection, unless another process has just done it."""
-        with storage_errors(path):
-            path.mkdir(parents=True, exist_ok=True)
-            lock = WriterLock(path)
-            lock.acquire(_LOCK_TIMEOUT_S)
-            try:
-                if not (path / CURRENT).exists():
-                    cls.create(path / "g000001", manifest)
-                    point_to(path, "g000001")
-            finally:
-                lock.release()
+        return cls(path, database, Manifest.from_json(row[0] if row else "", path.parent), threads)
 
     @classmethod
     def create(cls, path: Path, manifest: Manifest) -> None:
-        """An empty one; what a killed process left there is removed."""
-        path.mkdir(exist_ok=True)
-        for suffix in ("", "-wal", "-shm"):
-            (path / f"{_DATABASE}{suffix}").unlink(missing_ok=True)
-        Database.create(path / _DATABASE, manifest.to_json()).close()
+        """An empty one. Raises FileExistsError."""
+        make(merged_factory(manifest.vectors, 2**20, manifest.dimension), manifest.dimension)  # refuses what is wrong
+        with storage_errors(path):
+            (path / VECTORS).mkdir(parents=True)
+            Database.create(path / DATABASE, manifest.to_json()).close()
 
     def search_dense(self, query: Vectors, k: int, only: Allowed | None) -> list[Hit]:
-        candidates = self._vectors.search(query, k, only)
+        candidates = self.vectors.search(query, k, only)
         with self.database.reading() as connection:
             ids, vectors = rows.vectors(connection, candidates.tolist(), self.manifest.dimension)
-        scores = vectors @ query
+        scores = inner_products(vectors, query)
         best = np.argsort(-scores, kind="stable")[:k]
         return [Hit(int(ids[at]), float(scores[at])) for at in best]
 
@@ -83,7 +79,7 @@ class Generation:
         few = only.ids().tolist() if only is not None and only.count <= _FEW else None
         limit = k + 16
         while True:
-            found = self._bm25.search(text, limit, few)
+            found = self.sparse.search(text, limit, few)
             kept = self._kept(found, only)
             if len(kept) >= k or len(found) < limit:
                 return kept[:k]
@@ -97,49 +93,102 @@ class Generation:
             there = _there(connection, [each for each, _ in found])
         return [Hit(each, score) for each, score in found if each in there]
 
-    def behind(self) -> bool:
-        """Whether BM25 lacks what SQLite has."""
-        with self.database.reading() as connection:
-            (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()
-        return int(newest) > self._bm25.newest()
-
     def follow(self) -> None:
-        """Bring the indexes up to SQLite. What fails here is made up for later: the write itself is durable."""
+        """After a commit, by the writer. What fails here is made up for later: the write itself is durable."""
         try:
-            with self.database.reading() as connection:
-                self._buried = self._bm25.follow(connection, self._buried)
-        except (ValueError, OSError) as exc:
-            log.warning("BM25 of %s is behind, and will catch up with the next write: %s", self.path, exc)
-            self._bm25.let_go()
+            self.sparse.follow()
+            if self.vectors.view().tail.count >= SEAL_ROWS:
+                self.seal()
+        except (IndexingError, OSError, RuntimeError, ValueError) as exc:
+            log.warning("an index of %s is behind, and will catch up with the next write: %s", self.path, exc)
+            self.sparse.let_go()
 
-    def let_go(self) -> None:
-        """Before another process writes."""
-        self._bm25.let_go()
+    def seal(self) -> None:
+        """Make a segment of the tail. By the writer."""
+        view = self.vectors.view()
+        tail = view.tail.after(view.sealed)
+        if not tail.count:
+            return
+        factory = sealed_factory(self.manifest.vectors)
+        index = make(factory, self.manifest.dimension)
+        index.train(tail.vectors)
+        index.add_with_ids(tail.vectors, tail.ids)
+        file = f"{uuid.uuid4().hex}.faiss"
+        with storage_errors(self.path):
+            size, digest = segment.write(index, self.path / VECTORS / file)
+        row = SegmentRow(
+            0, file, view.sealed + 1, view.newest, index.ntotal, factory, 0, size, digest, deaths=view.deaths
+        )
+        self._name(row, ())
+
+    def next_merge(self, *, whole: bool) -> Merge | None:
+        """What is to be merged; all that there is, where `whole` is asked for."""
+        choose = merges.plan_all if whole else merges.plan
+        with self.database.reading() as connection:
+            named, dead = read_rows(connection), merges.dead_chunks(connection)
+        chosen = choose(named, dead, self.manifest.vectors, self.manifest.dimension)
+        return self.merge_of(chosen) if chosen else None
+
+    def merge_of(self, chosen: Sequence[SegmentRow]) -> Merge:
+        with self.database.reading() as connection:
+            deaths = _newest_death(connection)
+            alive = connection.execute(
+                "SELECT count(*) FROM vectors WHERE id BETWEEN ? AND ?", (chosen[0].first, chosen[-1].last)
+            ).fetchone()[0]
+        order = Order(
+            database=str(self.path / DATABASE),
+            out=str(self.path / VECTORS / f"{uuid.uuid4().hex}.faiss"),
+            first=chosen[0].first,
+            last=chosen[-1].last,
+            dimension=self.manifest.dimension,
+            factory=merged_factory(self.manifest.vectors, alive, self.manifest.dimension),
+        )
+        return Merge(tuple(chosen), order, deaths)
+
+    def install(self, merge: Merge, built: Built | None) -> bool:
+        """Put what was built in the place of what it was built from. By the writer. Whether that was still there."""
+        order = merge.order
+        row = None
+        if built is not None:
+            row = SegmentRow(
+                0, Path(order.out).name, order.first, order.last, built.rows, built.factory, built.effort,
+                built.bytes, built.sha256, merge.deaths,
+            )  # fmt: skip
+        done = self._name(row, merge.replaced)
+        self._sweep()
+        return done
+
+    def _name(self, row: SegmentRow | None, replaced: Sequence[SegmentRow]) -> bool:
+        with self.database.writing() as connection:
+            there = {each.id for each in read_rows(connection)}
+            if not all(each.id in there for each in replaced):
+                return False
+            connection.executemany("DELETE FROM segments WHERE id = ?", [(each.id,) for each in replaced])
+            if row is not None:
+                add_row(connection, row)
+            self.sparse.note(connection)
+            merges.bury(connection, self.sparse.buried)
+        return True
+
+    def _sweep(self) -> None:
+        """Remove the files that no segment names. Not while one is being built."""
+        with self.database.reading() as connection:
+            named = {row.file for row in read_rows(connection)}
+        for file in (self.path / VECTORS).iterdir():
+            if file.name not in named:
+                file.unlink()
 
     def close(self) -> None:
-        self._bm25.settle()
-        self._vectors.close()
+        self.sparse.settle()
+        self.vectors.close()
         self.database.close()
 
 
 def _there(connection: sqlite3.Connection, ids: list[int]) -> set[int]:
-    found = connection.execute(
-        "SELECT id FROM vectors WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(ids),)
-    )
-    return {each for (each,) in found}
+    sql = "SELECT id FROM vectors WHERE id IN (SELECT value FROM json_each(?))"
+    return {each for (each,) in connection.execute(sql, (json.dumps(ids),))}
 
 
-def point_to(path: Path, generation: str) -> None:
-    """Make a generation the current one, in one durable step."""
-    temporary = path / f"{CURRENT}.new"
-    with temporary.open("w") as file:
-        file.write(generation)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path / CURRENT)
-    for directory in (path / generation, path):
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _newest_death(connection: sqlite3.Connection) -> int:
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'dead'").fetchone()
+    return int(row[0]) if row else 0

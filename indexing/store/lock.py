@@ -8,6 +8,8 @@ import errno
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from indexing.errors import IndexBusyError, StorageError
@@ -73,6 +75,16 @@ class WriterLock:
                 time.sleep(_POLL_S)
         finally:
             os.close(queue)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[bool]:
+    """Whether no other process or thread is inside with the same path; never waits."""
+    fd = _open(path)
+    try:
+        yield _try(fd)
+    finally:
+        os.close(fd)
 
 
 def _open(path: Path) -> int:

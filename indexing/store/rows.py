@@ -173,11 +173,11 @@ def vectors(connection: sqlite3.Connection, ids: Sequence[int], dimension: int) 
     return _stacked(rows.fetchall(), dimension)
 
 
-def vectors_after(
-    connection: sqlite3.Connection, newest: int, dimension: int, limit: int = -1
+def vectors_between(
+    connection: sqlite3.Connection, first: int, last: int, dimension: int
 ) -> tuple[NDArray[np.int64], Vectors]:
-    """Of the chunks whose id is past `newest`, ascending."""
-    rows = connection.execute("SELECT id, vector FROM vectors WHERE id > ? ORDER BY id LIMIT ?", (newest, limit))
+    """Of the chunks whose ids are from first to last, ascending."""
+    rows = connection.execute("SELECT id, vector FROM vectors WHERE id BETWEEN ? AND ? ORDER BY id", (first, last))
     return _stacked(rows.fetchall(), dimension)
 
 

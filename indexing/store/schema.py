@@ -31,6 +31,18 @@ CREATE TABLE documents (
 ) STRICT;
 CREATE INDEX documents_by_source ON documents (source);
 
+CREATE TABLE counts (                    -- one row; of a million rows, counting takes longer than a search
+    documents INTEGER NOT NULL,
+    chunks INTEGER NOT NULL
+) STRICT;
+INSERT INTO counts VALUES (0, 0);
+CREATE TRIGGER document_added AFTER INSERT ON documents BEGIN
+    UPDATE counts SET documents = documents + 1, chunks = chunks + new.chunks;
+END;
+CREATE TRIGGER document_removed AFTER DELETE ON documents BEGIN
+    UPDATE counts SET documents = documents - 1, chunks = chunks - old.chunks;
+END;
+
 CREATE TABLE metadata (                  -- for filters; kind: b(oolean), n(umber), s(tring)
     name TEXT NOT NULL,
     kind TEXT NOT NULL,
@@ -77,9 +89,10 @@ CREATE TABLE segments (                  -- FAISS files; a chunk whose id is pas
     last_chunk INTEGER NOT NULL,
     chunks INTEGER NOT NULL,
     factory TEXT NOT NULL,
-    nprobe INTEGER NOT NULL,
+    effort INTEGER NOT NULL,             -- nprobe or efSearch
     bytes INTEGER NOT NULL,
-    sha256 TEXT NOT NULL
+    sha256 TEXT NOT NULL,
+    deaths INTEGER NOT NULL              -- the file holds none of the rows of `dead` up to this one
 ) STRICT;
 
 CREATE TABLE jobs (

@@ -1,8 +1,7 @@
 """The store of one collection: documents in, hits out. Blocking; for any thread."""
 
-import logging
-import shutil
-import threading
+import os
+import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,24 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexing.document import Chunk, Document, Hit, StoredChunk
-from indexing.errors import IndexMismatchError, UnknownCollectionError, UnknownJobError
-from indexing.store import jobs, rows
+from indexing.errors import IndexMismatchError, UnknownJobError
+from indexing.store import care, jobs, rows, snapshots
 from indexing.store.allowed import Allowed, allowed
+from indexing.store.care import Info, Problem
 from indexing.store.check import check_item
+from indexing.store.collections import CURRENT, create
+from indexing.store.current import Current
 from indexing.store.filters import Filters
 from indexing.store.generation import Generation
 from indexing.store.jobs import Job, State
-from indexing.store.lock import WriterLock
 from indexing.store.manifest import Manifest
-from indexing.store.names import CURRENT
 from indexing.store.rows import DocumentRow
-
-log = logging.getLogger(__name__)
+from indexing.store.upkeep import Upkeep
 
 Vectors = NDArray[np.float32]
 Item = tuple[Document, Sequence[Chunk], Vectors]
-_LOCK_TIMEOUT_S = 60.0
-_WANTED_POLL_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,32 +45,27 @@ class Store:
     Raises IndexMismatchError, StorageError, IndexBusyError and DamagedIndexError (indexing.errors).
     """
 
-    def __init__(self, path: Path, generation: Generation, lock: WriterLock) -> None:
+    def __init__(self, path: Path, *, threads: int = 1) -> None:
+        """`threads` of one search. Raises UnknownCollectionError where there is none."""
         self._path = path
-        self._generation = generation
-        self._lock = lock
-        self._writer = threading.RLock()
-        self._closed = threading.Event()
-        self._turns: threading.Thread | None = None
+        self._current = Current(path, threads)
+        self._upkeep = Upkeep(path, self._current, os.cpu_count() or 1)
+        with self._current.using() as generation:
+            behind = generation.sparse.behind()
+        if behind:
+            with self._upkeep.writing() as generation:
+                generation.follow()
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Raises UnknownCollectionError where there is none."""
-        current = path / CURRENT
-        if not current.is_file():
-            raise UnknownCollectionError(
-                f"there is no collection {path.name!r}; `ragline index --collection {path.name} PATH` makes one"
-            )
-        store = cls(path, Generation.open(path / current.read_text().strip()), WriterLock(path))
-        store._catch_up()
-        return store
+    def open(cls, path: Path, *, threads: int = 1) -> Self:
+        return cls(path, threads=threads)
 
     @classmethod
-    def create_or_open(cls, path: Path, manifest: Manifest) -> Self:
+    def create_or_open(cls, path: Path, manifest: Manifest, *, threads: int = 1) -> Self:
         """Raises IndexMismatchError, naming both values, where the collection was built otherwise."""
         if not (path / CURRENT).is_file():
-            Generation.first(path, manifest)
-        store = cls.open(path)
+            create(path, manifest)
+        store = cls(path, threads=threads)
         try:
             store.manifest.check(manifest, path)
         except IndexMismatchError:
@@ -83,7 +75,8 @@ class Store:
 
     @property
     def manifest(self) -> Manifest:
-        return self._generation.manifest
+        with self._current.using() as generation:
+            return generation.manifest
 
     @property
     def path(self) -> Path:
@@ -96,25 +89,25 @@ class Store:
         """
         for document, chunks, vectors in items:
             check_item(document, chunks, vectors, self.manifest)
-        with self._writing() as generation:
+        with self._upkeep.writing() as generation:
             with generation.database.writing() as connection:
                 for document, chunks, vectors in items:
                     rows.remove(connection, document.id)
                     rows.insert(connection, document, chunks, vectors)
-            generation.follow()
+            self._upkeep.follow(generation)
 
     def delete(self, document_ids: Iterable[str]) -> int:
         """How many of them there were."""
-        with self._writing() as generation:
+        with self._upkeep.writing() as generation:
             with generation.database.writing() as connection:
                 removed = sum(rows.remove(connection, each) for each in document_ids)
             if removed:
-                generation.follow()
+                self._upkeep.follow(generation)
         return removed
 
     def move(self, document_id: str, source: str) -> bool:
         """Give a document another source; nothing is embedded again. Whether there was such a document."""
-        with self._writing() as generation, generation.database.writing() as connection:
+        with self._upkeep.writing() as generation, generation.database.writing() as connection:
             changed = connection.execute("UPDATE documents SET source = ? WHERE id = ?", (source, document_id))
             return changed.rowcount > 0
 
@@ -126,55 +119,51 @@ class Store:
                 f"collection {self._path.name!r} has vectors of {self.manifest.dimension} dimensions, the query has"
                 f" {len(query)}: embed it with {self.manifest.embedding_model}, or run `ragline index reindex`"
             )
-        return self._generation.search_dense(query, k, self._allowed(filters))
+        with self._current.using() as generation:
+            return generation.search_dense(query, k, _allowed(generation, filters))
 
     def search_sparse(self, text: str, k: int, filters: Filters | None = None) -> list[Hit]:
         """The k chunks of the highest BM25 score, best first; fewer where fewer have a term of the text."""
-        return self._generation.search_sparse(text, k, self._allowed(filters))
-
-    def _allowed(self, filters: Filters | None) -> Allowed | None:
-        if not filters:
-            return None
-        with self._generation.database.reading() as connection:
-            return allowed(connection, filters)
+        with self._current.using() as generation:
+            return generation.search_sparse(text, k, _allowed(generation, filters))
 
     def chunks(self, ids: Sequence[int]) -> list[StoredChunk]:
         """In the order of `ids`; those that are gone by now are left out."""
-        with self._generation.database.reading() as connection:
+        with self._reading() as connection:
             return rows.chunks(connection, ids)
 
     def document_chunks(self, document_id: str) -> list[StoredChunk]:
-        with self._generation.database.reading() as connection:
+        with self._reading() as connection:
             return rows.document_chunks(connection, document_id)
 
     def document(self, document_id: str) -> DocumentRow | None:
-        with self._generation.database.reading() as connection:
+        with self._reading() as connection:
             return rows.document(connection, document_id)
 
     def documents(self, cursor: str | None = None, limit: int = 100) -> tuple[list[DocumentRow], str | None]:
         """A page in the order of ids, and the cursor of the next one; None at the end."""
-        with self._generation.database.reading() as connection:
+        with self._reading() as connection:
             page = rows.documents(connection, cursor or "", limit + 1)
         return page[:limit], page[limit - 1].id if len(page) > limit else None
 
     def known(self) -> dict[str, tuple[str, str]]:
         """source -> (document id, content hash), of all documents."""
-        with self._generation.database.reading() as connection:
+        with self._reading() as connection:
             found = connection.execute("SELECT source, id, content_hash FROM documents")
             return {source: (identity, content_hash) for source, identity, content_hash in found}
 
     def text(self, document_id: str, start: int = 0, end: int | None = None) -> str:
         """document.text[start:end]; "" where there is no such document."""
-        with self._generation.database.reading() as connection:
+        with self._reading() as connection:
             return rows.text(connection, document_id, start, end) or ""
 
     def vectors_for(self, hashes: Iterable[str]) -> dict[str, Vectors]:
         """text_hash(passage) -> its vector (d,), of those that are stored."""
-        with self._generation.database.reading() as connection:
+        with self._reading() as connection:
             return rows.vectors_by_hash(connection, hashes)
 
     def stats(self) -> Stats:
-        with self._generation.database.reading() as connection:
+        with self._reading() as connection:
             documents, chunks = connection.execute(
                 "SELECT count(*), coalesce(sum(chunks), 0) FROM documents"
             ).fetchone()
@@ -182,7 +171,7 @@ class Store:
         return Stats(documents, chunks, size)
 
     def job_create(self, kind: str, total: int | None = None, params: Mapping[str, Any] | None = None) -> str:
-        with self._generation.database.writing() as connection:
+        with self._noting() as connection:
             return jobs.create(connection, kind, total, params or {})
 
     def job_update(
@@ -200,13 +189,13 @@ class Store:
         """Sets what is given; failures, (source, reason), are added. Raises UnknownJobError."""
         given = {"state": state, "total": total, "done": done, "chunks": chunks, "tokens": tokens, "message": message}
         values = {name: value for name, value in given.items() if value is not None}
-        with self._generation.database.writing() as connection:
+        with self._noting() as connection:
             if not jobs.update(connection, job_id, values, failures):
                 raise _no_job(job_id)
 
     def job(self, job_id: str) -> Job:
         """Raises UnknownJobError."""
-        with self._generation.database.reading() as connection:
+        with self._reading() as connection:
             job = jobs.one(connection, job_id)
         if job is None:
             raise _no_job(job_id)
@@ -214,14 +203,35 @@ class Store:
 
     def jobs(self, limit: int = 100) -> list[Job]:
         """Newest first."""
-        with self._generation.database.reading() as connection:
+        with self._reading() as connection:
             return jobs.newest(connection, limit)
 
+    def info(self) -> Info:
+        with self._current.using() as generation:
+            return care.info(generation)
+
+    def verify(self) -> list[Problem]:
+        """All that is wrong with the files; [] where all is well. Writers wait meanwhile."""
+        return care.verify(self._upkeep)
+
+    def repair(self) -> list[Problem]:
+        """Build anew what can be, and say what is left: that takes a snapshot to restore()."""
+        return care.repair(self._upkeep)
+
+    def compact(self) -> None:
+        """Make one segment of all, without the dead, and give back disk space."""
+        care.compact(self._upkeep)
+
+    def snapshot(self, target: Path) -> None:
+        """Copy the collection to a new directory, from which restore() takes it back. Writers wait meanwhile."""
+        snapshots.snapshot(self._upkeep, target)
+
+    def settle(self) -> None:
+        """Do the merges that are due, here and now. They go on in the background else, as long as the store is open."""
+        self._upkeep.settle()
+
     def close(self) -> None:
-        self._closed.set()
-        with self._writer:
-            self._generation.close()
-            self._lock.release()
+        self._upkeep.close()
 
     def __enter__(self) -> Self:
         return self
@@ -232,42 +242,23 @@ class Store:
         self.close()
 
     @contextmanager
-    def _writing(self) -> Iterator[Generation]:
-        """This thread is the only writer, in all processes. The lock is kept afterwards, until another wants it."""
-        with self._writer:
-            if not self._lock.held:
-                self._lock.acquire(_LOCK_TIMEOUT_S)
-            yield self._generation
-            if self._turns is None:
-                self._turns = threading.Thread(target=self._take_turns, name="index-turns", daemon=True)
-                self._turns.start()
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._current.using() as generation, generation.database.reading() as connection:
+            yield connection
 
-    def _take_turns(self) -> None:
-        while not self._closed.wait(_WANTED_POLL_S):
-            with self._writer:
-                if self._lock.held and self._lock.wanted():
-                    self._generation.let_go()
-                    self._lock.release()
+    @contextmanager
+    def _noting(self) -> Iterator[sqlite3.Connection]:
+        """For rows that no index follows: no turn is needed, SQLite's own lock does."""
+        with self._current.using() as generation, generation.database.writing() as connection:
+            yield connection
 
-    def _catch_up(self) -> None:
-        """Take into BM25 what a killed writer had committed only to SQLite; a living one does it itself."""
-        if self._generation.behind():
-            with self._writing() as generation:
-                generation.follow()
+
+def _allowed(generation: Generation, filters: Filters | None) -> Allowed | None:
+    if not filters:
+        return None
+    with generation.database.reading() as connection:
+        return allowed(connection, filters)
 
 
 def _no_job(job_id: str) -> UnknownJobError:
     return UnknownJobError(f"there is no job {job_id!r}; `ragline jobs` lists them")
-
-
-def drop(path: Path) -> None:
-    """Delete a collection and all that is in it. Raises UnknownCollectionError, IndexBusyError."""
-    if not (path / CURRENT).is_file():
-        raise UnknownCollectionError(f"there is no collection {path.name!r}")
-    lock = WriterLock(path)
-    lock.acquire(_LOCK_TIMEOUT_S)
-    try:
-        (path / CURRENT).unlink()
-        shutil.rmtree(path)
-    finally:
-        lock.release()

@@ -1,70 +1,145 @@
-"""Dense search: a tail in memory that follows SQLite, and sealed segments beside it."""
+"""Dense search: sealed segments, and a tail in memory, which both follow SQLite."""
 
 import sqlite3
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from indexing.errors import DamagedIndexError
 from indexing.store import rows
 from indexing.store.allowed import Allowed, Ids
-from indexing.store.database import Database
-from indexing.store.tail import Tail
+from indexing.store.database import Database, storage_errors
+from indexing.store.native import faiss
+from indexing.store.segment import Bits, Mask, Segment, read_rows
+from indexing.store.tail import Tail, Vectors
 
-Vector = NDArray[np.float32]
+_FEW = 2000
+"""Chunks that a filter leaves which are scored one by one, from SQLite."""
+_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class View:
     """What a search sees; replaced, never changed."""
 
+    segments: tuple[Segment, ...]
+    dead: Mask | None
+    """Of the chunks in segments, those that are not dead; None: all."""
     tail: Tail
     newest: int
     """The highest chunk id taken in."""
     deaths: int
     """The newest row of `dead` taken in."""
 
+    @property
+    def sealed(self) -> int:
+        """The highest chunk id of the segments."""
+        return self.segments[-1].row.last if self.segments else 0
+
 
 class VectorIndex:
     """For any thread: each search sees all that was committed before it, by this process or another."""
 
-    def __init__(self, database: Database, dimension: int) -> None:
+    def __init__(self, directory: Path, database: Database, dimension: int, threads: int) -> None:
+        self.directory = directory
         self._database = database
         self._dimension = dimension
+        self._threads = threads
         self._guard = threading.Lock()
         self._watch = database.watch()
         self._version = -1
-        self._view = View(Tail.empty(dimension), 0, 0)
+        self._view = View((), None, Tail.empty(dimension), 0, 0)
 
     def view(self) -> View:
         """The newest one: follows SQLite where something was committed since the last."""
-        with self._guard:
+        with self._guard, storage_errors(self.directory):
             (version,) = self._watch.execute("PRAGMA data_version").fetchone()
             if version != self._version:
-                with self._database.reading() as connection:
-                    self._view = self._followed(connection, self._view)
+                self._view = self._newer()
                 # A commit between the two is seen next time: this version is older than what was read.
                 self._version = version
             return self._view
 
-    def search(self, query: Vector, k: int, allowed: Allowed | None) -> Ids:
-        """At least k candidates where there are as many, more or less in order; the store scores them exactly."""
-        ids, _ = self.view().tail.search(query, k, allowed)
-        return ids
+    def search(self, query: Vectors, k: int, allowed: Allowed | None) -> Ids:
+        """The ids of candidates among which the k best are; the store scores them exactly."""
+        if allowed is not None and allowed.count <= _FEW:
+            return allowed.ids()
+        faiss.omp_set_num_threads(self._threads)  # counts for this thread alone
+        view = self.view()
+        mask = view.dead if allowed is None else _mask(view, allowed)
+        found = [segment.search(query, k, mask) for segment in view.segments]
+        found.append(view.tail.search(query, k, allowed))
+        ids, scores = (np.concatenate(each) for each in zip(*found, strict=True))
+        most = max(k, *(len(some) for some, _ in found))
+        best: Ids = ids[np.argsort(-scores)[:most]]
+        return best
+
+    def _newer(self) -> View:
+        for attempt in range(_ATTEMPTS):
+            with self._database.reading() as connection:
+                try:
+                    return self._followed(connection, self._view)
+                except FileNotFoundError as exc:
+                    # Merged away by another process since this read began; the next one names what took its place.
+                    if attempt + 1 == _ATTEMPTS:
+                        raise DamagedIndexError(f"{exc.filename} is missing: `ragline index repair`") from exc
+        raise AssertionError
 
     def _followed(self, connection: sqlite3.Connection, view: View) -> View:
-        tail = view.tail
-        deaths = view.deaths
-        for seq, first, last in connection.execute(
-            "SELECT seq, first_chunk, last_chunk FROM dead WHERE seq > ? ORDER BY seq", (view.deaths,)
-        ):
-            tail, deaths = tail.without(first, last), seq
-        ids, vectors = rows.vectors_after(connection, view.newest, self._dimension)
-        if not len(ids):
-            return View(tail, view.newest, deaths)
-        return View(tail.added(ids, vectors), int(ids[-1]), deaths)
+        named = read_rows(connection)
+        if [row.id for row in named] != [segment.row.id for segment in view.segments]:
+            opened = {segment.row.id: segment for segment in view.segments}
+            segments = tuple(opened.get(row.id) or Segment.open(self.directory, row) for row in named)
+            sealed = segments[-1].row.last if segments else 0
+            view = View(segments, None, view.tail.after(sealed), max(view.newest, sealed), 0)
+        return self._added(connection, _without_dead(connection, view))
+
+    def _added(self, connection: sqlite3.Connection, view: View) -> View:
+        (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM vectors").fetchone()
+        if newest <= view.newest:
+            return view
+        ids, vectors = rows.vectors_between(connection, view.newest + 1, newest, self._dimension)
+        return replace(view, tail=view.tail.added(ids, vectors), newest=newest)
 
     def close(self) -> None:
         with self._guard:
             self._watch.close()
+
+
+def _without_dead(connection: sqlite3.Connection, view: View) -> View:
+    """Takes out what died since; chunks that are in a segment, by a mask."""
+    sql = "SELECT seq, first_chunk, last_chunk FROM dead WHERE seq > ? ORDER BY seq"
+    dead = connection.execute(sql, (view.deaths,)).fetchall()
+    if not dead:
+        return view
+    tail, bits = view.tail, None
+    for _, first, last in dead:
+        if first <= view.sealed:
+            bits = _all_but(view) if bits is None else bits
+            _clear(bits, first, min(last, view.sealed))
+        else:
+            tail = tail.without(first, last)
+    mask = view.dead if bits is None else replace(Mask.of(bits, 1), fraction=1.0)
+    return replace(view, dead=mask, tail=tail, deaths=dead[-1][0])
+
+
+def _all_but(view: View) -> Bits:
+    if view.dead is not None:
+        return view.dead.bits.copy()
+    return np.full((view.sealed >> 3) + 1, 255, np.uint8)
+
+
+def _clear(bits: Bits, first: int, last: int) -> None:
+    part = slice(first >> 3, (last >> 3) + 1)
+    some = np.unpackbits(bits[part], bitorder="little")
+    some[(first & 7) : (first & 7) + last - first + 1] = 0
+    bits[part] = np.packbits(some, bitorder="little")
+
+
+def _mask(view: View, allowed: Allowed) -> Mask:
+    bits = allowed.bits(view.sealed)
+    if view.dead is not None:
+        bits &= view.dead.bits
+    return Mask.of(bits, sum(segment.row.rows for segment in view.segments))

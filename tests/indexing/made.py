@@ -41,3 +41,26 @@ def item(
     )
     vectors = np.array([vector_of(text) for text in texts], np.float32).reshape(len(texts), DIMENSION)
     return document, chunks, vectors
+
+
+def clustered(rows: int, seed: int, *, centres: int = 200) -> NDArray[np.float32]:
+    """Unit vectors (rows, DIMENSION) around centres that are the same for every seed."""
+    middle = np.random.default_rng(0).standard_normal((centres, DIMENSION))
+    random = np.random.default_rng(seed)
+    vectors = middle[random.integers(0, centres, rows)] + 0.6 * random.standard_normal((rows, DIMENSION))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def bulk(vectors: NDArray[np.float32], first: int = 0, *, chunks: int = 100) -> list[Item]:
+    """Documents of `chunks` chunks each; vector n is that of the chunk "row n", counted from `first`."""
+    items = []
+    for start in range(0, len(vectors), chunks):
+        part = vectors[start : start + chunks]
+        number = (first + start) // chunks
+        document, made, _ = item(
+            f"bulk{number:05}",
+            *(f"row {first + start + n}" for n in range(len(part))),
+            metadata={"number": number, "percent": number % 100},
+        )
+        items.append((document, made, part))
+    return items

@@ -1,0 +1,198 @@
+"""Building a segment from the vectors of a range of chunk ids: `python -m indexing.store.build`.
+
+A large one is built in a process of its own, at low priority: it takes minutes and memory, and the process that answers
+questions must feel neither. It ends when its parent does.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexing.errors import IndexingError
+from indexing.store import rows, segment
+from indexing.store.allowed import Ids
+from indexing.store.database import Database
+from indexing.store.factory import make
+from indexing.store.native import faiss
+from indexing.store.tail import Vectors
+
+_BLOCK = 16_384
+_POINTS_PER_LIST = 40
+_ITERATIONS = 10
+_MAX_TRAINING = 500_000
+_NICE = 10
+_SAMPLE = 64
+_TOP = 100
+_RECALL = 0.99
+_SAFETY = 2
+"""Questions are less like the stored vectors than these are like each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to build."""
+
+    database: str
+    out: str
+    first: int
+    last: int
+    dimension: int
+    factory: str
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    rows: int
+    factory: str
+    effort: int
+    bytes: int
+    sha256: str
+
+
+def build(order: Order) -> Built | None:
+    """Write the segment; None where no chunk of the range is left."""
+    database = Database(Path(order.database))
+    try:
+        ids = _ids(database, order)
+        if not len(ids):
+            return None
+        index = make(order.factory, order.dimension)
+        _train(index, database, ids, order.dimension)
+        for block_ids, vectors in _blocks(database, order):
+            index.add_with_ids(vectors, block_ids)
+        effort = _effort(index, order.factory, _sample(database, ids, _SAMPLE, order.dimension))
+        size, digest = segment.write(index, Path(order.out))
+        return Built(index.ntotal, order.factory, effort, size, digest)
+    finally:
+        database.close()
+
+
+def _ids(database: Database, order: Order) -> Ids:
+    with database.reading() as connection:
+        found = connection.execute("SELECT id FROM vectors WHERE id BETWEEN ? AND ?", (order.first, order.last))
+        return np.fromiter((row[0] for row in found), np.int64)
+
+
+def _blocks(database: Database, order: Order) -> Iterator[tuple[Ids, Vectors]]:
+    """Each in a read of its own: a long one would keep the write-ahead log from being taken in."""
+    for first in range(order.first, order.last + 1, _BLOCK):
+        with database.reading() as connection:
+            ids, vectors = rows.vectors_between(connection, first, min(first + _BLOCK - 1, order.last), order.dimension)
+        if len(ids):
+            yield ids, vectors
+
+
+def _train(index: Any, database: Database, ids: Ids, dimension: int) -> None:
+    if index.is_trained:
+        return
+    lists = getattr(faiss.downcast_index(index), "nlist", 0)
+    if lists:
+        index.cp.niter, index.cp.max_points_per_centroid = _ITERATIONS, _POINTS_PER_LIST
+    index.train(_sample(database, ids, min(max(lists * _POINTS_PER_LIST, _BLOCK), _MAX_TRAINING), dimension))
+
+
+def _sample(database: Database, ids: Ids, size: int, dimension: int) -> Vectors:
+    """Vectors of chunks drawn evenly, the same at every run."""
+    chosen = np.sort(np.random.default_rng(0).choice(ids, min(size, len(ids)), replace=False))
+    matrix = np.empty((len(chosen), dimension), np.float32)
+    count = 0
+    for start in range(0, len(chosen), _BLOCK):
+        with database.reading() as connection:
+            _, vectors = rows.vectors(connection, chosen[start : start + _BLOCK].tolist(), dimension)
+        matrix[count : count + len(vectors)] = vectors
+        count += len(vectors)
+    return matrix[:count]
+
+
+def _effort(index: Any, factory: str, queries: Vectors) -> int:
+    """The lists to read, or efSearch: twice the least with which stored vectors find their neighbours."""
+    if factory.startswith("IVF"):
+        most = int(index.nlist)
+        _, exact = index.search(queries, _TOP, params=faiss.SearchParametersIVF(nprobe=most))
+        for lists in (1 << power for power in range(2, most.bit_length())):
+            _, found = index.search(queries, _TOP, params=faiss.SearchParametersIVF(nprobe=lists))
+            if _recall(found, exact) >= _RECALL:
+                return min(lists * _SAFETY, most)
+        return most
+    return 4 * _TOP if factory.startswith("HNSW") else 0
+
+
+def _recall(found: NDArray[np.int64], exact: NDArray[np.int64]) -> float:
+    shared = [len(np.intersect1d(some, others)) / len(others) for some, others in zip(found, exact, strict=True)]
+    return float(np.mean(shared))
+
+
+class Builder:
+    """Builds in another process; stop(), from any thread, ends it."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = threading.Event()
+
+    def build(self, order: Order) -> Built | None:
+        """Raises IndexingError where the process fails, or is stopped."""
+        # Of the environment only what Python needs: it may hold keys.
+        environment = {
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "OMP_NUM_THREADS": str(self._threads),
+            "OMP_WAIT_POLICY": "passive",  # threads that spin while they wait starve those that work, on busy cores
+        }
+        command = [sys.executable, "-m", "indexing.store.build"]
+        process = subprocess.Popen(  # noqa: S603 (our own module)
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+        )
+        self._process = process
+        if self._stopped.is_set():
+            process.kill()
+        output = _talk(process, json.dumps(asdict(order)).encode() + b"\n")
+        if process.returncode:
+            raise IndexingError(f"building {order.out} failed: {output.decode(errors='replace')[-500:].strip()}")
+        answer = json.loads(output.splitlines()[-1])
+        return None if answer is None else Built(**answer)
+
+    def stop(self) -> None:
+        self._stopped.set()
+        process = self._process
+        if process is not None:
+            process.kill()
+
+
+def _talk(process: "subprocess.Popen[bytes]", order: bytes) -> bytes:
+    """All that it prints. Its stdin stays open until then: it ends when that is closed, as the end of this one does."""
+    stdin, stdout = process.stdin, process.stdout
+    assert stdin is not None and stdout is not None  # noqa: S101, PT018 (they are pipes)
+    with process:
+        with suppress(BrokenPipeError):
+            stdin.write(order)
+            stdin.flush()
+        return stdout.read()
+
+
+def _end_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+def main() -> None:
+    os.nice(_NICE)
+    order = Order(**json.loads(sys.stdin.buffer.readline()))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    built = build(order)
+    sys.stdout.write("\n" + json.dumps(None if built is None else asdict(built)))
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Looking after a collection: what it holds, whether it is sound, and making it so."""
+
+import logging
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from indexing.errors import DamagedIndexError
+from indexing.store import merges
+from indexing.store.disk import sha256
+from indexing.store.generation import VECTORS, Generation
+from indexing.store.manifest import Manifest
+from indexing.store.rows import BLOCK_BITS
+from indexing.store.segment import Segment, SegmentRow, read_rows
+from indexing.store.upkeep import Upkeep
+
+log = logging.getLogger(__name__)
+
+_FREE = 0.2
+"""Share of free pages at which SQLite's file is written again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    manifest: Manifest
+    documents: int
+    chunks: int
+    dead: int
+    """Chunks that are gone, and still in a segment."""
+    tail: int
+    """Chunks that no segment holds yet; they are searched in memory."""
+    segments: tuple[SegmentRow, ...]
+    database_bytes: int
+    vectors_bytes: int
+    bm25_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    text: str
+    mends: bool
+    """Whether repair() can mend it: what follows SQLite is built again from it."""
+    segment: SegmentRow | None = None
+
+
+def info(generation: Generation) -> Info:
+    with generation.database.reading() as connection:
+        documents, chunks = connection.execute("SELECT count(*), coalesce(sum(chunks), 0) FROM documents").fetchone()
+        named, dead = read_rows(connection), merges.dead_chunks(connection)
+        sealed = named[-1].last if named else 0
+        (tail,) = connection.execute("SELECT count(*) FROM vectors WHERE id > ?", (sealed,)).fetchone()
+    sizes = {name: sum(map(_size, generation.path.glob(name))) for name in ("store.sqlite3*", "vectors/*", "bm25-*/*")}
+    return Info(generation.manifest, documents, chunks, sum(dead.values()), tail, tuple(named), *sizes.values())
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # merged away meanwhile
+        return 0
+
+
+def compact(upkeep: Upkeep) -> None:
+    """Make one segment of all, without the dead; and give back the room that SQLite no longer needs."""
+    with upkeep.writing() as generation:
+        generation.sparse.follow()
+        if generation.vectors.view().segments:
+            generation.seal()
+    upkeep.merge(whole=True)
+    with upkeep.writing() as generation:
+        with generation.database.reading() as connection:
+            (pages,), (free,) = (
+                connection.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "freelist_count")
+            )
+        if free > _FREE * pages:
+            generation.database.tidy("VACUUM")
+        generation.database.tidy("PRAGMA optimize")
+        generation.database.tidy("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def verify(upkeep: Upkeep) -> list[Problem]:
+    """All that is wrong. Nobody writes meanwhile; searches go on."""
+    with upkeep.still() as generation, generation.database.reading() as connection:
+        problems = [*_rows(connection, generation.manifest), *_texts(connection), *_sparse(generation, connection)]
+        for row in read_rows(connection):
+            problems += _segment(generation, connection, row)
+        return problems
+
+
+def repair(upkeep: Upkeep) -> list[Problem]:
+    """Build anew what is wrong beside SQLite; what is left after that."""
+    problems = verify(upkeep)
+    if any(problem.mends and problem.segment is None for problem in problems):
+        with upkeep.writing() as generation:
+            generation.sparse.rebuild()
+    for row in {problem.segment for problem in problems if problem.segment is not None}:
+        upkeep.rebuild(row)
+    return verify(upkeep) if problems else []
+
+
+def _rows(connection: sqlite3.Connection, manifest: Manifest) -> Iterator[Problem]:
+    for (line,) in connection.execute("PRAGMA integrity_check"):
+        if line != "ok":
+            yield Problem(f"SQLite: {line}", mends=False)
+    for what, sql in _CHECKS.items():
+        (count,) = connection.execute(sql, {"bytes": 4 * manifest.dimension}).fetchone()
+        if count:
+            yield Problem(f"{count} {what}", mends=False)
+
+
+_CHECKS = {
+    "documents whose chunks are not all there": """
+        SELECT count(*) FROM documents WHERE chunks != (SELECT count(*) FROM chunks
+            WHERE chunks.id BETWEEN first_chunk AND first_chunk + documents.chunks - 1 AND document = key)""",
+    "chunks of no document": "SELECT count(*) FROM chunks WHERE document NOT IN (SELECT key FROM documents)",
+    "chunks without a vector": "SELECT count(*) FROM chunks WHERE id NOT IN (SELECT id FROM vectors)",
+    "vectors of no chunk": "SELECT count(*) FROM vectors WHERE id NOT IN (SELECT id FROM chunks)",
+    "vectors of another size": "SELECT count(*) FROM vectors WHERE length(vector) != :bytes",
+    "metadata of no document": "SELECT count(*) FROM metadata WHERE document NOT IN (SELECT key FROM documents)",
+}
+
+
+def _texts(connection: sqlite3.Connection) -> Iterator[Problem]:
+    documents = connection.execute("SELECT key, id, chars, first_chunk, chunks FROM documents")
+    for key, identity, chars, first, count in documents:
+        blocks = connection.execute(
+            "SELECT body FROM texts WHERE id BETWEEN ? AND ? ORDER BY id",
+            (key << BLOCK_BITS, ((key + 1) << BLOCK_BITS) - 1),
+        )
+        try:
+            text = "".join(zlib.decompress(body).decode() for (body,) in blocks)
+        except (zlib.error, UnicodeDecodeError) as exc:
+            yield Problem(f"the text of document {identity!r} is not readable: {exc}", mends=False)
+            continue
+        if len(text) != chars:
+            yield Problem(f"document {identity!r} has {len(text)} characters, not {chars}", mends=False)
+        for ordinal, start, stop, part in connection.execute(
+            "SELECT ordinal, start, stop, text FROM chunks WHERE id BETWEEN ? AND ?", (first, first + count - 1)
+        ):
+            if text[start:stop] != part:
+                yield Problem(f"chunk {ordinal} of document {identity!r} is not its text", mends=False)
+
+
+def _sparse(generation: Generation, connection: sqlite3.Connection) -> Iterator[Problem]:
+    try:
+        found = generation.sparse.current().ids()
+    except DamagedIndexError as exc:
+        yield Problem(f"BM25: {exc}", mends=True)
+        return
+    there = {each for (each,) in connection.execute("SELECT id FROM chunks")}
+    if len(found) != len(set(found)):
+        yield Problem(f"BM25 holds {len(found) - len(set(found))} chunks twice", mends=True)
+    if missing := there - set(found):
+        yield Problem(f"BM25 lacks {len(missing)} chunks", mends=True)
+
+
+def _segment(generation: Generation, connection: sqlite3.Connection, row: SegmentRow) -> Iterator[Problem]:
+    try:
+        opened = Segment.open(generation.path / VECTORS, row)
+    except (DamagedIndexError, FileNotFoundError) as exc:
+        yield Problem(f"segment {row.file}: {exc}", mends=True, segment=row)
+        return
+    if sha256(generation.path / VECTORS / row.file) != row.sha256:
+        yield Problem(f"segment {row.file} has changed since it was written", mends=True, segment=row)
+        return
+    found = opened.ids()
+    there = connection.execute("SELECT id FROM vectors WHERE id BETWEEN ? AND ?", (row.first, row.last))
+    lacking = np.setdiff1d(np.fromiter((each for (each,) in there), np.int64), found)
+    if len(lacking) or len(np.unique(found)) != len(found):
+        yield Problem(f"segment {row.file} lacks {len(lacking)} chunks, or holds some twice", mends=True, segment=row)

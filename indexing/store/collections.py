@@ -1,0 +1,99 @@
+"""Where collections live, what they may be called, and how one comes and goes."""
+
+import re
+import shutil
+from pathlib import Path
+
+from indexing.errors import CollectionNameError, UnknownCollectionError
+from indexing.store.database import storage_errors
+from indexing.store.disk import fsync
+from indexing.store.generation import Generation
+from indexing.store.lock import WriterLock
+from indexing.store.manifest import Manifest
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_LOCK_TIMEOUT_S = 60.0
+CURRENT = "CURRENT"
+"""The file that names the generation in use; replaced in one step."""
+
+
+def collection_path(data_dir: Path, name: str) -> Path:
+    """Raises CollectionNameError."""
+    if not _NAME.fullmatch(name):
+        raise CollectionNameError(
+            f"{name[:80]!r} is not a name of a collection: lower-case letters, digits, - and _, at most 64,"
+            " starting with a letter or a digit"
+        )
+    return data_dir / "index" / name
+
+
+def collections(data_dir: Path) -> list[str]:
+    """The names of all collections, sorted."""
+    directory = data_dir / "index"
+    if not directory.is_dir():
+        return []
+    return sorted(
+        each.name for each in directory.iterdir() if _NAME.fullmatch(each.name) and (each / CURRENT).is_file()
+    )
+
+
+def create(path: Path, manifest: Manifest) -> None:
+    """Make an empty collection, unless another process has just done it. What a killed one left there is removed."""
+    with storage_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+        lock = WriterLock(path)
+        lock.acquire(_LOCK_TIMEOUT_S)
+        try:
+            if not (path / CURRENT).exists():
+                shutil.rmtree(path / generation_name(1), ignore_errors=True)
+                Generation.create(path / generation_name(1), manifest)
+                point_to(path, generation_name(1))
+        finally:
+            lock.release()
+
+
+def drop(path: Path) -> None:
+    """Delete a collection and all that is in it. Raises UnknownCollectionError, IndexBusyError."""
+    lock = WriterLock(path)
+    if not (path / CURRENT).is_file():
+        raise UnknownCollectionError(f"there is no collection {path.name!r}")
+    lock.acquire(_LOCK_TIMEOUT_S)
+    try:
+        (path / CURRENT).unlink()
+        shutil.rmtree(path)
+    finally:
+        lock.release()
+
+
+def next_generation(path: Path) -> Path:
+    """Where the next generation of a collection goes; the collection need not be there."""
+    path.mkdir(parents=True, exist_ok=True)
+    return path / generation_name(1 + max((int(each.name[1:]) for each in path.glob("g[0-9]*")), default=0))
+
+
+def install_generation(path: Path, generation: Path) -> None:
+    """Make it the one in use, and remove those before the last: another process may still be leaving that one."""
+    lock = WriterLock(path)
+    lock.acquire(_LOCK_TIMEOUT_S)
+    try:
+        before = (path / CURRENT).read_text().strip() if (path / CURRENT).is_file() else ""
+        point_to(path, generation.name)
+        for each in path.glob("g[0-9]*"):
+            if each.name not in {before, generation.name}:
+                shutil.rmtree(each, ignore_errors=True)
+    finally:
+        lock.release()
+
+
+def generation_name(number: int) -> str:
+    return f"g{number:06}"
+
+
+def point_to(path: Path, generation: str) -> None:
+    """Make a generation the one in use, in one durable step."""
+    temporary = path / f"{CURRENT}.new"
+    temporary.write_text(generation)
+    for each in (temporary, path / generation, path):
+        fsync(each)
+    temporary.replace(path / CURRENT)
+    fsync(path)

@@ -1,0 +1,149 @@
+"""A sealed FAISS index over a range of chunk ids: a file that is written once, and searched by many processes."""
+
+import sqlite3
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexing.errors import DamagedIndexError
+from indexing.store.allowed import Ids
+from indexing.store.disk import fsync, sha256
+from indexing.store.factory import candidates_per_hit
+from indexing.store.native import faiss
+from indexing.store.tail import Vectors
+
+Bits = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentRow:
+    """A row of the table of segments."""
+
+    id: int
+    file: str
+    first: int
+    """Chunk ids, first and last."""
+    last: int
+    rows: int
+    factory: str
+    effort: int
+    """Lists of an IVF index, or efSearch of HNSW; 0 where a search reads all."""
+    bytes: int
+    sha256: str
+    deaths: int
+    """The newest row of `dead` whose chunks it does not hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """The chunk ids that a search may find."""
+
+    selector: Any
+    bits: Bits
+    """Bit n of byte m is chunk 8 m + n. The selector points into it."""
+    fraction: float
+    """Of all ids, how many: to look in more lists where a filter leaves few."""
+
+    @classmethod
+    def of(cls, bits: Bits, ids: int) -> "Mask":
+        """`bits` is as long as the highest chunk id asks for; `ids`, how many chunks there are in all."""
+        return cls(faiss.IDSelectorBitmap(bits), bits, int(np.bitwise_count(bits).sum()) / max(ids, 1))
+
+    def count(self, first: int, last: int) -> int:
+        """Of the ids from first to last, more or less: whole bytes are counted."""
+        return int(np.bitwise_count(self.bits[first >> 3 : (last >> 3) + 1]).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    row: SegmentRow
+    index: Any
+
+    @classmethod
+    def open(cls, directory: Path, row: SegmentRow) -> "Segment":
+        """Memory-mapped where it is large. Raises FileNotFoundError, and DamagedIndexError for one that is not ours."""
+        path = directory / row.file
+        if path.stat().st_size != row.bytes:
+            raise DamagedIndexError(f"{path} has {path.stat().st_size} bytes, not {row.bytes}: {_MEND}")
+        try:
+            flags = faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY if row.factory.startswith("IVF") else 0
+            index = faiss.read_index(str(path), flags)
+        except RuntimeError as exc:
+            raise DamagedIndexError(f"{path} cannot be read: {exc}. {_MEND}") from exc
+        if index.ntotal != row.rows:
+            raise DamagedIndexError(f"{path} holds {index.ntotal} vectors, not {row.rows}: {_MEND}")
+        if row.factory.startswith("IVF"):
+            # Threads that read ahead cost more than they save where the file is in memory.
+            faiss.downcast_InvertedLists(index.invlists).prefetch_nthread = 0
+        return cls(row, index)
+
+    def search(self, query: Vectors, k: int, mask: Mask | None) -> tuple[Ids, Vectors]:
+        """Ids and approximate inner products of candidates for the k best; fewer where it holds fewer."""
+        wanted = min(k * candidates_per_hit(self.row.factory), self.row.rows)
+        found = self._search(query, wanted, mask, self._effort(mask))
+        if mask is not None and self.row.effort and len(found[0]) < min(k, mask.count(self.row.first, self.row.last)):
+            # The lists that were read hold too few of the allowed ones: read all.
+            found = self._search(query, wanted, mask, self._most())
+        return found
+
+    def ids(self) -> Ids:
+        """All that it holds, in no order."""
+        if not self.row.factory.startswith("IVF"):
+            held: Ids = faiss.vector_to_array(self.index.id_map)
+            return held
+        lists = self.index.invlists
+        parts = [faiss.rev_swig_ptr(lists.get_ids(n), lists.list_size(n)).copy() for n in range(lists.nlist)]
+        joined: Ids = np.concatenate(parts)
+        return joined
+
+    def _search(self, query: Vectors, k: int, mask: Mask | None, effort: int) -> tuple[Ids, Vectors]:
+        parameters = self._parameters(mask, effort)
+        scores, ids = self.index.search(query.reshape(1, -1), k, params=parameters)
+        there = ids[0] >= 0
+        return ids[0][there], scores[0][there]
+
+    def _parameters(self, mask: Mask | None, effort: int) -> Any:
+        selector = None if mask is None else mask.selector
+        if self.row.factory.startswith("IVF"):
+            return faiss.SearchParametersIVF(sel=selector, nprobe=effort)
+        if self.row.factory.startswith("HNSW"):
+            return faiss.SearchParametersHNSW(sel=selector, efSearch=effort)
+        return faiss.SearchParameters(sel=selector)
+
+    def _effort(self, mask: Mask | None) -> int:
+        more = 1.0 if mask is None else 1 / max(mask.fraction, 1e-6)
+        return min(self._most(), round(self.row.effort * more))
+
+    def _most(self) -> int:
+        return int(self.index.nlist) if self.row.factory.startswith("IVF") else self.row.rows
+
+
+_MEND = "`ragline index repair` builds it anew"
+
+
+def read_rows(connection: sqlite3.Connection) -> list[SegmentRow]:
+    """In the order of the chunks."""
+    return [SegmentRow(*row) for row in connection.execute("SELECT * FROM segments ORDER BY first_chunk")]
+
+
+def add_row(connection: sqlite3.Connection, row: SegmentRow) -> None:
+    """Under an id of its own."""
+    connection.execute(
+        "INSERT INTO segments (file, first_chunk, last_chunk, chunks, factory, effort, bytes, sha256, deaths)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        astuple(row)[1:],
+    )
+
+
+def write(index: Any, path: Path) -> tuple[int, str]:
+    """Durably, under its name only once it is whole; the bytes and the sha256."""
+    temporary = path.with_suffix(".new")
+    faiss.write_index(index, str(temporary))
+    fsync(temporary)
+    size, digest = temporary.stat().st_size, sha256(temporary)
+    temporary.replace(path)
+    fsync(path.parent)
+    return size, digest

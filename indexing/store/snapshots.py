@@ -1,0 +1,100 @@
+"""Copies of a collection, and back: a directory with the files of a generation and their checksums."""
+
+import json
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from indexing.errors import DamagedIndexError, StorageError, UnknownCollectionError
+from indexing.store.collections import install_generation, next_generation
+from indexing.store.database import storage_errors
+from indexing.store.disk import fsync, sha256
+from indexing.store.generation import DATABASE, VECTORS
+from indexing.store.upkeep import Upkeep
+
+log = logging.getLogger(__name__)
+
+_LIST = "SNAPSHOT.json"
+_VERSION = 1
+
+
+def snapshot(upkeep: Upkeep, target: Path) -> None:
+    """Copy all that is committed by now to `target`, which must not exist. Searches go on; writers wait.
+
+    Raises StorageError where it exists or cannot be written; then nothing is left of it.
+    """
+    if target.exists():
+        raise StorageError(f"{target} exists; give a snapshot a name of its own")
+    temporary = target.with_name(f"{target.name}.new")
+    with storage_errors(target):
+        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            temporary.mkdir(parents=True)
+            _copy(upkeep, temporary)
+            _seal(temporary)
+            temporary.replace(target)
+            fsync(target.parent)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def _copy(upkeep: Upkeep, to: Path) -> None:
+    with upkeep.still() as generation:
+        generation.sparse.let_go()
+        generation.database.copy(to / DATABASE)
+        bm25 = generation.sparse.directory()
+        for directory in (generation.path / VECTORS, bm25):
+            shutil.copytree(directory, to / directory.name, ignore=shutil.ignore_patterns("*.lock", "*.new"))
+
+
+def _seal(path: Path) -> None:
+    """Write the list of the files, and all of it to the disk."""
+    files = {str(file.relative_to(path)): sha256(file) for file in sorted(path.rglob("*")) if file.is_file()}
+    (path / _LIST).write_text(json.dumps({"version": _VERSION, "created": time.time(), "files": files}, indent=1))
+    for file in path.rglob("*"):
+        fsync(file)
+    fsync(path)
+
+
+def restore(source: Path, path: Path) -> None:
+    """Make the snapshot `source` the collection at `path`, in the place of what is there.
+
+    Raises DamagedIndexError where a file is missing or has changed, and UnknownCollectionError for no snapshot.
+    """
+    listed = _listed(source)
+    with storage_errors(path):
+        target = next_generation(path)
+        shutil.rmtree(target, ignore_errors=True)
+        try:
+            for name, digest in listed.items():
+                _take(source / name, target / name, digest)
+            install_generation(path, target)
+        except BaseException:
+            shutil.rmtree(target, ignore_errors=True)
+            raise
+
+
+def _take(source: Path, target: Path, digest: str) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    fsync(target)
+    if sha256(target) != digest:
+        raise DamagedIndexError(f"{source} has changed since the snapshot was taken")
+
+
+def _listed(source: Path) -> dict[str, str]:
+    file = source / _LIST
+    if not file.is_file():
+        raise UnknownCollectionError(f"{source} is no snapshot: it has no {_LIST}")
+    try:
+        content: dict[str, Any] = json.loads(file.read_text())
+        files: dict[str, str] = content["files"]
+    except (ValueError, KeyError, TypeError) as exc:
+        raise DamagedIndexError(f"{file} is not readable: {exc}") from exc
+    for name in files:
+        if not (source / name).is_file() or not (source / name).resolve().is_relative_to(source.resolve()):
+            raise DamagedIndexError(f"the snapshot lacks {name}")
+    return files

@@ -1,0 +1,107 @@
+"""Sparse search: the BM25 index that SQLite names, kept up with it."""
+
+import logging
+import shutil
+import sqlite3
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+from indexing.errors import DamagedIndexError
+from indexing.store.bm25 import Bm25
+from indexing.store.database import Database
+
+log = logging.getLogger(__name__)
+
+_FIRST = "bm25-1"
+
+
+class SparseIndex:
+    """For any thread. It is rebuilt beside the one in use, and then named in its place."""
+
+    def __init__(self, path: Path, database: Database, language: str) -> None:
+        self._path = path
+        self._database = database
+        self._language = language
+        self._guard = threading.Lock()
+        self._opened: tuple[str, Bm25] | None = None
+        self.buried = 0
+        """The newest row of `dead` whose chunks it does not hold."""
+        with database.reading() as connection:
+            self.buried = int(_meta(connection, "buried", "0"))
+
+    def search(self, text: str, k: int, only: Sequence[int] | None) -> list[tuple[int, float]]:
+        return self.current().search(text, k, only)
+
+    def current(self) -> Bm25:
+        """Raises DamagedIndexError."""
+        with self._database.reading() as connection:
+            name = _meta(connection, "bm25", _FIRST)
+        with self._guard:
+            if self._opened is None or self._opened[0] != name:
+                self._opened = name, Bm25(self._path / name, self._language)
+            return self._opened[1]
+
+    def directory(self) -> Path:
+        with self._database.reading() as connection:
+            return self._path / _meta(connection, "bm25", _FIRST)
+
+    def behind(self) -> bool:
+        """Whether it lacks what SQLite has, or is damaged."""
+        with self._database.reading() as connection:
+            (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()
+        try:
+            return int(newest) > self.current().newest()
+        except DamagedIndexError:
+            return True
+
+    def follow(self) -> None:
+        """Take in what SQLite has. By the writer. A damaged one is built anew."""
+        try:
+            bm25 = self.current()
+            with self._database.reading() as connection:
+                self.buried = bm25.follow(connection, self.buried)
+        except DamagedIndexError as exc:
+            log.warning("building BM25 anew: %s", exc)
+            self.rebuild()
+
+    def rebuild(self) -> None:
+        """From SQLite, beside the one in use. By the writer."""
+        with self._database.reading() as connection:
+            old = _meta(connection, "bm25", _FIRST)
+        name = f"bm25-{int(old.rpartition('-')[2]) + 1}"
+        shutil.rmtree(self._path / name, ignore_errors=True)
+        fresh = Bm25(self._path / name, self._language)
+        with self._database.reading() as connection:
+            self.buried = fresh.follow(connection, 0)
+        with self._database.writing() as connection:
+            _set_meta(connection, "bm25", name)
+            self.note(connection)
+        with self._guard:
+            self._opened = name, fresh
+        shutil.rmtree(self._path / old, ignore_errors=True)
+
+    def note(self, connection: sqlite3.Connection) -> None:
+        """Record what is buried. An older record does no harm: the same dead are taken out once more."""
+        _set_meta(connection, "buried", str(self.buried))
+
+    def let_go(self) -> None:
+        """Close the writer; what it is merging is given up."""
+        with self._guard:
+            if self._opened is not None:
+                self._opened[1].let_go()
+
+    def settle(self) -> None:
+        """Close the writer when what it is merging is done."""
+        with self._guard:
+            if self._opened is not None:
+                self._opened[1].settle()
+
+
+def _meta(connection: sqlite3.Connection, name: str, default: str) -> str:
+    row = connection.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+    return row[0] if row else default
+
+
+def _set_meta(connection: sqlite3.Connection, name: str, value: str) -> None:
+    connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value))

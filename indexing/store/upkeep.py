@@ -1,0 +1,130 @@
+"""What a writer does on the side: give way to other processes, and merge segments."""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from indexing.errors import IndexingError
+from indexing.store.build import Builder
+from indexing.store.current import Current
+from indexing.store.generation import Generation
+from indexing.store.lock import WriterLock, exclusive
+from indexing.store.segment import SegmentRow
+from services.errors import RaglineError
+
+log = logging.getLogger(__name__)
+
+_LOCK_TIMEOUT_S = 60.0
+_WANTED_POLL_S = 0.1
+_MERGING = "lock.merging"
+
+
+class Upkeep:
+    """The one that writes, of all threads and processes."""
+
+    def __init__(self, path: Path, current: Current, threads: int) -> None:
+        self._path = path
+        self._current = current
+        self._lock = WriterLock(path)
+        self._mutex = threading.RLock()
+        self._builder = Builder(threads)
+        self._closed = threading.Event()
+        self._due = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    @contextmanager
+    def writing(self) -> Iterator[Generation]:
+        """This thread is the only writer. The lock is kept afterwards, until another process wants it."""
+        with self._mutex:
+            if self._closed.is_set():
+                raise IndexingError(f"the store of {self._path} is closed")
+            if not self._lock.held:
+                self._lock.acquire(_LOCK_TIMEOUT_S)
+            with self._current.using() as generation:
+                yield generation
+        self._start()
+
+    def follow(self, generation: Generation) -> None:
+        """After a commit."""
+        generation.follow()
+        self._due.set()
+
+    def settle(self) -> None:
+        """Do all merges that are due."""
+        while self.merge():
+            pass
+
+    def merge(self, *, whole: bool = False) -> bool:
+        """One merge, if one is due; waits for those of others. Whether there was one. Raises IndexingError."""
+        with self._merging() as generation:
+            merge = generation.next_merge(whole=whole)
+            if merge is None:
+                return False
+            built = self._builder.build(merge.order)
+            with self.writing() as now:
+                return now is generation and generation.install(merge, built)
+
+    def rebuild(self, row: SegmentRow) -> None:
+        """Build one segment anew."""
+        with self.still() as generation:
+            merge = generation.merge_of([row])
+            generation.install(merge, self._builder.build(merge.order))
+
+    @contextmanager
+    def still(self) -> Iterator[Generation]:
+        """As writing(), and nobody merges."""
+        with self._merging(), self.writing() as generation:
+            yield generation
+
+    @contextmanager
+    def _merging(self) -> Iterator[Generation]:
+        """Nobody else merges. Takes its time: a merge of millions takes minutes."""
+        while True:
+            with exclusive(self._path / _MERGING) as free:
+                if free:
+                    with self._current.using() as generation:
+                        yield generation
+                    return
+            if self._closed.wait(_WANTED_POLL_S):
+                raise IndexingError(f"the store of {self._path} is closed")
+
+    def close(self) -> None:
+        """With the store; a merge that is under way is given up."""
+        self._closed.set()
+        self._due.set()
+        self._builder.stop()
+        for thread in self._threads:
+            thread.join()
+        with self._mutex:
+            self._current.close()
+            self._lock.release()
+
+    def _start(self) -> None:
+        with self._mutex:
+            if not self._threads and not self._closed.is_set():
+                loops: list[tuple[str, Callable[[], None]]] = [("turns", self._take_turns), ("merges", self._merge_on)]
+                self._threads = [
+                    threading.Thread(target=loop, name=f"index-{name}", daemon=True) for name, loop in loops
+                ]
+                for thread in self._threads:
+                    thread.start()
+
+    def _take_turns(self) -> None:
+        while not self._closed.wait(_WANTED_POLL_S):
+            with self._mutex:
+                if self._lock.held and self._lock.wanted():
+                    with self._current.using() as generation:
+                        generation.sparse.let_go()
+                    self._lock.release()
+
+    def _merge_on(self) -> None:
+        while self._due.wait() and not self._closed.is_set():
+            self._due.clear()
+            try:
+                while self.merge():
+                    pass
+            except RaglineError as exc:
+                if not self._closed.is_set():
+                    log.warning("merging of %s is put off: %s", self._path, exc)

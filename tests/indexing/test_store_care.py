@@ -1,0 +1,140 @@
+"""verify, repair, snapshot, restore: on files that are broken for real."""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from indexing.errors import DamagedIndexError, StorageError, UnknownCollectionError
+from indexing.store import Store, collection_path, restore
+from tests.indexing.made import MANIFEST, bulk, clustered, item, vector_of
+
+VECTORS = clustered(9000, seed=3)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = collection_path(tmp_path, "default")
+    with Store.create_or_open(path, MANIFEST) as store:
+        store.put(bulk(VECTORS))
+        store.put([item("extra", "red apples")])
+        assert len(store.info().segments) == 1
+    return path
+
+
+def segment_file(path: Path) -> Path:
+    (file,) = (path / "g000001" / "vectors").glob("*.faiss")
+    return file
+
+
+def flip_a_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 255
+    file.write_bytes(content)
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize("damage", [flip_a_byte, truncate, Path.unlink])
+def test_a_broken_segment_is_found_and_built_anew(path: Path, damage: Callable[[Path], None]) -> None:
+    damage(segment_file(path))
+    with Store.open(path) as store:
+        (problem,) = store.verify()
+        assert problem.mends
+        assert "segment" in problem.text
+        assert store.repair() == []
+        assert store.verify() == []
+        assert store.chunks([hit.chunk_id for hit in store.search_dense(VECTORS[5], 1)])[0].text == "row 5"
+
+
+@pytest.mark.parametrize("damage", [truncate, Path.unlink])
+def test_a_search_on_a_broken_segment_says_what_mends_it(path: Path, damage: Callable[[Path], None]) -> None:
+    damage(segment_file(path))
+    with Store.open(path) as store:
+        with pytest.raises(DamagedIndexError, match="ragline index repair"):
+            store.search_dense(VECTORS[0], 1)
+        assert store.search_sparse("apples", 1)
+
+
+@pytest.mark.parametrize("pattern", ["meta.json", "*.term", "*.idx", "*"])
+@pytest.mark.parametrize("damage", [truncate, Path.unlink])
+def test_a_broken_bm25_is_found_and_built_anew(path: Path, pattern: str, damage: Callable[[Path], None]) -> None:
+    for file in (path / "g000001" / "bm25-1").glob(pattern):
+        damage(file)
+    with Store.open(path) as store:
+        store.repair()
+        assert store.verify() == []
+        assert store.chunks([store.search_sparse("apples", 1)[0].chunk_id])[0].text == "red apples"
+
+
+@pytest.mark.parametrize(
+    ("sql", "words"),
+    [
+        ("DELETE FROM vectors WHERE id = 7", "without a vector"),
+        ("DELETE FROM chunks WHERE id = 7", "not all there"),
+        ("UPDATE chunks SET text = 'x' WHERE id = 7", "not its text"),
+        ("UPDATE texts SET body = x'00'", "not readable"),
+        ("UPDATE documents SET chars = 1", "characters"),
+        ("UPDATE vectors SET vector = x'0000' WHERE id = 7", "another size"),
+        ("INSERT INTO metadata VALUES ('a', 'n', 1, 99999)", "metadata"),
+    ],
+)
+def test_verify_finds_what_contradicts_itself_in_sqlite(path: Path, sql: str, words: str) -> None:
+    connection = sqlite3.connect(path / "g000001" / "store.sqlite3")
+    with connection:
+        connection.execute(sql)
+    connection.close()
+    with Store.open(path) as store:
+        found = store.verify()
+        assert any(words in problem.text and not problem.mends for problem in found), found
+
+
+def test_a_snapshot_brings_all_back(path: Path, tmp_path: Path) -> None:
+    with Store.open(path) as store, Store.open(path) as reader:
+        job = store.job_create("sync")
+        store.snapshot(tmp_path / "kept")
+        store.delete([row.id for row in store.documents(limit=1000)[0]])
+        store.put([item("new", "something else")])
+        assert reader.info().chunks == 1
+        restore(tmp_path / "kept", path)
+        for each in (store, reader):
+            assert each.info().chunks == 9001
+            assert each.job(job).kind == "sync"
+            assert each.document("new") is None
+            assert each.chunks([each.search_sparse("apples", 1)[0].chunk_id])[0].text == "red apples"
+            assert each.chunks([each.search_dense(VECTORS[9], 1)[0].chunk_id])[0].text == "row 9"
+        store.put([item("new", "written after")])
+        assert reader.search_sparse("written", 1)
+        assert store.verify() == []
+
+
+def test_a_snapshot_makes_another_collection(path: Path, tmp_path: Path) -> None:
+    with Store.open(path) as store:
+        store.snapshot(tmp_path / "kept")
+    copy = collection_path(tmp_path, "copy")
+    restore(tmp_path / "kept", copy)
+    with Store.open(copy) as store:
+        assert store.verify() == []
+        assert store.search_dense(vector_of("red apples"), 1)[0].score == pytest.approx(1, abs=1e-5)
+
+
+def test_snapshots_that_are_not_whole_are_refused(path: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    with Store.open(path) as store:
+        store.snapshot(kept)
+        with pytest.raises(StorageError, match="exists"):
+            store.snapshot(kept)
+    flip_a_byte(kept / "store.sqlite3")
+    with pytest.raises(DamagedIndexError, match="changed"):
+        restore(kept, path)
+    (kept / "store.sqlite3").unlink()
+    with pytest.raises(DamagedIndexError, match="lacks"):
+        restore(kept, path)
+    with pytest.raises(UnknownCollectionError, match="no snapshot"):
+        restore(tmp_path, path)
+    with Store.open(path) as store:
+        assert store.info().chunks == 9001
+        assert store.verify() == []
