@@ -72,9 +72,10 @@ class Pipeline:
 
     async def retrieve(self, query: Query, trace: Trace) -> list[Passage]:
         """The best passages for a query, best first; [] where nothing reaches `min_score`."""
-        await self.library.check_not_empty(query.collection)
         vector = await self._embed(query, trace)
         candidates = await self._search(query, vector, trace)
+        if not candidates:
+            await self.library.check_not_empty(query.collection)
         logits = await self._rerank(query, candidates[: query.rerank_depth], trace)
         return _best(query, candidates, logits)
 
