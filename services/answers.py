@@ -11,6 +11,9 @@ from services.embed.vectors import base64_of, encoded
 from services.engines import Rows
 from services.protocol.pooling import EncodedRequest
 
+BYTES: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}}
+"""For routes that answer `encoding_format: bytes`."""
+
 
 def json_answer(content: dict[str, Any]) -> Response:
     return Response(to_json(content, inf_nan_mode="constants"), media_type="application/json")

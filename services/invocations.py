@@ -14,6 +14,7 @@ Handler = Callable[[Request, Any], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
+    name: str
     shape: TypeAdapter[Any]
     handle: Handler
 
@@ -30,7 +31,7 @@ def invocations_router(invocations: Sequence[Invocation]) -> APIRouter:
             except ValidationError:
                 continue
             return await invocation.handle(request, parsed)
-        shapes = ", ".join(str(invocation.shape).partition("(")[2].removesuffix(")") for invocation in invocations)
-        raise BadRequestError(f"Cannot find suitable handler for request. Expected one of: {shapes}")
+        known = ", ".join(invocation.name for invocation in invocations)
+        raise BadRequestError(f"Cannot find suitable handler for request. Expected one of: {known}")
 
     return router

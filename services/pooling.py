@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from fastapi import APIRouter, Request, Response
 
-from services.answers import rows_answer
+from services.answers import BYTES, rows_answer
 from services.engines import Rows
 from services.errors import BadRequestError
 from services.inputs import refuse_chat, tokens_of
@@ -21,7 +21,7 @@ def pooling_router(model: Model, finish: Finish) -> APIRouter:
     router = APIRouter()
     task = "embed" if model.checkpoint.kind == "embed" else "classify"
 
-    @router.post("/pooling", response_model=PoolingResponse)
+    @router.post("/pooling", response_model=PoolingResponse, responses=BYTES)
     async def pooling(request: Request, body: PoolingTaskRequest | ChatInputRequest) -> Response:
         served(request).check_model(body.model)
         refuse_chat(body)

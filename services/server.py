@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
+from fastapi.responses import PlainTextResponse
 
 from services import __version__
 from services.errors import EngineError, NotFoundError, RaglineError, UnavailableError
@@ -118,13 +119,13 @@ async def json_only(request: Request) -> None:
 def _common_routes(service: Service, keeper: Doorkeeper) -> APIRouter:
     router = APIRouter(responses={401: RESPONSES[401]})
 
-    @router.get("/health", responses={503: {"model": ErrorBody}})
+    @router.get("/health", response_class=Response, responses={503: {"model": ErrorBody}})
     async def health() -> Response:
         """200 when a forward can be run; it is run when none was for a while."""
         await _check(service.backend, keeper)
         return Response()
 
-    @router.api_route("/ping", methods=["GET", "POST"], responses={503: {"model": ErrorBody}})
+    @router.api_route("/ping", methods=["GET", "POST"], response_class=Response, responses={503: {"model": ErrorBody}})
     async def ping() -> Response:
         await _check(service.backend, keeper)
         return Response()
@@ -144,9 +145,9 @@ def _common_routes(service: Service, keeper: Doorkeeper) -> APIRouter:
         )
         return ModelList(data=[entry])
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
-        return Response(service.metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return PlainTextResponse(service.metrics.exposition(), media_type="text/plain; version=0.0.4")
 
     return router
 

@@ -1,6 +1,7 @@
 """/tokenize and /detokenize as vLLM has them, and /tokenizer.json: the tokenizer itself, for those who cut chunks."""
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
 
 from services.errors import BadRequestError
 from services.model import Model
@@ -28,7 +29,7 @@ def vocabulary_router(model: Model) -> APIRouter:
             raise BadRequestError(f"Token id {wrong} is out of vocabulary", param="tokens")
         return DetokenizeResponse(prompt=await model.off_loop(lambda: tokenizer.decode(body.tokens)))
 
-    @router.get("/tokenizer.json", response_class=Response)
+    @router.get("/tokenizer.json", response_class=JSONResponse)
     async def file() -> Response:
         return Response(tokenizer.text, media_type="application/json")
 

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from services.answers import rows_answer
+from services.answers import BYTES, rows_answer
 from services.embed.vectors import check_dimensions, finished
 from services.errors import BadRequestError
 from services.inputs import refuse_chat, tokens_of
@@ -21,7 +21,7 @@ def openai_router(model: Model) -> APIRouter:
         return await embed(model, request, body)
 
     for path in PATHS:
-        router.post(path, response_model=EmbeddingResponse)(embeddings)
+        router.post(path, response_model=EmbeddingResponse, responses=BYTES)(embeddings)
     return router
 
 

@@ -31,7 +31,10 @@ def embed_service(settings: ServiceSettings, folder: Path) -> Service:
     async def invoke_embed(request: Request, body: EmbeddingRequest) -> Response:
         return await embed(model, request, body)
 
-    invocations = [Invocation(TypeAdapter(EmbeddingRequest), invoke_embed), *score_invocations(scorer)]
+    invocations = [
+        Invocation("EmbeddingRequest", TypeAdapter(EmbeddingRequest), invoke_embed),
+        *score_invocations(scorer),
+    ]
     return Service(
         title="ragline embed",
         model_name=model.name,

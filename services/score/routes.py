@@ -52,7 +52,10 @@ def score_invocations(scorer: Scorer) -> list[Invocation]:
     async def invoke_rerank(request: Request, body: RerankRequest) -> Response:
         return await rerank(scorer, request, body)
 
-    return [Invocation(TypeAdapter(ScoreRequest), invoke_score), Invocation(TypeAdapter(RerankRequest), invoke_rerank)]
+    return [
+        Invocation("ScoreRequest", TypeAdapter(ScoreRequest), invoke_score),
+        Invocation("RerankRequest", TypeAdapter(RerankRequest), invoke_rerank),
+    ]
 
 
 async def score(scorer: Scorer, request: Request, body: ScoreRequest) -> Response:

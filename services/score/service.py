@@ -29,7 +29,7 @@ def score_service(settings: ServiceSettings, folder: Path) -> Service:
     async def invoke_classify(request: Request, body: ClassificationRequest) -> Response:
         return await classify(model, request, body)
 
-    invocations = [Invocation(TypeAdapter(ClassificationRequest), invoke_classify)]
+    invocations = [Invocation("ClassificationRequest", TypeAdapter(ClassificationRequest), invoke_classify)]
     routers: list[APIRouter] = [classify_router(model), pooling_router(model, finish), vocabulary_router(model)]
     if model.batcher.width == 1:
         scorer = CrossScorer(model)
