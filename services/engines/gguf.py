@@ -1,6 +1,7 @@
 """What a GGUF file says of its model, but for the weights (format: ggml-org/ggml, docs/gguf.md)."""
 
 import struct
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,15 +22,46 @@ _LLAMA3 = (
 _QWEN2 = _LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
 
 
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """Where the weights of one tensor are. shape: the innermost dimension first; start: bytes from the file's."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: int
+    start: int
+
+
 def metadata(file: Path) -> dict[str, Any]:
     """All key-value pairs. Raises BadRequestError for a file that is not GGUF."""
     with file.open("rb") as stream:
-        if stream.read(4) != b"GGUF":
-            raise BadRequestError(f"{file} is not a GGUF file.")
-        version, _, pairs = struct.unpack("<IQQ", stream.read(20))
-        if version < 2:  # noqa: PLR2004  version 1 had 32-bit lengths
-            raise BadRequestError(f"{file} is GGUF version {version}; convert it to version 2 or later.")
-        return dict(_pair(stream) for _ in range(pairs))
+        return _head(stream, file)[0]
+
+
+def tensors(file: Path) -> list[Tensor]:
+    """Raises BadRequestError for a file that is not GGUF."""
+    with file.open("rb") as stream:
+        pairs, count = _head(stream, file)
+        listed = [_tensor(stream) for _ in range(count)]
+        unit = pairs.get("general.alignment", 32)
+        data = -(-stream.tell() // unit) * unit
+    return [replace(tensor, start=data + tensor.start) for tensor in listed]
+
+
+def _head(stream: BinaryIO, file: Path) -> tuple[dict[str, Any], int]:
+    """The key-value pairs, and how many tensors are described after them."""
+    if stream.read(4) != b"GGUF":
+        raise BadRequestError(f"{file} is not a GGUF file.")
+    version, count, pairs = struct.unpack("<IQQ", stream.read(20))
+    if version < 2:  # noqa: PLR2004  version 1 had 32-bit lengths
+        raise BadRequestError(f"{file} is GGUF version {version}; convert it to version 2 or later.")
+    return dict(_pair(stream) for _ in range(pairs)), count
+
+
+def _tensor(stream: BinaryIO) -> Tensor:
+    name = _string(stream)
+    shape = tuple(_number(stream, "Q") for _ in range(_number(stream, "I")))
+    return Tensor(name, shape, _number(stream, "I"), _number(stream, "Q"))
 
 
 def tokenizer(pairs: dict[str, Any]) -> tokenizers.Tokenizer:
