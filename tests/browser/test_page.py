@@ -1,0 +1,100 @@
+"""The chat page in a real browser, against the real orchestrator."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.conftest import Stack
+
+CHROMIUM = shutil.which("chromium")
+HOSTILE = (
+    '<img src=x onerror="document.title=1"> [the pump](javascript:alert(1)) '
+    "Pump P-99 was painted green by Olga Petrova."
+)
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="NO BROWSER: install Debian's chromium to test the page")
+
+
+@pytest.fixture
+def page(stack: Stack) -> Iterator[Page]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if "Content Security" in message.text else None)
+        page.goto(stack.addresses["server"])
+        yield page
+        assert errors == []
+        browser.close()
+
+
+def put(stack: Stack, folder: Path, name: str, text: str) -> Path:
+    file = folder / name
+    file.write_text(text)
+    done = stack.ragline("index", str(file))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return file
+
+
+def ask(page: Page, question: str) -> None:
+    page.get_by_label("Question").fill(question)
+    page.get_by_label("Question").press("Enter")
+    expect(page.locator("#turns li:last-child .timings")).to_be_visible(timeout=30_000)
+
+
+def test_an_answer_streams_with_its_sources_and_marks_the_quote(stack: Stack, page: Page, tmp_path: Path) -> None:
+    file = put(
+        stack, tmp_path, "boats.md", "# Boats\n\nThe ferry Marigold carries 45 passengers. It is painted blue.\n"
+    )
+    page.reload()
+    ask(page, "How many passengers does the ferry Marigold carry?")
+    expect(page.locator(".answer")).to_contain_text("45")
+    expect(page.locator(".cite").first).to_be_visible()
+    first = page.locator(".source").first
+    expect(first).to_have_class("source cited")
+    expect(first).to_contain_text(str(file))
+    expect(first.locator("mark").first).to_contain_text("45 passengers")
+    page.locator(".cite").first.click()
+    expect(page.locator(".source.current")).to_have_count(1)
+
+
+def test_hostile_text_stays_text(stack: Stack, page: Page, tmp_path: Path) -> None:
+    put(stack, tmp_path, "hostile.txt", HOSTILE)
+    page.reload()
+    ask(page, "Who painted pump P-99?")
+    expect(page.locator(".source").first).to_contain_text("<img src=x onerror=")
+    expect(page.locator("img")).to_have_count(0)
+    expect(page.locator("a")).to_have_count(0)
+    assert page.title() == "ragline"
+
+
+def test_a_document_is_uploaded_found_and_deleted(page: Page, tmp_path: Path) -> None:
+    file = tmp_path / "violets.md"
+    file.write_text("# Violets\n\nThe violet Aurora flowers in week 17.\n")
+    page.get_by_role("button", name="Documents").click()
+    page.locator("#files").set_input_files(file)
+    expect(page.locator("#uploads")).to_contain_text("ready", timeout=30_000)
+    page.get_by_role("button", name="Close").click()
+    ask(page, "When does the violet Aurora flower?")
+    expect(page.locator(".answer")).to_contain_text("17")
+    page.get_by_role("button", name="Documents").click()
+    page.get_by_role("button", name="Delete Violets").click()
+    expect(page.locator("#document-list")).not_to_contain_text("Violets")
+
+
+def test_a_bad_upload_says_why(page: Page, tmp_path: Path) -> None:
+    file = tmp_path / "broken.pdf"
+    file.write_bytes(b"%PDF-1.7 rubbish")
+    page.get_by_role("button", name="Documents").click()
+    page.locator("#files").set_input_files(file)
+    expect(page.locator("#uploads .failed")).to_be_visible(timeout=30_000)
+
+
+def test_an_error_is_shown_where_the_answer_would_be(page: Page) -> None:
+    page.get_by_label("Question").fill("x" * 30_000)
+    page.get_by_label("Question").press("Enter")
+    expect(page.locator(".note")).to_contain_text("max_question_chars")
