@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from services.batching import Batcher
+from services.cache import RowCache
 from services.checkpoint import Checkpoint, Kind, read_checkpoint
 from services.engines import Encoder
 from services.errors import BadRequestError
@@ -28,7 +29,8 @@ def open_model(settings: ServiceSettings, folder: Path, *, kind: Kind | None = N
         max_queue_tokens=settings.max_queue_tokens,
         metrics=metrics,
     )
-    return Model(settings.model_name, checkpoint, tokenizer, batcher, metrics, settings)
+    cache = RowCache(settings.cache_entries, metrics)
+    return Model(settings.model_name, checkpoint, tokenizer, batcher, metrics, settings, cache)
 
 
 def _open_encoder(settings: ServiceSettings, checkpoint: Checkpoint, tokenizer: Tokenizer) -> Encoder:

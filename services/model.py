@@ -10,10 +10,12 @@ from typing import TypeVar
 from fastapi import Request
 
 from services.batching import Batcher
+from services.cache import RowCache
 from services.checkpoint import Checkpoint
 from services.engines import Rows, Tokens
 from services.errors import TooLargeError
 from services.metrics import Metrics
+from services.queueing import Ran
 from services.settings import ServiceSettings
 from services.tokenizer import Side, Tokenizer, Truncation
 
@@ -40,6 +42,7 @@ class Model:
     batcher: Batcher
     metrics: Metrics
     settings: ServiceSettings
+    cache: RowCache
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="tokenize"))
 
     async def read(self, request: Request, make: Callable[[], Sequence[Tokens]]) -> Read:
@@ -48,10 +51,18 @@ class Model:
         inputs = await self.off_loop(make)
         took = time.perf_counter() - began
         self.metrics.tokenize_time.observe(took)
-        ran = await self.batcher.run(inputs)
+        rows, ran = await self._forward(inputs)
         self.metrics.success.inc()
         request.state.timings.update(tokenization=took, queue=ran.queue_s, inference=ran.inference_s)
-        return Read(ran.rows, [len(tokens) for tokens in inputs])
+        return Read(rows, [len(tokens) for tokens in inputs])
+
+    async def _forward(self, inputs: Sequence[Tokens]) -> tuple[Rows, Ran]:
+        if not self.cache.entries:
+            ran = await self.batcher.run(inputs)
+            return ran.rows, ran
+        found = self.cache.find(inputs)
+        ran = await self.batcher.run([inputs[index] for index in found.missing])
+        return found.filled(ran.rows), ran
 
     async def off_loop(self, work: Callable[[], T]) -> T:
         """Runs what would hold up the event loop on the model's own thread."""

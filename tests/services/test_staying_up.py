@@ -1,0 +1,88 @@
+"""Under load for minutes: memory stays, and small requests are not starved by a large one. `make test-slow`."""
+
+import concurrent.futures
+import random
+import threading
+import time
+
+import httpx2
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.slow
+
+WORDS = [
+    "the",
+    "capital",
+    "of",
+    "France",
+    "is",
+    "Paris",
+    "and",
+    "it",
+    "lies",
+    "on",
+    "the",
+    "river",
+    "Seine",
+    "long",
+    "before",
+    "roman",
+    "times",
+    "people",
+    "lived",
+    "there",
+]
+WORD_TOKENS = 1.05
+
+
+def text(words: int) -> str:
+    return " ".join(random.choices(WORDS, k=words))
+
+
+def test_memory_is_steady_over_ten_thousand_requests(launch):
+    served = launch("--task", "embed")
+    resident = []
+    with served.client() as client, concurrent.futures.ThreadPoolExecutor(8) as threads:
+
+        def ask(_):
+            inputs = [text(random.randint(1, 30)) for _ in range(random.randint(1, 4))]
+            return client.post("/v1/embeddings", json={"input": inputs}).status_code
+
+        for _ in range(10):
+            assert set(threads.map(ask, range(1000))) == {200}
+            resident.append(served.rss_mb)
+    print(f"resident after each 1,000 requests, MB: {[round(mb) for mb in resident]}")
+    assert resident[-1] < resident[2] * 1.05
+
+
+def test_a_request_of_one_beside_one_of_five_thousand(launch):
+    served = launch("--task", "score")
+    large = {"queries": text(8), "documents": [text(90) for _ in range(5000)]}
+    small = {"queries": text(8), "documents": [text(90)]}
+    with served.client() as client:
+        alone = [_timed(client, small) for _ in range(20)]
+        worker = threading.Thread(target=_until_cut_off, args=(served, large), daemon=True)
+        worker.start()
+        time.sleep(3)
+        beside = [_timed(client, small) for _ in range(100)]
+        assert worker.is_alive(), "the large request is still running"
+    batch = float(np.median(alone))
+    p50, p99 = np.percentile(beside, [50, 99])
+    print(f"alone {batch * 1000:.0f} ms; beside 5,000 documents p50 {p50 * 1000:.0f} ms, p99 {p99 * 1000:.0f} ms")
+    assert p50 <= 3 * max(batch, 0.05)
+    assert p99 <= 6 * max(batch, 0.05), "3 on an idle machine"
+
+
+def _timed(client: httpx2.Client, body) -> float:
+    began = time.perf_counter()
+    assert client.post("/score", json=body).status_code == 200
+    return time.perf_counter() - began
+
+
+def _until_cut_off(served, body):
+    with served.client() as client:
+        try:
+            client.post("/score", json=body, timeout=600)
+        except httpx2.HTTPError:
+            return
