@@ -85,6 +85,9 @@ export class Answer {
     const cited = new Set(this.citations.map((citation) => citation.index));
     const ordered = [...this.sources].sort((a, b) => cited.has(b.index) - cited.has(a.index) || a.index - b.index);
     this.panel.replaceChildren(...ordered.map((source) => this.card(source, cited, current)));
+    for (const text of this.panel.querySelectorAll(".text:has(mark)")) {
+      text.scrollTop = text.querySelector("mark").offsetTop;
+    }
     this.panel.querySelector(".current")?.scrollIntoView({ block: "nearest", behavior: "smooth" });
   }
 
