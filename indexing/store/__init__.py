@@ -14,6 +14,7 @@ from indexing.store.collections import collection_path, collections, drop
 from indexing.store.filters import Filters
 from indexing.store.jobs import Job
 from indexing.store.manifest import Manifest
+from indexing.store.reindex import Lag
 from indexing.store.rows import DocumentRow, text_hash
 from indexing.store.snapshots import restore
 from indexing.store.store import Item, Stats, Store
@@ -24,6 +25,7 @@ __all__ = [
     "Info",
     "Item",
     "Job",
+    "Lag",
     "Manifest",
     "Problem",
     "Stats",

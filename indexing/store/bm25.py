@@ -22,6 +22,7 @@ _LONGEST = 64
 _HEAP_BYTES = 48_000_000
 _BATCH = 50_000
 _MAX_TERMS = 64
+_MAX_REPEATS = 3
 _ANALYZER = "ragline"
 # A word, or one character of a script that sets no spaces.
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
@@ -36,20 +37,29 @@ def _schema() -> tantivy.Schema:
     return builder.build()
 
 
-def _analyzer(language: str) -> tantivy.TextAnalyzer:
+def analyzer(language: str) -> tantivy.TextAnalyzer:
     """Raises IndexMismatchError for a language that has no stemmer; "none" has no need of one."""
-    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.regex(_WORD))
-    builder = builder.filter(tantivy.Filter.remove_long(_LONGEST)).filter(tantivy.Filter.lowercase())
+    filters = [tantivy.Filter.remove_long(_LONGEST), tantivy.Filter.lowercase()]
     if language != "none":
-        try:
-            builder = builder.filter(tantivy.Filter.stopword(language))
-        except ValueError:
-            log.debug("no stop words for %s", language)
-        try:
-            builder = builder.filter(tantivy.Filter.stemmer(language))
-        except ValueError as exc:
-            raise IndexMismatchError(f"index.language {language!r} has no stemmer: {exc}; or say 'none'") from exc
-    return builder.filter(tantivy.Filter.ascii_fold()).build()
+        stopword, stemmer = tantivy.Filter.stopword(language), tantivy.Filter.stemmer(language)
+        if not _is_known(stemmer):
+            raise IndexMismatchError(
+                f"index.language {language!r} has no stemmer; say 'english', or 'none' for no stemming"
+            )
+        filters += [stopword, stemmer] if _is_known(stopword) else [stemmer]
+    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.regex(_WORD))
+    for each in [*filters, tantivy.Filter.ascii_fold()]:
+        builder = builder.filter(each)
+    return builder.build()
+
+
+def _is_known(each: tantivy.Filter) -> bool:
+    """tantivy tells only when the filter is used, and then that builder is spent."""
+    try:
+        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw()).filter(each)
+    except ValueError:
+        return False
+    return True
 
 
 class Bm25:
@@ -57,7 +67,7 @@ class Bm25:
 
     def __init__(self, directory: Path, language: str) -> None:
         """Raises DamagedIndexError where the files there are not tantivy's."""
-        self._analyzer = _analyzer(language)
+        self._analyzer = analyzer(language)
         self._schema = _schema()
         self._directory = directory
         with _damage(directory):
@@ -85,14 +95,17 @@ class Bm25:
         return [(int(each), score) for each, (score, _) in zip(ids, hits, strict=True) if each is not None]
 
     def _query(self, searcher: tantivy.Searcher, text: str) -> tantivy.Query | None:
-        """Any of the text's terms; of a long text only the rarest. User text never meets a query parser."""
+        """Any of the text's terms; of a long text only the rarest. User text never meets a query parser.
+
+        A term that comes twice counts twice. Only a plain union of terms lets tantivy skip blocks: no boost, no nest.
+        """
         counts = Counter(self._analyzer.analyze(text))
         frequency = {term: searcher.doc_freq("text", term) for term in counts}
         terms = sorted((term for term in counts if frequency[term]), key=lambda term: (frequency[term], term))
         parts = []
         for term in terms[:_MAX_TERMS]:
             query = tantivy.Query.term_query(self._schema, "text", term, "freq")
-            parts.append((tantivy.Occur.Should, tantivy.Query.boost_query(query, float(counts[term]))))
+            parts += [(tantivy.Occur.Should, query)] * min(counts[term], _MAX_REPEATS)
         return tantivy.Query.boolean_query(parts) if parts else None
 
     def newest(self) -> int:

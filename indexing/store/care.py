@@ -49,7 +49,7 @@ class Problem:
 
 def info(generation: Generation) -> Info:
     with generation.database.reading() as connection:
-        documents, chunks = connection.execute("SELECT count(*), coalesce(sum(chunks), 0) FROM documents").fetchone()
+        documents, chunks = connection.execute("SELECT documents, chunks FROM counts").fetchone()
         named, dead = read_rows(connection), merges.dead_chunks(connection)
         sealed = named[-1].last if named else 0
         (tail,) = connection.execute("SELECT count(*) FROM vectors WHERE id > ?", (sealed,)).fetchone()
@@ -116,6 +116,9 @@ _CHECKS = {
     "documents whose chunks are not all there": """
         SELECT count(*) FROM documents WHERE chunks != (SELECT count(*) FROM chunks
             WHERE chunks.id BETWEEN first_chunk AND first_chunk + documents.chunks - 1 AND document = key)""",
+    "wrong counts": """
+        SELECT count(*) FROM counts WHERE documents != (SELECT count(*) FROM documents)
+            OR chunks != (SELECT count(*) FROM chunks)""",
     "chunks of no document": "SELECT count(*) FROM chunks WHERE document NOT IN (SELECT key FROM documents)",
     "chunks without a vector": "SELECT count(*) FROM chunks WHERE id NOT IN (SELECT id FROM vectors)",
     "vectors of no chunk": "SELECT count(*) FROM vectors WHERE id NOT IN (SELECT id FROM chunks)",

@@ -72,17 +72,22 @@ def next_generation(path: Path) -> Path:
 
 
 def install_generation(path: Path, generation: Path) -> None:
-    """Make it the one in use, and remove those before the last: another process may still be leaving that one."""
+    """Make it the one in use, when nobody writes to the one before."""
     lock = WriterLock(path)
     lock.acquire(_LOCK_TIMEOUT_S)
     try:
-        before = (path / CURRENT).read_text().strip() if (path / CURRENT).is_file() else ""
-        point_to(path, generation.name)
-        for each in path.glob("g[0-9]*"):
-            if each.name not in {before, generation.name}:
-                shutil.rmtree(each, ignore_errors=True)
+        swap(path, generation)
     finally:
         lock.release()
+
+
+def swap(path: Path, generation: Path) -> None:
+    """As install_generation, for who has the lock. The last one stays: another process may be leaving it only now."""
+    before = (path / CURRENT).read_text().strip() if (path / CURRENT).is_file() else ""
+    point_to(path, generation.name)
+    for each in path.glob("g[0-9]*"):
+        if each.name not in {before, generation.name}:
+            shutil.rmtree(each, ignore_errors=True)
 
 
 def generation_name(number: int) -> str:

@@ -14,6 +14,7 @@ from indexing.document import Hit
 from indexing.errors import IndexingError
 from indexing.store import merges, rows, segment
 from indexing.store.allowed import Allowed
+from indexing.store.bm25 import analyzer
 from indexing.store.build import Built, Order
 from indexing.store.database import Database, storage_errors
 from indexing.store.factory import SEAL_ROWS, make, merged_factory, sealed_factory
@@ -58,10 +59,16 @@ class Generation:
             row = connection.execute("SELECT value FROM meta WHERE name = 'manifest'").fetchone()
         return cls(path, database, Manifest.from_json(row[0] if row else "", path.parent), threads)
 
+    @staticmethod
+    def check(manifest: Manifest) -> None:
+        """Raises IndexMismatchError where no index can be made of it: an unknown factory string or language."""
+        make(merged_factory(manifest.vectors, 2**20, manifest.dimension), manifest.dimension)
+        analyzer(manifest.language)
+
     @classmethod
     def create(cls, path: Path, manifest: Manifest) -> None:
         """An empty one. Raises FileExistsError."""
-        make(merged_factory(manifest.vectors, 2**20, manifest.dimension), manifest.dimension)  # refuses what is wrong
+        cls.check(manifest)
         with storage_errors(path):
             (path / VECTORS).mkdir(parents=True)
             Database.create(path / DATABASE, manifest.to_json()).close()

@@ -7,6 +7,7 @@ from pathlib import Path
 from indexing.errors import DamagedIndexError, IndexMismatchError
 
 FORMAT_VERSION = 1
+_DERIVED = {"vectors", "language"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,10 @@ class Manifest:
         """(field, value of the index, value wanted) of each field that differs."""
         pairs = ((field.name, getattr(self, field.name), getattr(wanted, field.name)) for field in fields(self))
         return [(name, have, want) for name, have, want in pairs if have != want]
+
+    def asks_to_embed(self, wanted: "Manifest") -> bool:
+        """Whether it takes new chunks or vectors to become what is wanted; other indexes over them are made without."""
+        return any(name not in _DERIVED for name, _, _ in self.differences(wanted))
 
     def check(self, wanted: "Manifest", path: Path) -> None:
         """Raises IndexMismatchError where the index cannot serve what is wanted."""

@@ -122,6 +122,31 @@ def text(connection: sqlite3.Connection, document_id: str, start: int, end: int 
     return joined[start - first * BLOCK_CHARS : end - first * BLOCK_CHARS]
 
 
+def item(
+    connection: sqlite3.Connection, document_id: str, dimension: int
+) -> tuple[Document, list[Chunk], Vectors] | None:
+    """A document as it was put, or None."""
+    row = document(connection, document_id)
+    if row is None:
+        return None
+    whole = Document(
+        row.id, row.source, row.title, text(connection, document_id, 0, None) or "", row.media_type, row.metadata,
+        row.pages, row.content_hash,
+    )  # fmt: skip
+    stored = document_chunks(connection, document_id)
+    parts = [Chunk(each.ordinal, each.text, each.start, each.end, each.page, each.heading) for each in stored]
+    _, matrix = vectors(connection, [each.id for each in stored], dimension)
+    return whole, parts, matrix
+
+
+def versions(connection: sqlite3.Connection) -> dict[str, tuple[object, ...]]:
+    """Document id -> all by which one version of it differs from another."""
+    rows = connection.execute(
+        "SELECT id, source, title, media_type, metadata, pages, content_hash, chars FROM documents"
+    )
+    return {row[0]: row for row in rows}
+
+
 _DOCUMENT = "SELECT id, source, title, media_type, metadata, pages, content_hash, chars, chunks, added FROM documents"
 
 

@@ -13,16 +13,14 @@ from indexing.store.database import Database
 
 log = logging.getLogger(__name__)
 
-_FIRST = "bm25-1"
-
 
 class SparseIndex:
-    """For any thread. It is rebuilt beside the one in use, and then named in its place."""
+    """For any thread. It is rebuilt beside the one in use, and then named in its place: bm25-NUMBER-LANGUAGE."""
 
     def __init__(self, path: Path, database: Database, language: str) -> None:
         self._path = path
         self._database = database
-        self._language = language
+        self._first = _name(1, language)
         self._guard = threading.Lock()
         self._opened: tuple[str, Bm25] | None = None
         self.buried = 0
@@ -36,15 +34,15 @@ class SparseIndex:
     def current(self) -> Bm25:
         """Raises DamagedIndexError."""
         with self._database.reading() as connection:
-            name = _meta(connection, "bm25", _FIRST)
+            name = _meta(connection, "bm25", self._first)
         with self._guard:
             if self._opened is None or self._opened[0] != name:
-                self._opened = name, Bm25(self._path / name, self._language)
+                self._opened = name, Bm25(self._path / name, _language(name))
             return self._opened[1]
 
     def directory(self) -> Path:
         with self._database.reading() as connection:
-            return self._path / _meta(connection, "bm25", _FIRST)
+            return self._path / _meta(connection, "bm25", self._first)
 
     def behind(self) -> bool:
         """Whether it lacks what SQLite has, or is damaged."""
@@ -65,13 +63,13 @@ class SparseIndex:
             log.warning("building BM25 anew: %s", exc)
             self.rebuild()
 
-    def rebuild(self) -> None:
-        """From SQLite, beside the one in use. By the writer."""
+    def rebuild(self, language: str | None = None) -> None:
+        """From SQLite, beside the one in use; in another language, if one is given. By the writer."""
         with self._database.reading() as connection:
-            old = _meta(connection, "bm25", _FIRST)
-        name = f"bm25-{int(old.rpartition('-')[2]) + 1}"
+            old = _meta(connection, "bm25", self._first)
+        name = _name(int(old.split("-")[1]) + 1, language or _language(old))
         shutil.rmtree(self._path / name, ignore_errors=True)
-        fresh = Bm25(self._path / name, self._language)
+        fresh = Bm25(self._path / name, _language(name))
         with self._database.reading() as connection:
             self.buried = fresh.follow(connection, 0)
         with self._database.writing() as connection:
@@ -96,6 +94,14 @@ class SparseIndex:
         with self._guard:
             if self._opened is not None:
                 self._opened[1].settle()
+
+
+def _name(number: int, language: str) -> str:
+    return f"bm25-{number}-{language}"
+
+
+def _language(name: str) -> str:
+    return name.split("-", 2)[2]
 
 
 def _meta(connection: sqlite3.Connection, name: str, default: str) -> str:

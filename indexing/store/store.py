@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from indexing.document import Chunk, Document, Hit, StoredChunk
 from indexing.errors import IndexMismatchError, UnknownJobError
-from indexing.store import care, jobs, rows, snapshots
+from indexing.store import care, jobs, reindex, rows, snapshots
 from indexing.store.allowed import Allowed, allowed
 from indexing.store.care import Info, Problem
 from indexing.store.check import check_item
@@ -24,6 +24,7 @@ from indexing.store.filters import Filters
 from indexing.store.generation import Generation
 from indexing.store.jobs import Job, State
 from indexing.store.manifest import Manifest
+from indexing.store.reindex import Lag
 from indexing.store.rows import DocumentRow
 from indexing.store.upkeep import Upkeep
 
@@ -35,8 +36,6 @@ Item = tuple[Document, Sequence[Chunk], Vectors]
 class Stats:
     documents: int
     chunks: int
-    bytes: int
-    """Of all files of the collection."""
 
 
 class Store:
@@ -162,13 +161,14 @@ class Store:
         with self._reading() as connection:
             return rows.vectors_by_hash(connection, hashes)
 
+    def item(self, document_id: str) -> Item | None:
+        """A document as it was put: to copy it, or to cut and embed it anew."""
+        with self._current.using() as generation, generation.database.reading() as connection:
+            return rows.item(connection, document_id, generation.manifest.dimension)
+
     def stats(self) -> Stats:
         with self._reading() as connection:
-            documents, chunks = connection.execute(
-                "SELECT count(*), coalesce(sum(chunks), 0) FROM documents"
-            ).fetchone()
-        size = sum(each.stat().st_size for each in self._path.rglob("*") if each.is_file())
-        return Stats(documents, chunks, size)
+            return Stats(*connection.execute("SELECT documents, chunks FROM counts").fetchone())
 
     def job_create(self, kind: str, total: int | None = None, params: Mapping[str, Any] | None = None) -> str:
         with self._noting() as connection:
@@ -205,6 +205,39 @@ class Store:
         """Newest first."""
         with self._reading() as connection:
             return jobs.newest(connection, limit)
+
+    def adopt(self, wanted: Manifest) -> None:
+        """Become what is wanted, where that takes no embedding: other `vectors`, another `language`.
+
+        Raises IndexMismatchError where it does; successor() is for that.
+        """
+        reindex.adopt(self._upkeep, wanted)
+
+    def successor(self, manifest: Manifest) -> "Store":
+        """The store that is to take this one's place: empty, or as far as it was when it was last left.
+
+        Put the documents that lag() names there, until there are none, and promote() it.
+        """
+        return Store.create_or_open(reindex.successor_path(self._path, manifest), manifest)
+
+    def lag(self, successor: "Store") -> Lag:
+        with self._reading() as old, successor._reading() as new:  # noqa: SLF001 (one of this class)
+            return reindex.lag(old, new)
+
+    def promote(self, successor: "Store") -> bool:
+        """Put the successor in this one's place, for all processes; this store goes on with it.
+
+        False, and nothing is done, where it lags behind: something was written since. Else the successor is closed.
+        """
+        with self._upkeep.still() as generation, generation.database.reading() as old:
+            with successor._reading() as new:  # noqa: SLF001 (one of this class)
+                if reindex.lag(old, new):
+                    return False
+            with successor._noting() as new:  # noqa: SLF001 (one of this class)
+                jobs.copy(old, new)
+            successor.close()
+            reindex.install(self._path, successor.path)
+            return True
 
     def info(self) -> Info:
         with self._current.using() as generation:

@@ -288,3 +288,25 @@ def test_a_file_that_is_no_database_is_called_damaged(store: Store, path: Path) 
     file.write_bytes(b"not a database" * 1000)
     with pytest.raises(DamagedIndexError, match="restore"):
         Store.open(path)
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "query"),
+    [
+        ("german", "die Häuser der Städte", "haus"),
+        ("french", "les chevaux galopent", "cheval galope"),
+        ("arabic", "الكتب الجديدة", "كتب"),
+        ("russian", "красивые города", "город"),
+        ("none", "running shoes", "running"),
+    ],
+)
+def test_languages(tmp_path: Path, language: str, text: str, query: str) -> None:
+    with Store.create_or_open(collection_path(tmp_path, "other"), replace(MANIFEST, language=language)) as store:
+        store.put([item("a", text)])
+        assert sparse(store, query) == [text]
+
+
+def test_an_unknown_language_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(IndexMismatchError, match="klingon"):
+        Store.create_or_open(collection_path(tmp_path, "other"), replace(MANIFEST, language="klingon"))
+    assert collections(tmp_path) == []

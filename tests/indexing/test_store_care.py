@@ -62,7 +62,7 @@ def test_a_search_on_a_broken_segment_says_what_mends_it(path: Path, damage: Cal
 @pytest.mark.parametrize("pattern", ["meta.json", "*.term", "*.idx", "*"])
 @pytest.mark.parametrize("damage", [truncate, Path.unlink])
 def test_a_broken_bm25_is_found_and_built_anew(path: Path, pattern: str, damage: Callable[[Path], None]) -> None:
-    for file in (path / "g000001" / "bm25-1").glob(pattern):
+    for file in (path / "g000001" / "bm25-1-english").glob(pattern):
         damage(file)
     with Store.open(path) as store:
         store.repair()

@@ -1,0 +1,74 @@
+"""A collection built otherwise, beside the one in use, which is searched and written to meanwhile."""
+
+import shutil
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexing.store.collections import CURRENT, drop, next_generation, point_to, swap
+from indexing.store.generation import Generation
+from indexing.store.manifest import Manifest
+from indexing.store.rows import versions
+from indexing.store.upkeep import Upkeep
+
+_NEXT = ".next"
+"""Inside the collection: a collection of its own, so that what is done is kept when it is interrupted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """What a successor has yet to do."""
+
+    put: tuple[str, ...]
+    """Documents that it lacks, or has in another version."""
+    delete: tuple[str, ...]
+    """Documents that are gone."""
+
+    def __bool__(self) -> bool:
+        return bool(self.put or self.delete)
+
+
+def lag(old: sqlite3.Connection, new: sqlite3.Connection) -> Lag:
+    wanted, there = versions(old), versions(new)
+    put = (identity for identity, version in wanted.items() if there.get(identity) != version)
+    return Lag(tuple(put), tuple(there.keys() - wanted.keys()))
+
+
+def successor_path(path: Path, manifest: Manifest) -> Path:
+    """Where it is; what was begun with another manifest is dropped."""
+    successor = path / _NEXT
+    if (successor / CURRENT).is_file() and _manifest(successor) != manifest:
+        drop(successor)
+    return successor
+
+
+def _manifest(path: Path) -> Manifest:
+    generation = Generation.open(path / (path / CURRENT).read_text().strip(), threads=1)
+    try:
+        return generation.manifest
+    finally:
+        generation.close()
+
+
+def install(path: Path, successor: Path) -> None:
+    """By who has the lock of both."""
+    target = next_generation(path)
+    (successor / (successor / CURRENT).read_text().strip()).rename(target)
+    swap(path, target)
+    shutil.rmtree(successor)
+
+
+def adopt(upkeep: Upkeep, wanted: Manifest) -> None:
+    with upkeep.still() as generation:
+        have = generation.manifest
+        if have.asks_to_embed(wanted):
+            have.check(wanted, generation.path.parent)
+        if not have.differences(wanted):
+            return
+        Generation.check(wanted)
+        if have.language != wanted.language:
+            generation.sparse.rebuild(wanted.language)
+        with generation.database.writing() as connection:
+            connection.execute("UPDATE meta SET value = ? WHERE name = 'manifest'", (wanted.to_json(),))
+        point_to(generation.path.parent, generation.path.name)  # so that every process opens it anew
+    upkeep.merge(whole=True)
