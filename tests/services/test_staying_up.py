@@ -11,29 +11,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-WORDS = [
-    "the",
-    "capital",
-    "of",
-    "France",
-    "is",
-    "Paris",
-    "and",
-    "it",
-    "lies",
-    "on",
-    "the",
-    "river",
-    "Seine",
-    "long",
-    "before",
-    "roman",
-    "times",
-    "people",
-    "lived",
-    "there",
-]
-WORD_TOKENS = 1.05
+WORDS = ["the", "capital", "of", "France", "is", "Paris", "river", "Seine", "long", "before", "Rome", "people", "lived"]
 
 
 def text(words: int) -> str:
