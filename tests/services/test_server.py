@@ -4,6 +4,8 @@ import concurrent.futures
 import random
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -170,3 +172,21 @@ def test_start_up_is_light(embed_server, score_server):
     for served, most in ((embed_server, 400), (score_server, 450)):
         assert served.rss_mb < most
         assert "torch" not in Path(f"/proc/{served.process.pid}/maps").read_text()
+
+
+def test_a_dead_engine_ends_the_service_unhealthy(tmp_path):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, Path(__file__).with_name("dying.py"), str(port)], stderr=log)
+    url, answers = f"http://127.0.0.1:{port}", []
+    while not answers:
+        with suppress(httpx2.TransportError):
+            answers.append(httpx2.get(f"{url}/health").status_code)
+    answers += [httpx2.post(f"{url}/ask", json={}).status_code for _ in range(3)]
+    assert answers == [200, 200, 200, 500]
+    with suppress(httpx2.TransportError):
+        assert httpx2.get(f"{url}/health").status_code == 503
+    assert process.wait(10) == 1
+    assert "device lost" in (tmp_path / "log").read_text()
