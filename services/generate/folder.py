@@ -25,8 +25,8 @@ class GeneratorFolder:
     template: ChatTemplate
     eos_token_ids: tuple[int, ...]
     max_model_len: int
-    kv_bytes: int
-    """Of one token in the key-value cache, were it kept as bytes: layers x 2 x heads x head size."""
+    kv_elements: int
+    """Of one token in the key-value cache: layers x 2 x heads x head size."""
     defaults: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -59,7 +59,7 @@ def _from_gguf(file: Path) -> GeneratorFolder:
         template=ChatTemplate(pairs.get("tokenizer.chat_template"), {f"{n}_token": t for n, t in special.items()}),
         eos_token_ids=(pairs["tokenizer.ggml.eos_token_id"],),
         max_model_len=pairs[f"{arch}.context_length"],
-        kv_bytes=pairs[f"{arch}.block_count"] * 2 * (kv_heads or heads) * head_size,
+        kv_elements=pairs[f"{arch}.block_count"] * 2 * (kv_heads or heads) * head_size,
     )
 
 
@@ -80,7 +80,7 @@ def _from_folder(folder: Path) -> GeneratorFolder:
         template=ChatTemplate(_template(folder, said), special),
         eos_token_ids=_eos(vocabulary, special.get("eos_token"), generation, config),
         max_model_len=config.get("max_position_embeddings") or config.get("n_positions") or 2048,
-        kv_bytes=config["num_hidden_layers"] * 2 * kv_heads * head_size,
+        kv_elements=config["num_hidden_layers"] * 2 * kv_heads * head_size,
         defaults={n: generation[n] for n in DEFAULTED if generation.get(n) is not None},
     )
 

@@ -19,8 +19,7 @@ from services.settings import ServiceSettings
 
 MAX_BATCH_TOKENS = 2048
 """Prompt tokens of one step; others wait for their next token meanwhile."""
-KV_OVERHEAD = 1.19
-"""Bytes an element of the key-value cache, where openvino keeps it in 8 bits with scales beside; measured."""
+KV_ELEMENT_BYTES = 2
 KV_SPARE_TOKENS = 64
 """A sequence of the whole context must fit: the engine gives up all that runs beside one that does not."""
 
@@ -55,7 +54,7 @@ def _max_model_len(settings: ServiceSettings, read: GeneratorFolder) -> int:
 def _engine(settings: ServiceSettings, read: GeneratorFolder, max_model_len: int) -> Generator:
     from services.engines.openvino import OpenVinoGenerator  # noqa: PLC0415  only the engine in use is imported
 
-    kv_tokens = int(settings.kv_cache_gb * 2**30 / (read.kv_bytes * KV_OVERHEAD))
+    kv_tokens = int(settings.kv_cache_gb * 2**30 / (read.kv_elements * KV_ELEMENT_BYTES))
     return OpenVinoGenerator(
         read.weights,
         max(kv_tokens, max_model_len + KV_SPARE_TOKENS),
