@@ -5,7 +5,7 @@ What is committed stays, whatever ends a build: a second one takes up what is le
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import chain
@@ -17,12 +17,13 @@ from indexing import sources
 from indexing.chunker import CHUNKER, HEADING_TOKENS, ChunkerSettings
 from indexing.document import Document, Scalar
 from indexing.embedding import PATIENCE_S, Embedding
+from indexing.intake import Given, Intake
 from indexing.job import Job
 from indexing.loaders.extract import Limits
 from indexing.parsing import Parsed, Parsers, ParserSettings
+from indexing.pipeline import Build, Pipeline, Stages
 from indexing.plan import Plan
 from indexing.progress import Progress, Report, Tally
-from indexing.run import Run, Stages
 from indexing.settings import IndexSettings
 from indexing.store import Manifest, Store
 from indexing.web import Fetcher
@@ -73,9 +74,12 @@ class Builder:
         paths: Sequence[str | Path],
         *,
         prune: bool = False,
+        gone: Sequence[Path] = (),
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> Report:
         """Index what is new or changed below `paths`; with `prune`, drop what is gone from the folders among them.
+
+        `gone` are files that are known to be gone, whose folders may be gone as well.
 
         Raises UnavailableError where the embed service is away, NotFoundError for a path that does not exist.
         """
@@ -84,16 +88,42 @@ class Builder:
         plan = Plan(await stages.blocking(self._store.known))
         tally = Tally(len(found.files) + len(found.urls), sum(found.files.values()), skipped=dict(found.skipped))
         embedded = stages.embedding.embedded
+        given: Iterator[tuple[Given, int]] = chain(found.files.items(), ((url, 0) for url in found.urls))
         params = {"paths": [str(path) for path in paths], "prune": prune}
         async with Job(stages, "index", tally, params) as job:
-            run = Run(stages, plan, tally, found.given, _every(job.tell, lambda: on_progress(tally.progress())))
-            await run.files(
-                chain(found.files.items(), ((url, 0) for url in found.urls)), self._settings.parse_workers + 2
-            )
-            gone = run.vanished + (await stages.blocking(plan.gone, found.roots) if prune else [])
-            tally.removed = await stages.write(self._store.delete, gone) if gone else 0
+            build = Build(stages, plan, tally, _every(job.tell, lambda: on_progress(tally.progress())))
+            intake = await self._run(build, given, found.given)
+            dropped = intake.vanished
+            if prune:
+                dropped = dropped + await stages.blocking(plan.gone, [*found.roots, *gone])
+            tally.removed = await stages.write(self._store.delete, dropped) if dropped else 0
         on_progress(tally.progress())
         return tally.report(job.id, stages.embedding.embedded - embedded)
+
+    async def add_all(
+        self,
+        documents: Iterable[Document],
+        *,
+        count: int,
+        kind: str = "add",
+        on_progress: Callable[[Progress], None] = lambda _: None,
+    ) -> Report:
+        """Documents that are text already, `count` of them, taken one by one as there is room."""
+        stages = await self._ready()
+        tally = Tally(count, count)
+        embedded = stages.embedding.embedded
+        given = ((document, 1) for document in documents)
+        async with Job(stages, kind, tally, {}) as job:
+            build = Build(stages, Plan({}), tally, _every(job.tell, lambda: on_progress(tally.progress())))
+            await self._run(build, given, frozenset())
+        on_progress(tally.progress())
+        return tally.report(job.id, stages.embedding.embedded - embedded)
+
+    async def _run(self, build: Build, given: Iterator[tuple[Given, int]], named: frozenset[Path]) -> Intake:
+        pipeline = Pipeline(build)
+        intake = Intake(build, pipeline, named)
+        await pipeline.run(intake.read(given) for _ in range(self._settings.parse_workers + 2))
+        return intake
 
     async def add(self, document: Document) -> int:
         """One document that is text already, in place of the one with its id. Returns its chunks, once committed."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from indexing.pipeline import Stages
 from indexing.progress import Tally
-from indexing.run import Stages
 from indexing.store.jobs import State
 
 _WRITTEN_EVERY_S = 1.0
@@ -40,10 +40,15 @@ class Job:
         new = self._tally.failures[self._failures :]
         self._failures = len(self._tally.failures)
         await self._stages.write(
-            self._stages.store.job_update, self.id, done=self._tally.files, chunks=self._tally.chunks,
-            tokens=self._tally.tokens, failures=[(failure.source, failure.reason) for failure in new], state=state,
+            self._stages.store.job_update,
+            self.id,
+            done=self._tally.files,
+            chunks=self._tally.chunks,
+            tokens=self._tally.tokens,
+            failures=[(failure.source, failure.reason) for failure in new],
+            state=state,
             message=message,
-        )  # fmt: skip
+        )
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

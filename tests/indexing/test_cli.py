@@ -92,3 +92,46 @@ def test_interrupt_keeps_what_is_committed_and_says_how_to_go_on(environment, do
     report = json.loads(ragline(environment, "index", docs, "--json").stdout)
     assert report["unchanged"] > 0
     assert report["unchanged"] + report["documents"] == 3001
+
+
+def test_care_of_a_collection(environment, docs, tmp_path) -> None:
+    ragline(environment, "index", docs)
+    info = json.loads(ragline(environment, "index", "info", "--json").stdout)
+    assert (info["documents"], info["manifest"]["embedding_model"]) == (1, "hashed")
+    assert "is sound" in ragline(environment, "index", "verify").stdout
+    assert "is sound" in ragline(environment, "index", "repair").stdout
+    assert "bytes before" in ragline(environment, "index", "compact").stdout
+    assert ragline(environment, "index", "snapshot", tmp_path / "copy").returncode == 0
+    (docs / "wasps.md").write_text("# Wasps\n\nThey build nests.")
+    ragline(environment, "index", docs)
+    assert "1 document" in ragline(environment, "index", "restore", tmp_path / "copy").stdout
+    assert "1 document copied" in ragline(environment, "index", "copy", "default", "other").stdout
+    assert json.loads(ragline(environment, "index", "info", "-c", "other", "--json").stdout)["documents"] == 1
+
+
+def test_other_settings_are_refused_with_the_command_that_mends_it(environment, docs) -> None:
+    ragline(environment, "index", docs)
+    other = {**environment, "RAGLINE_INDEX__CHUNK_TOKENS": "100"}
+    refused = ragline(other, "index", docs)
+    assert refused.returncode == 1
+    assert "chunk_tokens is 256 in the index, but 100 is asked for" in refused.stderr
+    assert "`ragline index reindex --collection default`" in refused.stderr
+    assert ragline(other, "index", "reindex").returncode == 0
+    assert "1 unchanged" in ragline(other, "index", docs).stdout
+
+
+def test_watching_follows_the_folder(environment, docs, embed_server) -> None:
+    command = [sys.executable, "-c", RUN, "index", str(docs), "--watch"]
+    process = subprocess.Popen(command, env=environment, cwd=ROOT, text=True, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        while "Watching" not in process.stdout.readline():
+            pass
+        (docs / "wasps.md").write_text("# Wasps\n\nThey build nests.")
+        assert "1 document (1 chunk) indexed" in process.stdout.readline()
+        (docs / "wasps.md").unlink()
+        assert "1 removed" in process.stdout.readline()
+    finally:
+        process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 130
+    process.stdout.close()

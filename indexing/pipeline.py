@@ -1,21 +1,18 @@
-"""One build under way: read -> embed -> write, overlapped; each stage waits for the next where that one is full."""
+"""Parsed documents into the store: embed -> write, overlapped; each stage waits for the next where that one is full."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import ParamSpec, TypeVar
 
 import numpy as np
 
 from indexing.document import passage
 from indexing.embedding import Embedding, Vector, is_away
-from indexing.errors import NotADocumentError, UnreadableError
-from indexing.parsing import Batch, Parsed, Parsers
-from indexing.plan import Plan, content_hash
+from indexing.parsing import Parsed, Parsers
+from indexing.plan import Plan
 from indexing.progress import Tally
 from indexing.store import Store, text_hash
 from indexing.web import Fetcher
@@ -65,91 +62,53 @@ class Stages:
         return np.stack(rows) if rows else np.empty((0, self.store.manifest.dimension), dtype=np.float32)
 
 
-class Run:
-    """Brings files into the store. Failures of single files are counted; a service or disk that fails ends the run."""
+@dataclass(frozen=True, slots=True)
+class Build:
+    """One build: with what, over what is there already, and how far it is."""
 
-    def __init__(
-        self, stages: Stages, plan: Plan, tally: Tally, given: frozenset[Path], changed: Callable[[], Awaitable[None]]
-    ) -> None:
-        self._stages = stages
-        self._plan = plan
-        self._tally = tally
-        self._given = given
-        self._changed = changed
-        self._room = _Room(stages.waiting_chunks)
+    stages: Stages
+    plan: Plan
+    tally: Tally
+    changed: Callable[[], Awaitable[None]]
+    """Called often; tells whom it concerns now and then."""
+
+
+class Pipeline:
+    """What readers submit is embedded and committed. A document that fails is counted; a service or disk ends all."""
+
+    def __init__(self, build: Build) -> None:
+        self._stages = build.stages
+        self._plan = build.plan
+        self._tally = build.tally
+        self._changed = build.changed
+        self._room = _Room(build.stages.waiting_chunks)
         self._writes: asyncio.Queue[tuple[Parsed, Vector] | None] = asyncio.Queue()
-        self._partly: dict[str, int] = {}
-        self.vanished: list[str] = []
-        """Ids of records that their files no longer have."""
+        self._documents: asyncio.TaskGroup | None = None
 
-    async def files(self, paths: Iterator[tuple[Path | str, int]], readers: int) -> None:
-        """Raises the first error that ends the run, bare."""
+    async def run(self, readers: Iterable[Coroutine[None, None, None]]) -> None:
+        """Until all readers have ended and all they submitted is committed. Raises the first error, bare."""
         try:
-            await self._all(paths, readers)
-        except BaseExceptionGroup as group:
-            raise _first(group) from group
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._write())
+                async with asyncio.TaskGroup() as self._documents:
+                    for reader in readers:
+                        self._documents.create_task(reader)
+                self._writes.put_nowait(None)
+        except BaseExceptionGroup as errors:
+            raise _first(errors) from errors
 
-    async def _all(self, paths: Iterator[tuple[Path | str, int]], readers: int) -> None:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._write())
-            async with asyncio.TaskGroup() as documents:
-                for _ in range(readers):
-                    documents.create_task(self._read(paths, documents))
-            self._writes.put_nowait(None)
-
-    async def _read(self, paths: Iterator[tuple[Path | str, int]], documents: asyncio.TaskGroup) -> None:
-        for path, size in paths:
-            try:
-                await (self._page(path, documents) if isinstance(path, str) else self._file(path, documents))
-            except NotADocumentError as exc:
-                if path in self._given or isinstance(path, str):
-                    self._tally.fail(str(path), str(exc))
-                else:
-                    self._tally.skip("not a document" if str(exc).startswith("not") else "empty")
-            except UnreadableError as exc:
-                self._tally.fail(str(path), str(exc))
-            self._tally.files += 1
-            self._tally.bytes += size - self._partly.pop(str(path), 0)
-            await self._changed()
-
-    async def _file(self, path: Path, documents: asyncio.TaskGroup) -> None:
-        before = self._plan.of_file(path)
+    async def submit(self, parsed: Parsed) -> None:
+        """Waits where too much is on its way."""
+        if self._documents is None:
+            raise RuntimeError("submit() is for readers of run()")
+        await self._room.take(len(parsed.chunks))
+        self._tally.waiting += len(parsed.chunks)
+        work = self._embed(parsed)
         try:
-            now = await self._stages.blocking(content_hash, path)
-        except OSError as exc:
-            raise UnreadableError(f"cannot be opened: {exc.strerror}") from exc
-        if before.get(str(path), ("", ""))[1] == now:
-            self._tally.unchanged += 1
-        elif not before and (moved := await self._stages.blocking(self._plan.moved, now)):
-            await self._stages.write(self._stages.store.move, moved, str(path))
-            self._tally.moved += 1
-        else:
-            known = {source: row[1] for source, row in before.items()}
-            await self._parse(str(path), self._stages.parsers.file(path, known), documents)
-
-    async def _page(self, url: str, documents: asyncio.TaskGroup) -> None:
-        page = await self._stages.fetcher.fetch(url)
-        known = {source: row[1] for source, row in self._plan.of_file(url).items()}
-        with TemporaryDirectory(prefix="ragline-") as folder:
-            spooled = Path(folder) / "page"
-            await self._stages.blocking(spooled.write_bytes, page.content)
-            batches = self._stages.parsers.upload(spooled, page.name, source=url, known=known)
-            await self._parse(url, batches, documents)
-
-    async def _parse(self, file: str, batches: AsyncIterator[Batch], documents: asyncio.TaskGroup) -> None:
-        seen: set[str] = set()
-        async for batch in batches:
-            seen.update(batch.same)
-            self._partly[file] = self._partly.get(file, 0) + batch.chars
-            self._tally.bytes += batch.chars
-            self._tally.unchanged += len(batch.same)
-            for parsed in batch.parsed:
-                seen.add(parsed.document.source)
-                await self._room.take(len(parsed.chunks))
-                self._tally.waiting += len(parsed.chunks)
-                documents.create_task(self._embed(parsed))
-        before = self._plan.of_file(file)
-        self.vanished += [row[0] for source, row in before.items() if source not in seen]
+            self._documents.create_task(work)
+        except RuntimeError as exc:  # the group is shutting down, and this reader with it
+            work.close()
+            raise asyncio.CancelledError from exc
 
     async def _embed(self, parsed: Parsed) -> None:
         try:

@@ -1,0 +1,110 @@
+"""A collection built anew beside the one in use, and copies."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from indexing.builder import Builder, manifest_of
+from indexing.reindex import copy, reindex
+from indexing.settings import IndexSettings
+from indexing.store import Store
+
+pytestmark = pytest.mark.anyio
+BEFORE = IndexSettings(chunk_tokens=64, batch_chunks=16)
+AFTER = IndexSettings(chunk_tokens=32, batch_chunks=16)
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "long.md").write_text("# Long\n\n" + "Many words are in this text. " * 30)
+    records = ({"_id": str(i), "title": f"T{i}", "text": f"Record number {i}.", "n": i} for i in range(30))
+    (folder / "records.jsonl").write_text("\n".join(map(json.dumps, records)))
+    return folder
+
+
+@pytest.fixture
+async def path(tmp_path: Path, docs: Path, embed_server) -> Path:
+    """A collection of `docs`."""
+    client = embed_server.client()
+    with Store.create_or_open(tmp_path / "index/c", await manifest_of(client, BEFORE)) as store:
+        async with Builder(store, client, BEFORE) as builder:
+            await builder.sync([docs])
+    await client.aclose()
+    return tmp_path / "index/c"
+
+
+async def test_other_chunks_for_the_same_documents(path, embed_server) -> None:
+    client = embed_server.client()
+    with Store.open(path) as reader:
+        before = (reader.known(), reader.stats().chunks)
+        report = await reindex(path, client, AFTER, lambda _: None)
+        after = (reader.known(), reader.stats().chunks)
+        (identity,) = (i for source, (i, _) in after[0].items() if source.endswith("long.md"))
+        assert max(len(chunk.text) for chunk in reader.document_chunks(identity)) < 32 * 6
+    assert before[0] == after[0]
+    assert after[1] > before[1]
+    assert report.documents == 31
+    assert not (path / ".next").exists()
+    with Store.open(path) as again:
+        assert again.manifest.chunk_tokens == 32
+        assert again.verify() == []
+    await client.aclose()
+
+
+async def test_what_is_written_meanwhile_is_there_afterwards(path, docs, embed_server) -> None:
+    client = embed_server.client()
+    embed_server.delay_s = 0.1
+    build = asyncio.create_task(reindex(path, client, AFTER, lambda _: None))
+    await asyncio.sleep(0.5)
+    with Store.open(path) as live:
+        async with Builder(live, client, BEFORE) as builder:
+            (docs / "late.md").write_text("# Late\n\nThis came in late.")
+            (docs / "long.md").write_text("# Long\n\nShort by now.")
+            await builder.sync([docs])
+            gone = next(identity for source, (identity, _) in live.known().items() if source.endswith("record=7"))
+            live.delete([gone])
+    await build
+    with Store.open(path) as store:
+        assert store.manifest.chunk_tokens == 32
+        assert len(store.search_sparse("late", 3)) == 1
+        assert len(store.search_sparse("many", 3)) == 0
+        assert store.document(gone) is None
+    await client.aclose()
+
+
+async def test_a_build_that_is_broken_off_goes_on(path, embed_server) -> None:
+    client = embed_server.client()
+    embed_server.delay_s = 0.2
+    build = asyncio.create_task(reindex(path, client, AFTER, lambda _: None))
+    beside = path / ".next"
+    while not (beside / "CURRENT").exists() or not _documents(beside):
+        await asyncio.sleep(0.05)
+    build.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await build
+    kept = _documents(beside)
+    embed_server.delay_s = 0.0
+    report = await reindex(path, client, AFTER, lambda _: None)
+    assert kept > 0
+    assert report.documents == 31 - kept
+    await client.aclose()
+
+
+def _documents(path: Path) -> int:
+    with Store.open(path) as store:
+        return store.stats().documents
+
+
+async def test_a_copy_has_everything_and_embeds_nothing(path, tmp_path, embed_server) -> None:
+    embed_server.texts.clear()
+    with Store.open(path) as source, Store.create_or_open(tmp_path / "index/d", source.manifest) as target:
+        assert list(copy(source, target)) == [31]
+        assert source.known() == target.known()
+        assert target.stats().chunks == source.stats().chunks
+        (hit, *_) = target.search_sparse("number 12", 1)
+        assert target.chunks([hit.chunk_id])[0].metadata == {"n": 12, "record_id": "12"}
+    assert embed_server.texts == []

@@ -1,0 +1,45 @@
+"""Changes of a real folder as they are noticed."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from indexing.watch import changes, look
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_new_changed_and_gone_files(tmp_path: Path) -> None:
+    kept, edited, removed = (tmp_path / name for name in ("kept.md", "edited.md", "removed.md"))
+    for path in (kept, edited, removed):
+        path.write_text("words")
+    seen = changes([tmp_path], await look([tmp_path]), every_s=0.05)
+    first = asyncio.create_task(anext(seen))
+    await asyncio.sleep(0.3)
+    assert not first.done()
+    edited.write_text("other words")
+    (tmp_path / "new.md").write_text("new")
+    (tmp_path / ".hidden").write_text("not seen")
+    removed.unlink()
+    changed, gone = await asyncio.wait_for(first, 5)
+    assert (sorted(path.name for path in changed), gone) == (["edited.md", "new.md"], [removed])
+    second = asyncio.create_task(anext(seen))
+    await asyncio.sleep(0.2)
+    kept.unlink()
+    assert await asyncio.wait_for(second, 5) == ([], [kept])
+    await seen.aclose()
+
+
+async def test_a_file_that_is_still_being_written_is_waited_for(tmp_path: Path) -> None:
+    seen = changes([tmp_path], await look([tmp_path]), every_s=0.1)
+    first = asyncio.create_task(anext(seen))
+    await asyncio.sleep(0.2)
+    growing = tmp_path / "growing.txt"
+    for i in range(8):
+        growing.write_text("x" * (i + 1))
+        await asyncio.sleep(0.04)
+    changed, _ = await asyncio.wait_for(first, 5)
+    assert changed == [growing]
+    assert growing.read_text() == "x" * 8
+    await seen.aclose()
