@@ -5,11 +5,14 @@ still be found here: the store drops every hit that SQLite no longer has.
 """
 
 import logging
+import os
+import shutil
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import tantivy
 
@@ -70,14 +73,24 @@ class Bm25:
         self._analyzer = analyzer(language)
         self._schema = _schema()
         self._directory = directory
+        self._links: TemporaryDirectory[str] | None = None
         with _damage(directory):
-            directory.mkdir(parents=True, exist_ok=True)
-            self._index = tantivy.Index(self._schema, path=str(directory))
+            self._index = tantivy.Index(self._schema, path=str(self._opened_at()))
         self._index.register_tokenizer(_ANALYZER, self._analyzer)
         self._index.config_reader("manual")
         self._seen = (0, 0)
         self._writer: tantivy.IndexWriter | None = None
         self._newest: int | None = None
+
+    def _opened_at(self) -> Path:
+        """Where tantivy can put its locks, which it does for reading too."""
+        if not self._directory.exists():
+            self._directory.mkdir(parents=True)
+        if os.access(self._directory, os.W_OK):
+            return self._directory
+        self._links = TemporaryDirectory(prefix="ragline-bm25-")
+        _link(self._directory, Path(self._links.name))
+        return Path(self._links.name)
 
     def search(self, text: str, k: int, only: Sequence[int] | None = None) -> list[tuple[int, float]]:
         """At most k pairs of chunk id and score, best first; among the ids `only` where they are given."""
@@ -125,6 +138,8 @@ class Bm25:
             stat = (self._directory / "meta.json").stat()
             seen = (stat.st_ino, stat.st_mtime_ns)
             if seen != self._seen:
+                if self._links is not None:
+                    _link(self._directory, Path(self._links.name))
                 self._index.reload()
                 self._seen = seen
             return self._index.searcher()
@@ -162,12 +177,24 @@ class Bm25:
         self._writer = None
         self._newest = None
 
-    def settle(self) -> None:
+    def close(self) -> None:
         """Wait for merges that are under way, and close the writer."""
         writer = self._writer
         self.let_go()
         if writer is not None:
             writer.wait_merging_threads()
+        if self._links is not None:
+            self._links.cleanup()
+
+
+def _link(source: Path, target: Path) -> None:
+    """Links to the files, which never change; copies of the two that name them."""
+    for file in source.iterdir():
+        if file.suffix == ".json":
+            shutil.copyfile(file, target / f"{file.name}.new")
+            (target / f"{file.name}.new").replace(target / file.name)
+        elif file.suffix != ".lock" and not (target / file.name).exists():
+            (target / file.name).symlink_to(file)
 
 
 @contextmanager

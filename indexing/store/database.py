@@ -1,6 +1,7 @@
 """Connections to the SQLite file of a generation: one that writes, and a pool that reads, for any thread."""
 
 import errno
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -27,6 +28,9 @@ class Database:
         self.path = path
         self._idle: list[sqlite3.Connection] = []
         self._writer: sqlite3.Connection | None = None
+        self._watch: sqlite3.Connection | None = None
+        self._frozen: tuple[int, int] | None = None
+        """Modification time and size of a file that cannot be written to and has no write-ahead log."""
         self._guard = threading.Lock()
         self._write_guard = threading.Lock()
         self._closed = False
@@ -86,10 +90,14 @@ class Database:
             copy.execute("PRAGMA journal_mode = WAL")
             copy.close()
 
-    def watch(self) -> sqlite3.Connection:
-        """A connection of the caller's own, whose `PRAGMA data_version` tells of commits."""
-        with storage_errors(self.path):
-            return _connect(self.path, writes=False)
+    def version(self) -> tuple[int, ...]:
+        """Another one after each commit, of any connection of any process."""
+        with storage_errors(self.path), self._guard:
+            self._thaw()
+            if self._watch is None:
+                self._watch = self._reader()
+            (version,) = self._watch.execute("PRAGMA data_version").fetchone()
+            return version, *(self._frozen or ())
 
     def _writing_connection(self) -> sqlite3.Connection:
         if self._closed:
@@ -101,20 +109,17 @@ class Database:
     def close(self) -> None:
         with self._guard:
             self._closed = True
-            connections, self._idle = self._idle, []
+            self._drop_readers()
             if self._writer is not None:
-                connections.append(self._writer)
+                self._writer.close()
                 self._writer = None
-        for connection in connections:
-            connection.close()
 
     def _take(self) -> sqlite3.Connection:
         with self._guard:
             if self._closed:
                 raise IndexingError(f"{self.path} is closed")
-            if self._idle:
-                return self._idle.pop()
-        return _connect(self.path, writes=False)
+            self._thaw()
+            return self._idle.pop() if self._idle else self._reader()
 
     def _give(self, connection: sqlite3.Connection) -> None:
         with self._guard:
@@ -123,9 +128,37 @@ class Database:
                 return
         connection.close()
 
+    def _reader(self) -> sqlite3.Connection:
+        try:
+            return _connect(self.path, writes=False)
+        except sqlite3.OperationalError:
+            if os.access(self.path.parent, os.W_OK) or self._log().exists():
+                raise
+        self._frozen = self._stamp()
+        return _connect(self.path, writes=False, frozen=True)
 
-def _connect(path: Path, *, writes: bool) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?mode=rw"
+    def _thaw(self) -> None:
+        """Leave the connections that took the file for one that never changes, if it has after all."""
+        if self._frozen is not None and (self._frozen != self._stamp() or self._log().exists()):
+            self._drop_readers()
+            self._frozen = None
+
+    def _drop_readers(self) -> None:
+        connections, self._idle = [*self._idle, *filter(None, [self._watch])], []
+        self._watch = None
+        for connection in connections:
+            connection.close()
+
+    def _log(self) -> Path:
+        return self.path.with_name(f"{self.path.name}-wal")
+
+    def _stamp(self) -> tuple[int, int]:
+        stat = self.path.stat()
+        return stat.st_mtime_ns, stat.st_size
+
+
+def _connect(path: Path, *, writes: bool, frozen: bool = False) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?{'immutable=1' if frozen else 'mode=rw'}"
     # Threads share connections, one at a time: the pool and the writer's lock see to it.
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
     try:

@@ -186,8 +186,7 @@ class Generation:
                 file.unlink()
 
     def close(self) -> None:
-        self.sparse.settle()
-        self.vectors.close()
+        self.sparse.close()
         self.database.close()
 
 

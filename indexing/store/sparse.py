@@ -89,11 +89,11 @@ class SparseIndex:
             if self._opened is not None:
                 self._opened[1].let_go()
 
-    def settle(self) -> None:
+    def close(self) -> None:
         """Close the writer when what it is merging is done."""
         with self._guard:
             if self._opened is not None:
-                self._opened[1].settle()
+                self._opened[1].close()
 
 
 def _name(number: int, language: str) -> str:

@@ -1,5 +1,6 @@
 """The store of one collection: documents in, hits out. Blocking; for any thread."""
 
+import logging
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexing.document import Chunk, Document, Hit, StoredChunk
-from indexing.errors import IndexMismatchError, UnknownJobError
+from indexing.errors import IndexBusyError, IndexMismatchError, StorageError, UnknownJobError
 from indexing.store import care, jobs, reindex, rows, snapshots
 from indexing.store.allowed import Allowed, allowed
 from indexing.store.care import Info, Problem
@@ -27,6 +28,10 @@ from indexing.store.manifest import Manifest
 from indexing.store.reindex import Lag
 from indexing.store.rows import DocumentRow
 from indexing.store.upkeep import Upkeep
+
+log = logging.getLogger(__name__)
+
+_CATCH_UP_TIMEOUT_S = 1.0
 
 Vectors = NDArray[np.float32]
 Item = tuple[Document, Sequence[Chunk], Vectors]
@@ -52,8 +57,11 @@ class Store:
         with self._current.using() as generation:
             behind = generation.sparse.behind()
         if behind:
-            with self._upkeep.writing() as generation:
-                generation.follow()
+            try:
+                with self._upkeep.writing(_CATCH_UP_TIMEOUT_S) as generation:
+                    generation.follow()
+            except (StorageError, IndexBusyError) as exc:  # who writes now, or next, makes up for it
+                log.warning("BM25 of %s is behind: %s", path, exc)
 
     @classmethod
     def open(cls, path: Path, *, threads: int = 1) -> Self:

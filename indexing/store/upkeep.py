@@ -35,13 +35,13 @@ class Upkeep:
         self._threads: list[threading.Thread] = []
 
     @contextmanager
-    def writing(self) -> Iterator[Generation]:
+    def writing(self, timeout_s: float = _LOCK_TIMEOUT_S) -> Iterator[Generation]:
         """This thread is the only writer. The lock is kept afterwards, until another process wants it."""
         with self._mutex:
             if self._closed.is_set():
                 raise IndexingError(f"the store of {self._path} is closed")
             if not self._lock.held:
-                self._lock.acquire(_LOCK_TIMEOUT_S)
+                self._lock.acquire(timeout_s)
             with self._current.using() as generation:
                 yield generation
         self._start()

@@ -48,14 +48,13 @@ class VectorIndex:
         self._dimension = dimension
         self._threads = threads
         self._guard = threading.Lock()
-        self._watch = database.watch()
-        self._version = -1
+        self._version: tuple[int, ...] = ()
         self._view = View((), None, Tail.empty(dimension), 0, 0)
 
     def view(self) -> View:
         """The newest one: follows SQLite where something was committed since the last."""
         with self._guard, storage_errors(self.directory):
-            (version,) = self._watch.execute("PRAGMA data_version").fetchone()
+            version = self._database.version()
             if version != self._version:
                 self._view = self._newer()
                 # A commit between the two is seen next time: this version is older than what was read.
@@ -102,10 +101,6 @@ class VectorIndex:
             return view
         ids, vectors = rows.vectors_between(connection, view.newest + 1, newest, self._dimension)
         return replace(view, tail=view.tail.added(ids, vectors), newest=newest)
-
-    def close(self) -> None:
-        with self._guard:
-            self._watch.close()
 
 
 def _without_dead(connection: sqlite3.Connection, view: View) -> View:
