@@ -20,7 +20,7 @@ UP += --ask "$(ASK)"
 endif
 endif
 
-.PHONY: run test test-slow test-containers lint format docs bench clean
+.PHONY: run test test-slow test-containers lint format docs clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/ragline up $(UP)
@@ -48,8 +48,9 @@ format: $(VENV)/.dev
 docs: $(VENV)/.run
 	$(BIN)/python -m tests.settings_page
 
-bench: $(VENV)/.dev
-	$(BIN)/python -m bench
+# bench-index, bench-chunking, ...: one table each
+bench-%: $(VENV)/.dev
+	$(BIN)/python -m bench.$*
 
 clean:
 	rm -rf $(VENV)
