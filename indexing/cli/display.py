@@ -52,9 +52,8 @@ class Display:
     def _say(self, progress: Progress) -> None:
         if time.monotonic() - self._said >= _LINE_EVERY_S:
             self._said = time.monotonic()
-            self._console.print(
-                f"{progress.files} of {progress.total_files} files, {_counts(progress)}", highlight=False
-            )
+            line = f"{progress.files} of {progress.total_files} files, {_counts(progress)}"
+            self._console.print(line, highlight=False, soft_wrap=True)
 
 
 def _counts(progress: Progress) -> str:

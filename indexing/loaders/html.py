@@ -16,6 +16,7 @@ from indexing.loaders.text import decode
 logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
 _META_CHARSET = re.compile(rb"<meta[^>]+charset=[\"']?\s*([\w-]+)", re.IGNORECASE)
 _XML_ENCODING = re.compile(r"\A\s*<\?xml[^>]*\?>")
+_CONTROL = dict.fromkeys((*range(9), 0x0B, *range(0x0E, 0x20)))
 _NOISE = "script|style|noscript|template|svg|iframe|object|embed|nav|footer|form|button|select|aside|dialog"
 _ARTICLE_KEEPS = (0.4, 0.9)
 """Share of the body's words that an article holds where the rest is boilerplate. Above, there is none and the whole
@@ -51,7 +52,7 @@ def _decoded(content: bytes) -> str:
 def _parsed(source: str) -> Any:
     parser = lxml.html.HTMLParser(no_network=True, huge_tree=False, remove_comments=True, remove_pis=True)
     try:
-        root = lxml.html.document_fromstring(_XML_ENCODING.sub("", source), parser=parser)
+        root = lxml.html.document_fromstring(_XML_ENCODING.sub("", source.translate(_CONTROL)), parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError, ValueError) as exc:
         raise UnreadableError(f"no text: its HTML is empty or broken ({exc})") from exc
     return root

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 
 from lxml import etree
 
@@ -66,7 +67,15 @@ class Package:
             raise UnreadableError(f"too large: its part {name} has {member.file_size:,} bytes, the limit is {limit:,}")
         try:
             return self._zip.read(member)
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError) as exc:
+        except (
+            zipfile.BadZipFile,
+            OSError,
+            EOFError,
+            ValueError,
+            NotImplementedError,
+            RuntimeError,
+            zlib.error,
+        ) as exc:
             raise UnreadableError(f"broken file: its part {name} is damaged ({exc})") from exc
 
     def xml(self, name: str) -> etree._Element:

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import random
 import zipfile
 from bisect import bisect_right
 from collections.abc import Mapping
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from indexing.chunker import ChunkerSettings
 from indexing.document import Document
 from indexing.errors import UnreadableError
 from indexing.loaders import Limits, load, load_bytes
+from indexing.parsing import Parsers, ParserSettings
 
 FORMATS = Path(__file__).parents[3] / "shared/data/formats"
 
@@ -346,6 +349,62 @@ def test_load_refuses_links_pipes_and_folders(tmp_path: Path) -> None:
     (document,) = load(tmp_path / "real.txt")
     assert document.content_hash == hashlib.sha256(b"words").hexdigest()
     assert document.source == str(tmp_path / "real.txt")
+
+
+M = 'xmlns:m="http://schemas.openxmlformats.org/officeDocument/2006/math"'
+
+
+def test_equations_of_word_are_spelled() -> None:
+    def text(word: str) -> str:
+        return f"<m:r><m:t>{word}</m:t></m:r>"
+
+    square = f"<m:sSup><m:e>{text('r')}</m:e><m:sup>{text('2')}</m:sup></m:sSup>"
+    half = f"<m:f><m:num>{text('1')}</m:num><m:den>{text('2')}</m:den></m:f>"
+    body = f"<w:p {M}><w:r><w:t>Area</w:t></w:r><m:oMath>{text('A=')}{half}{square}</m:oMath></w:p>"
+    assert one(docx(body), "a.docx").text == r"Area $A=\frac{1}{2}r^{2}$"
+
+
+def mutated(content: bytes, draw: random.Random) -> bytes:
+    """Some bytes changed, the end cut off, or a piece repeated."""
+    at = draw.randrange(len(content))
+    if draw.random() < 0.2:
+        return content[:at]
+    if draw.random() < 0.2:
+        return content[:at] + content[at : at + 300] * 3 + content[at:]
+    changed = bytearray(content)
+    for _ in range(draw.randint(1, 20)):
+        changed[draw.randrange(len(changed))] = draw.randrange(256)
+    return bytes(changed)
+
+
+@pytest.mark.anyio
+async def test_damaged_files_are_read_or_refused_and_nothing_else(tmp_path: Path) -> None:
+    made = {
+        "a.pdf": pdf("First page", "Second page"),
+        "a.docx": docx(paragraph("Report", "Heading1") + paragraph("All is well.")),
+        "a.html": b"<html><title>T</title><body><h1>H</h1><table><tr><td>x</td></tr></table></body></html>",
+        "a.eml": b"From: a@b\nSubject: =?utf-8?q?x?=\nContent-Type: text/html; charset=utf-8\n\n<p>words</p>",
+        "a.xml": b"<?xml version='1.0'?><a><title>T</title><p>words <b>bold</b></p></a>",
+        "a.csv": b"a;b\n1;2\n3;4\n",
+        "a.json": b'{"a": [1, 2, {"b": "c"}]}',
+        "a.jsonl": b'{"text": "one"}\n{"text": "two"}\n',
+        "a.rtf": rb"{\rtf1\ansi Hello \b bold\b0\par there}",
+        "a.rst": b"Top\n===\n\ntext\n",
+    }
+    settings = ParserSettings(ChunkerSettings(64, 0, None), Limits(), 1, 20, 2 * 2**30)
+    spooled = tmp_path / "spooled"
+    draw = random.Random(5)
+    wrong = []
+    async with Parsers(settings) as parsers:
+        for number in range(200):
+            name = draw.choice(sorted(made))
+            spooled.write_bytes(mutated(made[name], draw))
+            try:
+                [batch async for batch in parsers.upload(spooled, name)]
+            except UnreadableError as exc:
+                if str(exc).startswith(("cannot be read", "given up")):
+                    wrong.append(f"{number} {name}: {exc}")
+    assert wrong == []
 
 
 def shared_files() -> list[dict[str, str]]:
