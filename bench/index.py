@@ -3,11 +3,12 @@
     python bench/index.py --rows 1000000 [--path DIR]
 
 Vectors are made: 20,000 clusters of unequal size around 500 topics, so that the nearest neighbours of a query have a
-cosine of 0.65 to 0.4. Texts are made of a Zipf vocabulary of 50,000 words, 120 a chunk. Where DIR holds an index of that
-size already, it is searched and not built again.
+cosine of 0.65 to 0.4. Texts are made of a Zipf vocabulary of 50,000 words, 120 a chunk. Where DIR holds an index of
+that size already, it is searched and not built again.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import resource
@@ -15,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -89,7 +91,8 @@ class Made:
 
 def build(path: Path, rows: int, made: Made) -> Iterator[tuple[str, str]]:
     """The figures of building; the parts of this process that make texts and vectors are taken out of the times."""
-    put = 0.0
+    put, peak = 0.0, [0]
+    threading.Thread(target=_watch_children, args=(peak,), daemon=True).start()
     with Store.create_or_open(path, MANIFEST) as store:
         for first in range(0, rows, BATCH):
             items = made.items(first, BATCH, first)
@@ -108,7 +111,15 @@ def build(path: Path, rows: int, made: Made) -> Iterator[tuple[str, str]]:
         yield "merges still to do after the last put", f"{settled:.0f} s"
         yield "build of the whole as one segment (compact)", f"{compacted:.0f} s"
         yield "peak memory of the writer", f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024} MB"
-        yield "peak memory of a merge", f"{resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024} MB"
+        yield "peak memory of a merge, in its own process", f"{peak[0]} MB"
+
+
+def _watch_children(peak: list[int]) -> None:
+    while True:
+        for file in Path("/proc/self/task").glob("*/children"):
+            with contextlib.suppress(OSError):
+                peak[0] = max(peak[0], *(_rss(int(child)) for child in file.read_text().split()), 0)
+        time.sleep(0.2)
 
 
 def _rss(pid: int) -> int:

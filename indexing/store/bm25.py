@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import tantivy
 
 from indexing.document import passage
-from indexing.errors import DamagedIndexError, IndexMismatchError
+from indexing.errors import DamagedIndexError, IndexingError, IndexMismatchError
 
 log = logging.getLogger(__name__)
 
@@ -145,26 +145,32 @@ class Bm25:
             return self._index.searcher()
 
     def follow(self, connection: sqlite3.Connection, dead_after: int) -> int:
-        """Take in what is newer in SQLite, and take out what died past `dead_after`; the newest death taken out."""
-        with _damage(self._directory):
-            return self._followed(connection, dead_after)
+        """Take in what is newer in SQLite, and take out what died past `dead_after`; the newest death taken out.
 
-    def _followed(self, connection: sqlite3.Connection, dead_after: int) -> int:
+        Raises IndexingError where it cannot be written; then let_go(), and it goes on from what was committed.
+        """
         if self._newest is None:
             self._newest = self.newest()
+        try:
+            return self._followed(connection, dead_after, self._newest)
+        except (ValueError, OSError) as exc:
+            raise IndexingError(f"{self._directory} cannot be written: {exc}") from exc
+
+    def _followed(self, connection: sqlite3.Connection, dead_after: int, newest: int) -> int:
         writer = self._writer or self._open_writer()
         dead = connection.execute("SELECT seq, document FROM dead WHERE seq > ? ORDER BY seq", (dead_after,)).fetchall()
         for _, document in dead:
             writer.delete_documents_by_term("document", document)
         pending = len(dead)
-        for document, newest in _rows(connection, self._newest):
+        for document, identity in _rows(connection, newest):
             writer.add_document(document)
-            self._newest = newest
+            newest = identity
             pending += 1
             if pending % _BATCH == 0:
                 writer.commit()
         if pending % _BATCH:
             writer.commit()
+        self._newest = newest
         self._searcher()
         return int(dead[-1][0]) if dead else dead_after
 

@@ -31,6 +31,7 @@ _POINTS_PER_LIST = 40
 _ITERATIONS = 10
 _MAX_TRAINING = 500_000
 _NICE = 10
+_ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH")
 _SAMPLE = 64
 _TOP = 100
 _RECALL = 0.99
@@ -143,7 +144,7 @@ class Builder:
     def build(self, order: Order) -> Built | None:
         """Raises IndexingError where the process fails, or is stopped."""
         # Of the environment only what Python needs: it may hold keys.
-        environment = {
+        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | {
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "OMP_NUM_THREADS": str(self._threads),
             "OMP_WAIT_POLICY": "passive",  # threads that spin while they wait starve those that work, on busy cores

@@ -22,8 +22,8 @@ def sealed_factory(factory: str) -> str:
 def merged_factory(factory: str, rows: int, dimension: int) -> str:
     """Of a merged segment. A scan of SQ8 costs 65 ns a vector (384 dimensions, one core), so IVF pays from 32k on.
 
-    The lists are a power of two near 4 sqrt(rows), which FAISS's guidelines give. Past 8 million vectors, 3 GB as SQ8,
-    product quantization takes a quarter of that; exact scores from the stored vectors make up for it.
+    The lists are the power of two next below 4 sqrt(rows), where FAISS's guidelines begin. Past 8 million vectors, 3 GB
+    as SQ8, product quantization takes a quarter of that; exact scores from the stored vectors make up for it.
     """
     if factory == AUTO:
         if rows < SCAN_ROWS:

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 DATABASE = "store.sqlite3"
 VECTORS = "vectors"
+_SPARE = 16
 _FEW = 20_000
 """Ids that BM25 is told one by one; past it hits are filtered as they come."""
 
@@ -84,13 +85,19 @@ class Generation:
     def search_sparse(self, text: str, k: int, only: Allowed | None) -> list[Hit]:
         """Asks for more where hits were dropped: those that SQLite no longer has, and those that are not allowed."""
         few = only.ids().tolist() if only is not None and only.count <= _FEW else None
-        limit = k + 16
+        limit = k + _SPARE if only is None or few is not None else self._for_each(k, only)
         while True:
             found = self.sparse.search(text, limit, few)
             kept = self._kept(found, only)
             if len(kept) >= k or len(found) < limit:
                 return kept[:k]
             limit *= 4
+
+    def _for_each(self, k: int, only: Allowed) -> int:
+        """How many hits to ask for, so that k of them are allowed, if words do not depend on the filter."""
+        with self.database.reading() as connection:
+            (chunks,) = connection.execute("SELECT chunks FROM counts").fetchone()
+        return round(1.3 * k * int(chunks) / only.count) + _SPARE
 
     def _kept(self, found: list[tuple[int, float]], only: Allowed | None) -> list[Hit]:
         if only is not None:

@@ -7,6 +7,7 @@ holder looks at: so a server that now and then adds a document and `ragline inde
 import errno
 import fcntl
 import os
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,9 @@ _POLL_S = 0.02
 class WriterLock:
     """Not for several threads at once."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, given_up: threading.Event | None = None) -> None:
+        """`given_up` ends a wait."""
+        self._given_up = given_up or threading.Event()
         self._path = directory / "lock"
         self._queue = directory / "lock.queue"
         self._fd: int | None = None
@@ -65,14 +68,13 @@ class WriterLock:
         queue = _open(self._queue)
         try:
             while not (_try(queue) and _try(fd)):
-                if time.monotonic() > until:
+                if self._given_up.wait(_POLL_S) or time.monotonic() > until:
                     holder = os.pread(fd, 32, 0).decode(errors="replace") or "unknown"
                     raise IndexBusyError(
                         f"process {holder} has been writing to {self._path.parent} for {timeout_s:g} s;"
                         " try again when it is done",
                         retry_after=5,
                     )
-                time.sleep(_POLL_S)
         finally:
             os.close(queue)
 

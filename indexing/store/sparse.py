@@ -75,6 +75,7 @@ class SparseIndex:
         with self._database.writing() as connection:
             _set_meta(connection, "bm25", name)
             self.note(connection)
+        self.let_go()
         with self._guard:
             self._opened = name, fresh
         shutil.rmtree(self._path / old, ignore_errors=True)

@@ -27,10 +27,10 @@ class Upkeep:
     def __init__(self, path: Path, current: Current, threads: int) -> None:
         self._path = path
         self._current = current
-        self._lock = WriterLock(path)
         self._mutex = threading.RLock()
         self._builder = Builder(threads)
         self._closed = threading.Event()
+        self._lock = WriterLock(path, self._closed)
         self._due = threading.Event()
         self._threads: list[threading.Thread] = []
 
