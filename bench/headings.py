@@ -58,7 +58,9 @@ async def measure(client: EmbedClient, folder: Path, *, headings: bool, question
         document = Document(key, key, title, row["text"], "text/plain", {}, (), key)
         items.append((document, chunker.chunks(document)[0]))
     texts = [passage(chunk.heading, chunk.text) for _, chunks in items for chunk in chunks]
-    vectors = np.concatenate([await client.embed(texts[i : i + 32], input_type="document") for i in range(0, len(texts), 32)])
+    vectors = np.concatenate(
+        [await client.embed(texts[i : i + 32], input_type="document") for i in range(0, len(texts), 32)]
+    )
     with tempfile.TemporaryDirectory() as place:
         store = Store.create_or_open(Path(place) / "s", Manifest("m", vectors.shape[1]))
         at = 0

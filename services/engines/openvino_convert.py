@@ -88,7 +88,7 @@ def _restore_offsets(model: Path, folder: Path) -> None:
     """Puts z = -low / scale, unrounded, in the place of each zero point of four bits."""
     listed = gguf.tensors(model)
     if any(tensor.kind == Q4_K for tensor in listed):
-        log.warning("%s is quantized as Q4_K, which openvino-genai reads with a loss; Q8_0 or Q4_0 is read exactly", model)
+        log.warning("%s is Q4_K, which openvino-genai reads with a loss; Q8_0 or Q4_0 is read exactly", model)
     lows = _lows(model, [tensor for tensor in listed if tensor.kind == Q4_1])
     if not lows:
         return
@@ -117,15 +117,15 @@ def _lows(model: Path, tensors: list[gguf.Tensor]) -> dict[bytes, NDArray[np.flo
 
 
 def _restore(node: Any, lows: dict[bytes, NDArray[np.float16]]) -> None:
-    """`node` takes the zero points from the steps, and its only user multiplies by the scales, both (rows, blocks, 1)."""
+    """`node` takes the zero points from the steps; its only user multiplies by the scales. Both: (rows, blocks, 1)."""
     multiply = next(iter(node.output(0).get_target_inputs())).get_node()
     scales = multiply.input_value(1).get_node().get_data()[:, :, 0]
-    rows = [lows.get(row.tobytes()) for row in scales]
-    if any(row is None for row in rows):
+    rows = [low for row in scales if (low := lows.get(row.tobytes())) is not None]
+    if len(rows) < len(scales):
         log.warning("%s is not in the file as it was read; its offsets stay rounded", node.get_friendly_name())
         return
     divisor = np.where(scales == 0, 1, scales).astype(np.float32)
-    offsets = -np.stack(rows).astype(np.float32) / divisor  # type: ignore[arg-type]  none is None
+    offsets = -np.stack(rows).astype(np.float32) / divisor
     node.input(1).replace_source_output(ops.constant(offsets[:, :, None].astype(np.float16)).output(0))
 
 

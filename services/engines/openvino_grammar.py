@@ -54,7 +54,7 @@ def _main() -> None:
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the library prints is not for the parent
     kind, text = json.load(sys.stdin)
-    print(json.dumps({"refusal": _tried(Path(sys.argv[1]), kind, text)}), file=out, flush=True)  # noqa: T201
+    print(json.dumps({"refusal": _tried(Path(sys.argv[1]), kind, text)}), file=out, flush=True)
     os._exit(0)  # what is left of a large grammar takes long to free
 
 
