@@ -12,11 +12,15 @@ from services.protocol.pooling import ChatInputRequest, InputRequest
 def refuse_chat(body: ChatInputRequest | InputRequest) -> InputRequest:
     """Raises BadRequestError for `messages`: an encoder's tokenizer has no chat template."""
     if isinstance(body, ChatInputRequest):
-        raise BadRequestError(
-            "The model's tokenizer does not define a chat template; send `input` instead of `messages`.",
-            param="messages",
-        )
+        raise no_chat_template()
     return body
+
+
+def no_chat_template() -> BadRequestError:
+    return BadRequestError(
+        "As of transformers v4.44, default chat template is no longer allowed, so you must provide a chat template if "
+        "the tokenizer does not define one."
+    )
 
 
 def tokens_of(model: Model, body: InputRequest, *, prefix: str = "") -> Callable[[], Sequence[Tokens]]:

@@ -27,9 +27,11 @@ def pooling_router(model: Model, finish: Finish) -> APIRouter:
         refuse_chat(body)
         assert isinstance(body, PoolingTaskRequest)  # noqa: S101 - a chat was refused
         if body.dimensions is not None:
-            raise BadRequestError("dimensions is currently not supported", param="dimensions")
+            raise BadRequestError("dimensions is currently not supported (parameter=dimensions)", param="dimensions")
         if body.task not in (None, task):
-            raise BadRequestError(f"Unsupported task: {body.task!r} Supported tasks: ({task!r},)", param="task")
+            raise BadRequestError(
+                f"Unsupported task: {body.task!r} Supported tasks: {[task]} (parameter=task)", param="task"
+            )
         read = await model.read(request, tokens_of(model, body))
         head = {
             "id": answer_id("pooling", request, body.request_id),

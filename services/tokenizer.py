@@ -89,11 +89,12 @@ class Tokenizer:
             wrong = next((i for i in sequence if not 0 <= i < self.vocab_size), None)
             if wrong is not None:
                 raise BadRequestError(f"Token id {wrong} is out of vocabulary")
+            if cut.limit is None and len(sequence) > self.max_model_len:
+                raise self._too_long(f"{len(sequence)} input tokens", "input_tokens", len(sequence))
         return [self._whole(np.array(s, dtype=np.int64), cut, special=False) for s in sequences]
 
     def encode_pairs(self, queries: Sequence[str], documents: Sequence[str], cut: Truncation) -> list[Tokens]:
         """One Tokens a document; a single query goes with all of them."""
-        self._check_chars([*queries, *documents], cut)
         bare = self._bare([*queries, *documents])
         asked, read = bare[: len(queries)], bare[len(queries) :]
         if len(asked) == 1:
@@ -116,7 +117,8 @@ class Tokenizer:
         return [_shortened(text, e.offsets, n, side) for text, e, n in zip(texts, encodings, most, strict=True)]
 
     def decode(self, ids: Sequence[int]) -> str:
-        return self._inner.decode(list(ids), skip_special_tokens=False)
+        """Ids out of the vocabulary are no text."""
+        return self._inner.decode([i for i in ids if i < self.vocab_size], skip_special_tokens=False)
 
     def strings(self, ids: Iterable[int]) -> list[str]:
         return [self._inner.id_to_token(i) or "" for i in ids]
@@ -145,13 +147,15 @@ class Tokenizer:
         return [ids[text] for text in texts]
 
     def _whole(self, ids: Ids, cut: Truncation, *, special: bool) -> Tokens:
+        if cut.per_query:
+            ids = ids[: cut.per_query]
         room = cut.limit
         if special and room is not None:
             room -= self._single.size
         if room is not None:
             ids = _cut(ids, max(room, 0), cut.side or self._side)
         tokens = self._single.fill(ids) if special else Tokens(ids, np.zeros_like(ids))
-        return self._checked(tokens)
+        return self._checked(tokens, cut.limit)
 
     def _joined(self, query: Ids, document: Ids, cut: Truncation) -> Tokens:
         side = cut.side or self._side
@@ -167,22 +171,22 @@ class Tokenizer:
             else:
                 first, second = longest_first(len(query), len(document), room)
                 query, document = _cut(query, first, side), _cut(document, second, side)
-        return self._checked(self._pair.fill(query, document))
+        return self._checked(self._pair.fill(query, document), cut.limit)
 
-    def _checked(self, tokens: Tokens) -> Tokens:
+    def _checked(self, tokens: Tokens, limit: int | None) -> Tokens:
+        if limit is not None and len(tokens) > limit:  # less than the special tokens alone
+            tokens = Tokens(tokens.ids[:limit], tokens.types[:limit])
         if len(tokens) > self.max_model_len:
             raise self._too_long(
                 f"at least {self.max_model_len + 1} input tokens", "input_tokens", self.max_model_len + 1
             )
         if not len(tokens):
-            raise BadRequestError(
-                "The prompt cannot be empty: the model's tokenizer makes no token of it.", param="input"
-            )
+            raise BadRequestError("The decoder prompt cannot be empty")
         return tokens
 
     def _check_chars(self, texts: Iterable[str], cut: Truncation) -> None:
         """Refuses, before it is tokenized, what no tokenizer could make short enough."""
-        if cut.limit is not None or cut.per_document:
+        if cut.limit is not None:
             return
         bound = self.max_model_len * self.max_chars_per_token
         for text in texts:

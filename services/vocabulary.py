@@ -3,9 +3,15 @@
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from services.errors import BadRequestError
+from services.inputs import no_chat_template
 from services.model import Model
-from services.protocol.pooling import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
+from services.protocol.pooling import (
+    DetokenizeRequest,
+    DetokenizeResponse,
+    TokenizeChatRequest,
+    TokenizeRequest,
+    TokenizeResponse,
+)
 from services.server import served
 
 
@@ -14,8 +20,10 @@ def vocabulary_router(model: Model) -> APIRouter:
     tokenizer = model.tokenizer
 
     @router.post("/tokenize")
-    async def tokenize(request: Request, body: TokenizeRequest) -> TokenizeResponse:
+    async def tokenize(request: Request, body: TokenizeRequest | TokenizeChatRequest) -> TokenizeResponse:
         served(request).check_model(body.model)
+        if isinstance(body, TokenizeChatRequest):
+            raise no_chat_template()
         model.check_inputs([body.prompt], param="prompt")
         ids = await model.off_loop(lambda: tokenizer.ids(body.prompt, special=body.add_special_tokens))
         strings = tokenizer.strings(ids) if body.return_token_strs else None
@@ -24,9 +32,6 @@ def vocabulary_router(model: Model) -> APIRouter:
     @router.post("/detokenize")
     async def detokenize(request: Request, body: DetokenizeRequest) -> DetokenizeResponse:
         served(request).check_model(body.model)
-        wrong = next((token for token in body.tokens if token >= tokenizer.vocab_size), None)
-        if wrong is not None:
-            raise BadRequestError(f"Token id {wrong} is out of vocabulary", param="tokens")
         return DetokenizeResponse(prompt=await model.off_loop(lambda: tokenizer.decode(body.tokens)))
 
     @router.get("/tokenizer.json", response_class=JSONResponse)

@@ -45,15 +45,9 @@ def cohere_router(model: Model) -> APIRouter:
 
 
 def _texts(body: CohereEmbedRequest) -> list[str]:
-    given = [name for name in ("texts", "images", "inputs") if getattr(body, name) is not None]
-    if len(given) != 1:
-        raise BadRequestError(f"Exactly one of texts, images or inputs must be provided, not {given or 'none'}.")
-    if body.images is not None:
+    if body.images:
         raise BadRequestError("images are not supported: the model reads text.", param="images")
-    texts = body.texts if body.texts is not None else [_text_of(item) for item in body.inputs or []]
-    if not texts:
-        raise BadRequestError("You must pass at least one prompt", param="texts")
-    return texts
+    return body.texts or [_text_of(item) for item in body.inputs or []]
 
 
 def _text_of(item: Mapping[str, Any]) -> str:

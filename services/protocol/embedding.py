@@ -1,8 +1,8 @@
 """/v1/embeddings (OpenAI) and /v2/embed (Cohere)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from services.protocol import Usage, Wire, now
 from services.protocol.pooling import ChatInputRequest, EncodedRequest
@@ -47,9 +47,15 @@ class CohereEmbedRequest(Wire):
     inputs: list[dict[str, object]] | None = None
     output_dimension: int | None = None
     embedding_types: list[CohereType] | None = None
-    truncate: Literal["END", "START", "NONE"] = "END"
+    truncate: Literal["NONE", "START", "END"] = "END"
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     priority: int = 0
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if sum(bool(given) for given in (self.texts, self.images, self.inputs)) != 1:
+            raise ValueError("Exactly one of texts, images, or inputs must be provided, and it must be non-empty")
+        return self
 
 
 class CohereVersion(BaseModel):

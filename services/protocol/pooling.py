@@ -13,7 +13,7 @@ MAX_SALT_CHARS = 128
 EncodingFormat = Literal["float", "base64", "bytes", "bytes_only"]
 EmbedDtype = Literal["float32", "float16", "bfloat16", "fp8_e4m3", "fp8_e5m2"]
 Endianness = Literal["native", "big", "little"]
-PoolingTask = Literal["embed", "classify", "token_embed", "token_classify", "plugin"]
+PoolingTask = Literal["embed", "classify", "token_embed", "token_classify", "plugin", "embed&token_classify"]
 Input = list[int] | list[list[int]] | str | list[str]
 
 
@@ -28,7 +28,7 @@ class PoolingRequest(Wire):
     request_id: str = Field(default_factory=new_id)
     priority: int = Field(default=0, ge=-INT64, le=INT64 - 1)
     mm_processor_kwargs: dict[str, Any] | None = None
-    cache_salt: str | None = Field(default=None, min_length=1, max_length=MAX_SALT_CHARS, pattern=r"^[^@/\\\x00]+$")
+    cache_salt: str | None = Field(default=None, min_length=1, max_length=MAX_SALT_CHARS)
     use_activation: bool | None = None
 
     @model_validator(mode="wrap")
@@ -41,12 +41,23 @@ class PoolingRequest(Wire):
     @classmethod
     def refuse(cls, body: dict[str, Any]) -> None:
         """Raises BadRequestError for fields that only some value of is possible here."""
-        if body.get("priority") not in (None, 0):
-            raise BadRequestError("Got priority, but priority scheduling is not enabled.", param="priority")
+        _check_salt(body.get("cache_salt"))
         if body.get("mm_processor_kwargs"):
             raise BadRequestError(
                 "mm_processor_kwargs is not supported: the model reads text.", param="mm_processor_kwargs"
             )
+
+
+def _check_salt(salt: object) -> None:
+    if salt is None:
+        return
+    if not isinstance(salt, str) or not salt:
+        wrong = "a non-empty string if provided"
+    elif len(salt) > MAX_SALT_CHARS or any(c in salt for c in "@/\\\x00"):
+        wrong = f"at most {MAX_SALT_CHARS} characters and must not contain '@', '/', '\\\\', or NUL"
+    else:
+        return
+    raise BadRequestError(f"Parameter 'cache_salt' must be {wrong}. (parameter=cache_salt)", param="cache_salt")
 
 
 class InputRequest(PoolingRequest):
@@ -59,7 +70,10 @@ class InputRequest(PoolingRequest):
     def refuse(cls, body: dict[str, Any]) -> None:
         super().refuse(body)
         if "normalize" in body:
-            raise BadRequestError("Parameter `normalize` was removed; use `use_activation` instead.", param="normalize")
+            raise BadRequestError(
+                "Parameter `normalize` was removed; use `use_activation` instead. (parameter=normalize)",
+                param="normalize",
+            )
 
 
 class ChatInputRequest(PoolingRequest):
@@ -84,7 +98,7 @@ class PoolingTaskRequest(EncodedRequest):
         removed = {"score": "use `classify` instead.", "encode": "use `token_embed` or `token_classify` instead."}
         task = body.get("task")
         if isinstance(task, str) and task in removed:
-            raise BadRequestError(f"`{task}` task was removed; {removed[task]}", param="task")
+            raise BadRequestError(f"`{task}` task was removed; {removed[task]} (parameter=task)", param="task")
 
 
 class PoolingDatum(BaseModel):
@@ -107,6 +121,11 @@ class TokenizeRequest(Wire):
     prompt: str
     add_special_tokens: bool = True
     return_token_strs: bool | None = False
+
+
+class TokenizeChatRequest(Wire):
+    model: str | None = None
+    messages: list[dict[str, Any]]
 
 
 class TokenizeResponse(BaseModel):

@@ -73,6 +73,12 @@ EMBED = {
     "an encoding": ("/v1/embeddings", {"input": "a", "encoding_format": "hex"}, 400, "literal_error"),
     "normalize": ("/v1/embeddings", {"input": "a", "normalize": True}, 400, "Parameter `normalize` was removed"),
     "pooling dimensions": ("/pooling", {"input": "a", "dimensions": 8}, 400, "dimensions is currently not supported"),
+    "no texts": ("/v2/embed", {"texts": []}, 400, "Exactly one of texts, images, or inputs must be provided"),
+    "token ids too long": ("/v1/embeddings", {"input": [101] * 600}, 400, "your prompt contains 600 input tokens"),
+    "a salt": ("/v1/embeddings", {"input": "a", "cache_salt": ""}, 400, "must be a non-empty string if provided"),
+    "nothing left": ("/v1/embeddings", {"input": "a", "truncate_prompt_tokens": 0}, 400, "cannot be empty"),
+    "a chat": ("/v1/embeddings", {"messages": [{"role": "user", "content": "x"}]}, 400, "provide a chat template"),
+    "a removed task": ("/pooling", {"input": "a", "task": "score"}, 400, "`score` task was removed; use `classify`"),
     "an input_type": ("/v2/embed", {"texts": ["a"], "input_type": "search_query"}, 400, "Unsupported input_type"),
     "token ids for detokenize": ("/detokenize", {"tokens": [-1]}, 400, "greater_than_equal"),
 }
