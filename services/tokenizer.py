@@ -58,7 +58,6 @@ class Tokenizer:
         config = config or {}
         self.max_model_len = max_model_len
         self._side: Side = "left" if config.get("truncation_side") == "left" else "right"
-        self.has_pad = bool(config.get("pad_token"))
         self.pad_id = self._pad_id(config.get("pad_token"))
         self._single = self._frame(("a",))
         self._pair = self._frame(("a", "b"))

@@ -82,7 +82,5 @@ class CosineScorer:
         )
         vectors = normalized(read.rows)
         left, right = vectors[: len(queries)], vectors[len(queries) :]
-        repeats = len(documents) // len(queries)
-        between = len(documents) if tokenizer.has_pad else 0  # vLLM counts the two joined by a padding token
-        tokens = sum(read.lengths[: len(queries)]) * repeats + sum(read.lengths[len(queries) :]) + between
-        return Scored((left * right).sum(axis=1, dtype=np.float32), tokens)
+        # each text is counted once, however many pairs it is in: so vLLM 0.32 answers
+        return Scored((left * right).sum(axis=1, dtype=np.float32), read.tokens)

