@@ -1,4 +1,4 @@
-"""PDF by pdfium: the text layer page by page, bookmarks as headings."""
+"""PDF by pdfium: the text layer page by page, with headings."""
 
 import re
 from typing import Any
@@ -7,7 +7,8 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
 from indexing.errors import UnreadableError
-from indexing.loaders.extract import LONG_TITLE, Extract, Limits, joined_pages, one_line, require_chars, tidy
+from indexing.loaders.extract import Extract, Limits, joined_pages, one_line, real_title, require_chars, tidy
+from indexing.loaders.pdf_headings import NO_LEVELS, Line, levels_by_size, lines_of, marked, named
 
 
 def load(content: bytes, media_type: str, limits: Limits) -> Extract:
@@ -16,16 +17,20 @@ def load(content: bytes, media_type: str, limits: Limits) -> Extract:
     try:
         if len(document) > limits.max_pages:
             raise UnreadableError(f"too large: {len(document):,} pages, more than the limit of {limits.max_pages:,}")
-        pages = _texts(document, limits)
+        lines = _lines(document, limits)
+        bookmarks = _bookmarks(document)
+        levels = NO_LEVELS if bookmarks else levels_by_size(lines)
+        pages = named([_text(marked(page, levels)) for page in lines], bookmarks)
         if not any(pages):
             raise UnreadableError("no text: its pages are images or empty (a scan?), and would need OCR")
-        pages = _with_headings(pages, _bookmarks(document))
         title = _title(document)
     finally:
         document.close()
     text, starts = joined_pages(pages, limits)
     silent = sum(not page for page in pages)
-    return Extract(text, title, starts, {"pages_without_text": silent} if silent else {})
+    return Extract(
+        text, real_title(title) or _largest(pages[0]), starts, {"pages_without_text": silent} if silent else {}
+    )
 
 
 def _opened(content: bytes) -> Any:
@@ -37,28 +42,32 @@ def _opened(content: bytes) -> Any:
         raise UnreadableError("broken PDF: it cannot be opened") from exc
 
 
-def _texts(document: Any, limits: Limits) -> list[str]:
-    pages: list[str] = []
+def _lines(document: Any, limits: Limits) -> list[list[Line]]:
+    pages: list[list[Line]] = []
     length = 0
     for number in range(len(document)):
-        pages.append(_page_text(document, number))
-        length += len(pages[-1])
+        pages.append(_page(document, number))
+        length += sum(len(line.text) for line in pages[-1])
         require_chars(length, limits)
     return pages
 
 
-def _page_text(document: Any, number: int) -> str:
-    """ "" for a page that pdfium cannot read: the others still count."""
+def _page(document: Any, number: int) -> list[Line]:
+    """[] for a page that pdfium cannot read: the others still count."""
     try:
         page = document[number]
         text_page = page.get_textpage()
-        raw: str = text_page.get_text_bounded()
+        lines = lines_of(text_page, page.get_bbox())
     except pdfium.PdfiumError:
-        return ""
+        return []
     text_page.close()
     page.close()
+    return lines
+
+
+def _text(raw: str) -> str:
     # pdfium writes U+FFFE (or U+0002) for the hyphen of a word that a line end cuts in two.
-    return tidy(re.sub("[\ufffe\x02](?:\r?\n)?", "", raw))
+    return tidy(re.sub("[\ufffe\x02]\n?", "", raw))
 
 
 def _bookmarks(document: Any) -> list[tuple[int, int, str]]:
@@ -75,18 +84,10 @@ def _bookmarks(document: Any) -> list[tuple[int, int, str]]:
     return found
 
 
-def _with_headings(pages: list[str], bookmarks: list[tuple[int, int, str]]) -> list[str]:
-    """Lines that a bookmark names become Markdown headings; a bookmark whose words are not on its page is left out."""
-    pages = list(pages)
-    for page, level, title in bookmarks:
-        if page >= len(pages) or len(title) > LONG_TITLE:
-            continue
-        # A number before the title may be in the text only; a title may run over two lines.
-        words = r"\s+".join(map(re.escape, title.split()))
-        line = re.compile(rf"^(?!#)((?:[\dA-Z][\d.]*\s+)?{words})[ \t]*$", re.MULTILINE | re.IGNORECASE)
-        heading = "#" * min(level + 1, 6)
-        pages[page] = line.sub(lambda m, h=heading: f"\n{h} {one_line(m[1])}\n", pages[page], count=1)  # type: ignore[misc]
-    return [page.strip("\n") for page in pages]
+def _largest(page: str) -> str:
+    """The first of the headings of the highest level on a page."""
+    headings: list[tuple[str, str]] = re.findall(r"^(#{1,6}) (.+)$", page, re.MULTILINE)
+    return min(headings, key=lambda heading: len(heading[0]))[1] if headings else ""
 
 
 def _title(document: Any) -> str:

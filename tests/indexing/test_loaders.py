@@ -108,6 +108,38 @@ def test_pdf_keeps_its_pages() -> None:
     assert document.media_type == "application/pdf"
 
 
+def lines_pdf(*pages: list[tuple[int, str]]) -> bytes:
+    """Each page of lines, each line of a font size."""
+    bodies = []
+    for page in pages:
+        at = 740
+        body = ""
+        for size, text in page:
+            at -= 2 * size
+            body += f") Tj ET BT /F1 {size} Tf 1 0 0 1 72 {at} Tm ({text}"
+        bodies.append(body)
+    return pdf(*bodies)
+
+
+def test_pdf_lines_that_are_set_larger_are_headings() -> None:
+    text = [(10, f"Line {i} of the text that says this and that.") for i in range(12)]
+    content = lines_pdf(
+        [(20, "Annual Report"), (14, "Results"), *text, (8, "page 1")],
+        [(14, "Outlook of"), (14, "the year"), *text, (8, "page 2")],
+    )
+    document = one(content, "r.pdf")
+    headings = [line for line in document.text.splitlines() if line.startswith("#")]
+    assert headings == ["# Annual Report", "## Results", "## Outlook of the year"]
+    assert document.title == "Annual Report"
+
+
+def test_pdf_running_titles_are_no_headings() -> None:
+    text = [(10, f"Line {i} of the text that says this and that.") for i in range(12)]
+    pages = [[(14, "ACME Handbook"), (14, f"Part {'ABCDEFGH'[i]} begins"), *text] for i in range(8)]
+    headings = [line for line in one(lines_pdf(*pages), "r.pdf").text.splitlines() if line.startswith("#")]
+    assert headings == [f"# Part {letter} begins" for letter in "ABCDEFGH"]
+
+
 def test_docx_becomes_markdown_with_headings_and_rows() -> None:
     cell = "<w:tc>{}</w:tc>".format
     row = "<w:tr>{}</w:tr>".format
