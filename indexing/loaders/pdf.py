@@ -19,11 +19,12 @@ def load(content: bytes, media_type: str, limits: Limits) -> Extract:
             raise UnreadableError(f"too large: {len(document):,} pages, more than the limit of {limits.max_pages:,}")
         lines = _lines(document, limits)
         bookmarks = _bookmarks(document)
-        levels = NO_LEVELS if bookmarks else levels_by_size(lines)
-        pages = named([_text(marked(page, levels)) for page in lines], bookmarks)
+        levels = levels_by_size(lines)
+        within = NO_LEVELS if bookmarks else levels
+        pages = named([_text(marked(page, within)) for page in lines], bookmarks)
         if not any(pages):
             raise UnreadableError("no text: its pages are images or empty (a scan?), and would need OCR")
-        title = _title(document)
+        title = real_title(_title(document)) or _largest(_text(marked(lines[0], levels)))
     finally:
         document.close()
     text, starts = joined_pages(pages, limits)
