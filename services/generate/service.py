@@ -52,12 +52,28 @@ def _max_model_len(settings: ServiceSettings, read: GeneratorFolder) -> int:
 
 
 def _engine(settings: ServiceSettings, read: GeneratorFolder, max_model_len: int) -> Generator:
-    from services.engines.openvino import OpenVinoGenerator  # noqa: PLC0415  only the engine in use is imported
+    """Only the engine in use is imported."""
+    room = int(settings.kv_cache_gb * 2**30 / (read.kv_elements * KV_ELEMENT_BYTES))
+    kv_tokens = max(room, max_model_len + KV_SPARE_TOKENS)
+    if _wants_torch(settings, read.weights):
+        from services.engines.torch_generator import TorchGenerator  # noqa: PLC0415
 
-    kv_tokens = int(settings.kv_cache_gb * 2**30 / (read.kv_elements * KV_ELEMENT_BYTES))
+        return TorchGenerator(
+            read.weights, kv_tokens, device=settings.device, dtype=settings.dtype, threads=settings.threads
+        )
+    from services.engines.openvino import OpenVinoGenerator  # noqa: PLC0415
+
     return OpenVinoGenerator(
         read.weights,
-        max(kv_tokens, max_model_len + KV_SPARE_TOKENS),
+        kv_tokens,
         min(settings.max_batch_tokens, MAX_BATCH_TOKENS),
         threads=settings.threads,
     )
+
+
+def _wants_torch(settings: ServiceSettings, weights: Path) -> bool:
+    """As the settings say; else torch for a folder of safetensors, which OpenVINO does not read."""
+    if settings.engine in ("auto", "openvino", "torch"):
+        safetensors = weights.is_dir() and not (weights / "openvino_model.xml").is_file()
+        return settings.engine == "torch" or (settings.engine == "auto" and safetensors)
+    raise BadRequestError(f"engine = {settings.engine} does not generate; take openvino or torch.")
