@@ -29,9 +29,7 @@ def load(content: bytes, media_type: str, limits: Limits) -> Extract:
         document.close()
     text, starts = joined_pages(pages, limits)
     silent = sum(not page for page in pages)
-    return Extract(
-        text, real_title(title) or _largest(pages[0]), starts, {"pages_without_text": silent} if silent else {}
-    )
+    return Extract(text, title, starts, {"pages_without_text": silent} if silent else {})
 
 
 def _opened(content: bytes) -> Any:
@@ -86,9 +84,10 @@ def _bookmarks(document: Any) -> list[tuple[int, int, str]]:
 
 
 def _largest(page: str) -> str:
-    """The first of the headings of the highest level on a page."""
+    """The first heading of the highest level on a page, or of the next: small capitals take a title's second line."""
     headings: list[tuple[str, str]] = re.findall(r"^(#{1,6}) (.+)$", page, re.MULTILINE)
-    return min(headings, key=lambda heading: len(heading[0]))[1] if headings else ""
+    highest = min((len(marks) for marks, _ in headings), default=0)
+    return next((title for marks, title in headings if len(marks) <= highest + 1), "")
 
 
 def _title(document: Any) -> str:
