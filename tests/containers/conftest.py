@@ -75,9 +75,7 @@ def missing(*command: str) -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _asked_for(request: pytest.FixtureRequest) -> None:
-    if "containers" not in request.config.option.markexpr:
-        pytest.skip("minutes, not seconds: run `make test-containers`")
+def _compose_is_there() -> None:
     if reason := missing("compose", "version"):
         pytest.skip(f"NOT TESTED, install Docker Compose v2.24 or newer: {reason}")
 
