@@ -7,6 +7,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -135,7 +136,8 @@ class Builder:
     ) -> list[Document]:
         """The documents of an uploaded file that lies at `spooled`, committed. Raises UnreadableError."""
         stages = await self._ready()
-        parsed = [one async for batch in stages.parsers.upload(spooled, name) for one in batch.parsed]
+        async with aclosing(stages.parsers.upload(spooled, name)) as batches:
+            parsed = [one async for batch in batches for one in batch.parsed]
         named = [
             replace(one, document=replace(one.document, metadata={**one.document.metadata, **(metadata or {})}))
             for one in parsed

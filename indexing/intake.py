@@ -1,7 +1,8 @@
 """What is given to index, read one after the other into the pipeline: files, pages, documents that are text already."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -85,16 +86,17 @@ class Intake:
             batches = self._stages.parsers.upload(spooled, page.name, source=url, known=known)
             await self._parse(url, batches)
 
-    async def _parse(self, file: str, batches: AsyncIterator[Batch]) -> None:
+    async def _parse(self, file: str, batches: AsyncGenerator[Batch]) -> None:
         seen: set[str] = set()
-        async for batch in batches:
-            seen.update(batch.same)
-            self._partly[file] = self._partly.get(file, 0) + batch.chars
-            self._tally.bytes += batch.chars
-            self._tally.unchanged += len(batch.same)
-            for parsed in batch.parsed:
-                seen.add(parsed.document.source)
-                await self._pipeline.submit(parsed)
+        async with aclosing(batches):
+            async for batch in batches:
+                seen.update(batch.same)
+                self._partly[file] = self._partly.get(file, 0) + batch.chars
+                self._tally.bytes += batch.chars
+                self._tally.unchanged += len(batch.same)
+                for parsed in batch.parsed:
+                    seen.add(parsed.document.source)
+                    await self._pipeline.submit(parsed)
         before = self._plan.of_file(file)
         self.vanished += [row[0] for source, row in before.items() if source not in seen]
 

@@ -85,7 +85,8 @@ class Parsers:
         """A document that is text already, with its chunks."""
         fields = {name: getattr(document, name) for name in Document.__slots__}
         request = {"document": {**fields, "metadata": dict(document.metadata)}, "known": {}}
-        parsed = [one async for batch in self._read(request) for one in batch.parsed]
+        async with aclosing(self._read(request)) as batches:
+            parsed = [one async for batch in batches for one in batch.parsed]
         return parsed[0]
 
     async def _read(self, request: Mapping[str, Any]) -> AsyncGenerator[Batch]:
