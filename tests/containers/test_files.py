@@ -11,6 +11,9 @@ pytestmark = pytest.mark.containers
 
 SERVICES = ("embed", "score", "generate")
 LASTING = (*SERVICES, "orchestrator")
+MEMORY = (ROOT / "docs" / "containers.md").read_text()
+WEIGHTS, SPARE, KIB_A_TOKEN = 14.2, 0.5, 56
+"""Of Qwen2.5-7B-Instruct, in 16 bits: GiB; 28 layers, keys and values, 4 heads of 128."""
 
 
 def test_only_the_orchestrator_is_published_and_on_loopback(variant: Compose) -> None:
@@ -91,6 +94,27 @@ def test_the_example_names_every_variable_and_its_default() -> None:
     assert used.keys() - told.keys() == {"NO_PROXY"}
     differing = {name for name, default in used.items() if told.get(name, default) != default}
     assert differing == {"PIP_CONF"}
+
+
+@pytest.mark.parametrize("line", [line for line in MEMORY.splitlines() if re.match(r"\| \d+ GB ", line)])
+def test_what_the_docs_give_vllm_fits_the_card(line: str) -> None:
+    """Rows of docs/containers.md: card, GiB, profile, embed + score, fraction, cache, longest, prompts at once."""
+    _, _, card, _, others, fraction, cache, longest, prompts, _ = (cell.strip() for cell in line.split("|"))
+    own = float(card) * float(fraction)
+    gib, tokens, at_once, prompt = (float(n.replace(",", "")) for n in re.findall(r"[\d.,]*\d", f"{cache} {prompts}"))
+    assert own + float(others) + SPARE <= float(card)
+    left = own - WEIGHTS - (3.2 if float(card) > 70 else 1.6)
+    assert gib == pytest.approx(left, abs=0.06)
+    assert tokens == pytest.approx(left * 2**20 / KIB_A_TOKEN, rel=0.01)
+    assert at_once == pytest.approx(tokens // prompt, abs=1)
+    assert int(longest) <= tokens
+
+
+def test_the_docs_take_their_default_from_the_file() -> None:
+    default = Compose(GPU, {}).config()["services"]["generate"]["environment"]
+    row = next(line for line in MEMORY.splitlines() if "(the default)" in line)
+    assert f"| {default['MEMORY']} |" in row
+    assert f"| {default['MAX_MODEL_LEN']} |" in row
 
 
 def waits(service: dict[str, Any]) -> dict[str, str]:
