@@ -1,7 +1,7 @@
 """A document cut into chunks of at most so many tokens, at the best places its structure offers.
 
 Token positions come from one pass of the embedding model's tokenizer. The splitter itself counts characters, by the
-document's own characters per token: counting tokens at every place it tries would cost six times as much (docs/indexing.md).
+document's own characters per token: counting tokens wherever it tries costs six times as much (docs/indexing.md).
 What is still too long after that is cut again.
 """
 

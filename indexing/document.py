@@ -1,10 +1,13 @@
 """The types of each stage: Document -> Chunk -> Hit -> StoredChunk. All offsets are characters into Document.text."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 Scalar = str | int | float | bool
 Metadata = Mapping[str, Scalar]
+RECORD = "#record="
+"""Between the path and the key in the source of a record, as of a line of JSONL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +67,8 @@ class StoredChunk:
 def passage(heading: str, text: str) -> str:
     """What is embedded, indexed for BM25 and read by the reranker: a chunk under its heading."""
     return f"{heading}\n\n{text}" if heading else text
+
+
+def document_id(source: str) -> str:
+    """Of a document that came without one."""
+    return hashlib.sha256(source.encode("utf-8", "surrogateescape")).hexdigest()[:32]

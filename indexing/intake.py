@@ -87,18 +87,18 @@ class Intake:
             await self._parse(url, batches)
 
     async def _parse(self, file: str, batches: AsyncGenerator[Batch]) -> None:
-        seen: set[str] = set()
+        before = self._plan.of_file(file)
+        missing = set(before)
         async with aclosing(batches):
             async for batch in batches:
-                seen.update(batch.same)
+                missing.difference_update(batch.same)
                 self._partly[file] = self._partly.get(file, 0) + batch.chars
                 self._tally.bytes += batch.chars
                 self._tally.unchanged += len(batch.same)
                 for parsed in batch.parsed:
-                    seen.add(parsed.document.source)
+                    missing.discard(parsed.document.source)
                     await self._pipeline.submit(parsed)
-        before = self._plan.of_file(file)
-        self.vanished += [row[0] for source, row in before.items() if source not in seen]
+        self.vanished += [before[source][0] for source in missing]
 
 
 def name_of(what: Given) -> str:

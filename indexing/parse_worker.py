@@ -21,8 +21,9 @@ from typing import Any, BinaryIO
 from indexing.chunker import Chunker, ChunkerSettings
 from indexing.document import Document
 from indexing.errors import NotADocumentError, UnreadableError
-from indexing.loaders import load, load_bytes
 from indexing.loaders.extract import Limits
+from indexing.loaders.load import load, load_bytes
+from indexing.parsing import KNOWN_DIGITS
 
 _FORBIDDEN = ("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.remove", "os.rename")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
@@ -78,9 +79,10 @@ def _answer(request: Mapping[str, Any], limits: Limits, chunker: Chunker, stdout
 def _messages(request: Mapping[str, Any], limits: Limits, chunker: Chunker) -> Iterator[dict[str, Any]]:
     """Documents in batches; of those that `known` has, only their sources. What was read before an error counts."""
     batch = _Batch()
+    file = len(request.get("source") or request.get("name") or request.get("path", ""))
     try:
         for document in _documents(request, limits):
-            if request["known"].get(document.source) == document.content_hash:
+            if request["known"].get(document.source[file:]) == document.content_hash[:KNOWN_DIGITS]:
                 batch.same.append(document.source)
             else:
                 batch.documents.append(_packed(document, chunker))

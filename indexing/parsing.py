@@ -18,6 +18,8 @@ from indexing.errors import NotADocumentError, UnreadableError
 from indexing.loaders.extract import Limits
 from services.errors import EngineError
 
+KNOWN_DIGITS = 16
+"""Hexadecimal digits of a content hash that tell one version of a record from the next."""
 _START_S = 60.0
 
 
@@ -73,13 +75,15 @@ class Parsers:
 
         Raises UnreadableError, also after the documents that could be read.
         """
-        return self._read({"path": str(path), "known": dict(known or {})})
+        return self._read({"path": str(path), "known": _brief(known, str(path))})
 
     def upload(
         self, spooled: Path, name: str, *, source: str = "", known: Mapping[str, str] | None = None
     ) -> AsyncGenerator[Batch]:
         """The documents of an upload that lies at `spooled`; their source is `source`, else `name`."""
-        return self._read({"path": str(spooled), "name": name, "source": source, "known": dict(known or {})})
+        return self._read(
+            {"path": str(spooled), "name": name, "source": source, "known": _brief(known, source or name)}
+        )
 
     async def document(self, document: Document) -> Parsed:
         """A document that is text already, with its chunks."""
@@ -105,6 +109,11 @@ class Parsers:
             if not ended:
                 await worker.stop()
             self._idle.put_nowait(worker)
+
+
+def _brief(known: Mapping[str, str] | None, file: str) -> dict[str, str]:
+    """Keys within the file and the start of their hashes: a million of them are sent."""
+    return {source[len(file) :]: digest[:KNOWN_DIGITS] for source, digest in (known or {}).items()}
 
 
 def _parsed(packed: Mapping[str, Any]) -> Parsed:

@@ -7,8 +7,7 @@ from dataclasses import replace
 from os.path import lexists
 from pathlib import Path
 
-from indexing.document import Document
-from indexing.loaders import RECORD, document_id
+from indexing.document import RECORD, Document, document_id
 
 Row = tuple[str, str]
 """document_id, content_hash"""
@@ -21,10 +20,13 @@ class Plan:
         self._known = known
         self._by_file: defaultdict[str, dict[str, Row]] = defaultdict(dict)
         self._by_hash: defaultdict[str, list[str]] = defaultdict(list)
-        self._sources = {row[0]: source for source, row in known.items()}
+        self._elsewhere = set[str]()
         for source, row in known.items():
             self._by_file[file_of(source)][source] = row
-            self._by_hash[row[1]].append(source)
+            if RECORD not in source:
+                self._by_hash[row[1]].append(source)
+            if row[0] != document_id(source):
+                self._elsewhere.add(row[0])
 
     def of_file(self, path: Path | str) -> dict[str, Row]:
         """What is indexed of a file or URL: itself, or its records."""
@@ -34,7 +36,7 @@ class Plan:
         """The id of a document with this content whose file is gone; each is given once."""
         candidates = self._by_hash.get(content_hash, [])
         for source in candidates:
-            if RECORD not in source and Path(source).is_absolute() and not lexists(source):
+            if Path(source).is_absolute() and not lexists(source):
                 candidates.remove(source)
                 return self._by_file[source].pop(source)[0]
         return None
@@ -43,7 +45,7 @@ class Plan:
         """With the id that its source has; with a new one where its own belongs to a document that was moved."""
         if row := self._known.get(document.source):
             return replace(document, id=row[0])
-        if self._sources.get(document.id, document.source) != document.source:
+        if document.id in self._elsewhere:
             return replace(document, id=document_id(document.source + document.content_hash))
         return document
 

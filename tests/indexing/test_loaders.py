@@ -16,7 +16,8 @@ import pytest
 from indexing.chunker import ChunkerSettings
 from indexing.document import Document
 from indexing.errors import UnreadableError
-from indexing.loaders import Limits, load, load_bytes
+from indexing.loaders.extract import Limits
+from indexing.loaders.load import load, load_bytes
 from indexing.parsing import Parsers, ParserSettings
 
 FORMATS = Path(__file__).parents[3] / "shared/data/formats"

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from indexing.document import Document
-from indexing.loaders import document_id
+from indexing.document import Document, document_id
 from indexing.plan import Plan
 
 
