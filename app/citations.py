@@ -16,7 +16,7 @@ from app.support import SUPPORT, Support, says_more, support
 _TOKEN = re.compile(
     r"(?P<marker>\[\d{1,3}(?:\s*,\s*\d{1,3})*\])|(?P<stop>[.!?]+[\"')\]]*)|(?P<space>\s+)|(?P<word>[^\s.!?\[]+|\[)"
 )
-_UNFINISHED = re.compile(r"(\[[\d,\s]*\]?|[.!?][\"')\]]*|\s+|[^\s.!?\[]+)$")
+_UNFINISHED = re.compile(r"(\[[\d,\s]*\]?[^\s.!?\[]*|[.!?][\"')\]]*|\s+|[^\s.!?\[]+)$")
 
 
 @dataclass(frozen=True, slots=True)
