@@ -1,7 +1,9 @@
 """A generator engine maps prompts to streams of tokens. It knows token ids, never strings.
 
-openvino          openvino-genai in a process of its own: the CPU's default
-torch_generator   torch and transformers: CUDA, and any CPU
+    openvino          openvino-genai: the CPU's default
+    torch_generator   torch and transformers: CUDA, and any CPU
+
+Each runs in a process of its own, which `remote` starts and watches and `worker` is the other side of.
 """
 
 import asyncio
@@ -14,6 +16,8 @@ from typing import Any, Literal, Protocol, Self
 from services.errors import RaglineError
 
 Finish = Literal["stop", "length"]
+Feature = Literal["logprobs", "structure", "penalties", "min_p", "min_tokens", "seed"]
+"""What not every engine has."""
 
 GREEDY_BELOW = 1e-5
 """Of temperature; vLLM's bound."""
@@ -126,7 +130,7 @@ class Generator(Protocol):
     def capacity(self) -> Capacity: ...
 
     @property
-    def features(self) -> frozenset[Literal["logprobs", "structure"]]: ...
+    def features(self) -> frozenset[Feature]: ...
 
     @property
     def dead(self) -> str | None:

@@ -29,6 +29,11 @@ class GeneratorFolder:
     """Of one token in the key-value cache: layers x 2 x heads x head size."""
     defaults: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def is_openvino(self) -> bool:
+        """Whether openvino-genai reads it."""
+        return self.weights.suffix == ".gguf" or (self.weights / "openvino_model.xml").is_file()
+
 
 def read_folder(path: Path) -> GeneratorFolder:
     """`path` is the file or its folder. Raises BadRequestError that names what is missing."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from services.engines.generator import Sampling, Structure
+from services.engines.generator import Feature, Sampling, Structure
 from services.errors import BadRequestError, TooLargeError
 from services.generate.deltas import TextRules
 from services.generate.model import Model
@@ -71,13 +71,8 @@ def _sampling(model: Model, body: SamplingFields, *, max_tokens: int, n: int, lo
             raise wrong(message, name, values[name]) if named else BadRequestError(message)
     _check_stops(body, model.vocabulary.size)
     _refuse_what_no_engine_has(body)
-    structure = structure_of(body)
-    for feature, wanted in (("logprobs", logprobs), ("structure", structure is not None)):
-        if wanted and feature not in model.engine.features:
-            what = {"logprobs": "logprobs", "structure": "response_format"}[feature]
-            raise BadRequestError(f"this server's engine does not have {feature}; leave `{what}` out.", param=what)
     temperature = values["temperature"]
-    return Sampling(
+    sampling = Sampling(
         max_tokens=max_tokens,
         temperature=MIN_TEMPERATURE if 0 < temperature < MIN_TEMPERATURE else temperature,
         top_p=values["top_p"],
@@ -90,8 +85,24 @@ def _sampling(model: Model, body: SamplingFields, *, max_tokens: int, n: int, lo
         min_tokens=body.min_tokens,
         stop_token_ids=(*(() if body.ignore_eos else model.folder.eos_token_ids), *(body.stop_token_ids or ())),
         logprobs=logprobs,
-        structure=structure,
+        structure=structure_of(body),
     )
+    _check_features(sampling, model.engine.features)
+    return sampling
+
+
+def _check_features(sampling: Sampling, features: frozenset[Feature]) -> None:
+    """A seed is a wish, in OpenAI's words too: answered without where the engine has none."""
+    wanted: dict[Feature, tuple[bool, str]] = {
+        "logprobs": (sampling.logprobs, "logprobs"),
+        "structure": (sampling.structure is not None, "response_format"),
+        "penalties": (sampling.penalized, "repetition_penalty"),
+        "min_p": (sampling.min_p > 0, "min_p"),
+        "min_tokens": (sampling.min_tokens > 0, "min_tokens"),
+    }
+    for feature, (asked, param) in wanted.items():
+        if asked and feature not in features:
+            raise BadRequestError(f"this server's engine does not have {feature}; leave them out.", param=param)
 
 
 async def check_structure(model: Model, body: SamplingFields, sampling: Sampling) -> None:

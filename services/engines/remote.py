@@ -1,0 +1,191 @@
+"""A generator in a process of its own (`worker.py` is its side): openvino's, or transformers'.
+
+When that process dies, what it was generating fails, and it is started again; after MAX_DEATHS in a row without a token
+the engine is dead.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, cast
+
+from services.engines.generator import (
+    Capacity,
+    Feature,
+    Finish,
+    Generation,
+    GeneratorListener,
+    Piece,
+    Structure,
+    sampling_fields,
+)
+from services.engines.openvino_grammar import refusal
+from services.errors import BadRequestError, EngineError
+
+log = logging.getLogger(__name__)
+
+MAX_DEATHS = 3
+KEPT_REFUSALS = 256
+LINE_BYTES = 1 << 24
+STOP_S = 5.0
+STALL_S = 120.0
+"""No step takes that long, not even the one after a start."""
+FINISHES = ("stop", "length")
+
+
+@dataclass(slots=True, eq=False)
+class RemoteGenerator:
+    """`module` is run with `options` as JSON; `options["model"]` are the weights."""
+
+    module: str
+    options: Mapping[str, Any]
+    capacity: Capacity
+    dead: str | None = None
+    features: frozenset[Feature] = frozenset()
+    _folder: Path | None = None
+    """What openvino loaded, with its tokenizer."""
+    _refusals: dict[Structure, str | None] = field(default_factory=dict)
+    _running: dict[int, Generation] = field(default_factory=dict)
+    _deaths: int = 0
+    _listener: GeneratorListener | None = None
+    _process: asyncio.subprocess.Process | None = None
+    _reader: asyncio.Task[None] | None = None
+
+    async def start(self, listener: GeneratorListener) -> None:
+        self._listener = listener
+        self._process = await self._spawn()
+        assert self._process.stdout is not None  # noqa: S101  for mypy
+        line = await self._process.stdout.readline()
+        if not line:
+            raise EngineError(
+                f"{self.options['model']} could not be loaded: {await _ended(self._process)}; the log says why."
+            )
+        self._hear(json.loads(line))
+        self._reader = asyncio.create_task(self._read(), name="openvino")
+
+    async def refusal(self, structure: Structure) -> str | None:
+        assert self._folder is not None  # noqa: S101  else `features` is without structure
+        if structure not in self._refusals:
+            if len(self._refusals) >= KEPT_REFUSALS:
+                self._refusals.clear()
+            self._refusals[structure] = await refusal(self._folder, structure)
+        return self._refusals[structure]
+
+    def add(self, generation: Generation) -> None:
+        self._running[generation.id] = generation
+        self._tell(
+            {
+                "add": generation.id,
+                "prompt": list(generation.prompt),
+                "sampling": sampling_fields(generation.sampling),
+            }
+        )
+
+    def cancel(self, generation: Generation) -> None:
+        if self._running.pop(generation.id, None) is not None:
+            self._tell({"cancel": generation.id})
+
+    async def stop(self) -> None:
+        if self._reader is not None:
+            self._reader.cancel()
+        if self._process is not None:
+            await _end(self._process)
+        self._fail_all(EngineError("the service is stopping."))
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        pipe = asyncio.subprocess.PIPE
+        command = (sys.executable, "-m", self.module, json.dumps(self.options))
+        return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=LINE_BYTES)
+
+    async def _read(self) -> None:
+        """Hands out what the process says, and starts it again when it dies."""
+        while self.dead is None:
+            assert self._process is not None  # noqa: S101  for mypy
+            while line := await self._line(self._process):
+                self._hear(json.loads(line))
+            reason = await _ended(self._process)
+            self._deaths += 1
+            log.error("the engine's process ended: %s", reason)
+            self._fail_all(EngineError(f"the engine failed while this was generated ({reason}); send it again."))
+            if self._deaths == MAX_DEATHS:
+                self.dead = f"its process ended {MAX_DEATHS} times in a row: {reason}"
+                return
+            self._process = await self._spawn()
+
+    async def _line(self, process: asyncio.subprocess.Process) -> bytes:
+        """The next one; b"" at the end. A process that has work and says nothing for STALL_S is ended."""
+        assert process.stdout is not None  # noqa: S101  for mypy
+        while True:
+            began_idle = not self._running
+            try:
+                async with asyncio.timeout(STALL_S):
+                    return await process.stdout.readline()
+            except TimeoutError:
+                if self._running and not began_idle:
+                    log.error("the engine said nothing for %.0f s", STALL_S)  # noqa: TRY400  the trace says no more
+                    process.kill()
+
+    def _hear(self, message: Mapping[str, Any]) -> None:
+        assert self._listener is not None  # noqa: S101  for mypy
+        if "ready" in message:
+            self._is_ready(message["ready"])
+        for name, ids, logprobs, finish in message.get("pieces", ()):
+            self._deaths = 0
+            if name in self._running:
+                self._take(self._running[name], ids, logprobs, finish)
+        if "refused" in message and (generation := self._running.pop(message["refused"], None)):
+            self._listener.on_failure(generation, BadRequestError(message["message"]))
+        if "kv_cache_usage" in message:
+            self._listener.on_step({"kv_cache_usage": message["kv_cache_usage"]})
+
+    def _is_ready(self, said: Mapping[str, Any]) -> None:
+        self.features = frozenset(said["features"])
+        self._folder = Path(said["folder"]) if "folder" in said else None
+        if "capacity" in said:
+            self.capacity = replace(self.capacity, tokens=said["capacity"])
+
+    def _take(self, generation: Generation, ids: list[int], logprobs: list[float], finish: str | None) -> None:
+        """finish: stop, length, or what went wrong with this one."""
+        assert self._listener is not None  # noqa: S101  for mypy
+        if finish is not None:
+            del self._running[generation.id]
+        if finish not in (None, *FINISHES):
+            self._listener.on_failure(generation, EngineError(f"the engine failed on this one: {finish}"))
+        elif not all(map(math.isfinite, logprobs)):
+            self._listener.on_failure(generation, EngineError("the model gave NaN or infinity."))
+        else:
+            self._listener.on_piece(generation, Piece(ids, logprobs, cast("Finish | None", finish)))
+
+    def _tell(self, command: Mapping[str, Any]) -> None:
+        if self._process is not None and self._process.stdin is not None and not self._process.stdin.is_closing():
+            self._process.stdin.write(json.dumps(command, separators=(",", ":")).encode() + b"\n")
+
+    def _fail_all(self, error: EngineError) -> None:
+        running, self._running = self._running, {}
+        if self._listener is not None:
+            for generation in running.values():
+                self._listener.on_failure(generation, error)
+
+
+async def _ended(process: asyncio.subprocess.Process) -> str:
+    code = await process.wait()
+    return f"signal {-code}" if code < 0 else f"status {code}"
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Closing its input ends it after the step it is in; waiting longer is of no use to anybody."""
+    if process.stdin is not None:
+        process.stdin.close()
+    try:
+        async with asyncio.timeout(STOP_S):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()

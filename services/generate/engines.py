@@ -1,0 +1,52 @@
+"""Which engine generates, and with how much memory."""
+
+from services.engines.generator import Capacity, Generator
+from services.engines.remote import RemoteGenerator
+from services.errors import BadRequestError
+from services.generate.folder import GeneratorFolder
+from services.settings import ServiceSettings
+
+SEQUENCES = 32
+"""Decoded at once on a CPU; each more adds a third to a step."""
+GPU_SEQUENCES = 256
+MAX_BATCH_TOKENS = 512
+"""Prompt tokens of one step on a CPU, for which all others wait: 4% slower than 2048, and a fourth of the wait."""
+KV_BYTES = {"openvino": 2, "torch": 4}
+"""Of an element of the key-value cache."""
+KV_SPARE_TOKENS = 64
+"""A sequence of the whole context must fit: openvino-genai gives up all that runs beside one that does not."""
+
+
+def open_engine(settings: ServiceSettings, read: GeneratorFolder, max_model_len: int) -> Generator:
+    """Not started yet. Raises BadRequestError for weights that the engine does not read."""
+    engine = _choice(settings, read)
+    module = {"openvino": "services.engines.openvino", "torch": "services.engines.torch_generator"}[engine]
+    kv_tokens = int(settings.kv_cache_gb * 2**30 / (read.kv_elements * KV_BYTES[engine]))
+    kv_tokens = max(kv_tokens, max_model_len + KV_SPARE_TOKENS)
+    on_cpu = engine == "openvino" or settings.device == "cpu"
+    sequences = SEQUENCES if on_cpu else GPU_SEQUENCES
+    options = {
+        "model": str(read.weights),
+        "device": "CPU" if engine == "openvino" else settings.device,
+        "dtype": settings.dtype,
+        "threads": settings.threads,
+        "sequences": sequences,
+        "kv_tokens": kv_tokens,
+        "max_batch_tokens": min(settings.max_batch_tokens, MAX_BATCH_TOKENS),
+    }
+    return RemoteGenerator(module, options, Capacity(sequences, kv_tokens))
+
+
+def _choice(settings: ServiceSettings, read: GeneratorFolder) -> str:
+    engine = settings.engine
+    if engine == "auto" and settings.preset is not None:
+        engine = settings.preset.engine
+    if engine == "auto":
+        engine = "openvino" if read.is_openvino else "torch"
+    if engine not in KV_BYTES:
+        raise BadRequestError(f"engine {engine!r} does not generate; take openvino or torch.")
+    if engine == "openvino" and not read.is_openvino:
+        raise BadRequestError(f"{read.weights} is no .gguf file and has no openvino_model.xml; take engine = torch.")
+    if engine == "torch" and read.weights.suffix == ".gguf":
+        raise BadRequestError(f"{read.weights} is a GGUF file; take engine = openvino, or a Transformers folder.")
+    return engine
