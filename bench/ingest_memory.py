@@ -38,7 +38,7 @@ class MadeUp(EmbedClient):
     async def tokenizer_json(self) -> str | None:
         return None
 
-    async def embed(self, texts: Sequence[str], *, input_type: str, deadline: float | None = None) -> np.ndarray:
+    async def embed(self, texts: Sequence[str], *, input_type: str, deadline: float | None = None) -> np.ndarray:  # noqa: ARG002 - the client's own signature
         vectors = self._random.standard_normal((len(texts), DIMENSION), dtype=np.float32)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
