@@ -5,8 +5,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import TypeAdapter
 
 from services.errors import BadRequestError
 from services.generate.deltas import Answer, Delta, Order, answers, generated
@@ -14,6 +15,7 @@ from services.generate.model import Model
 from services.generate.prompt import Length, encode, rendered
 from services.generate.sampling import check_stream, check_structure, check_top_logprobs, rules_of, samplings_of
 from services.generate.sse import STREAM, streamed
+from services.invocations import Invocation
 from services.protocol import Usage
 from services.protocol.chat import (
     AnswerMessage,
@@ -43,13 +45,25 @@ def chat_router(model: Model) -> APIRouter:
 
     @router.post("/v1/chat/completions", response_model=ChatCompletion, responses={200: STREAM})
     async def chat_completions(request: Request, body: ChatRequest) -> ChatCompletion | StreamingResponse:
-        served(request).check_model(body.model, aliases=True)
-        _check(body)
-        chat = await model.off_loop(lambda: _ready(model, body, answer_id("chatcmpl", request, body.request_id)))
-        await check_structure(model, body, chat.order.samplings[0])
-        return await streamed(_chunks(model, chat)) if body.stream else await _whole(model, chat)
+        return await _answer(model, request, body)
 
     return router
+
+
+def chat_invocation(model: Model) -> Invocation:
+    async def invoke(request: Request, body: ChatRequest) -> Response:
+        answer = await _answer(model, request, body)
+        return answer if isinstance(answer, Response) else JSONResponse(answer.model_dump())
+
+    return Invocation("ChatCompletionRequest", TypeAdapter(ChatRequest), invoke)
+
+
+async def _answer(model: Model, request: Request, body: ChatRequest) -> ChatCompletion | StreamingResponse:
+    served(request).check_model(body.model, aliases=True)
+    _check(body)
+    chat = await model.read(request, lambda: _ready(model, body, answer_id("chatcmpl", request, body.request_id)))
+    await check_structure(model, body, chat.order.samplings[0])
+    return await streamed(_chunks(model, chat)) if body.stream else await _whole(model, chat)
 
 
 def _check(body: ChatRequest) -> None:

@@ -5,8 +5,9 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, cast
 
-from fastapi import APIRouter, Request
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import TypeAdapter
 
 from services.errors import BadRequestError
 from services.generate.deltas import Answer, Delta, Order, answers, generated
@@ -14,6 +15,7 @@ from services.generate.model import Model
 from services.generate.prompt import Length, encode, fit
 from services.generate.sampling import check_stream, check_structure, check_top_logprobs, rules_of, samplings_of
 from services.generate.sse import STREAM, streamed
+from services.invocations import Invocation
 from services.protocol import Usage
 from services.protocol.completion import Completion, CompletionChoice, CompletionLogprobs, CompletionRequest
 from services.server import answer_id, served
@@ -34,13 +36,25 @@ def completions_router(model: Model) -> APIRouter:
 
     @router.post("/v1/completions", response_model=Completion, responses={200: STREAM})
     async def completions(request: Request, body: CompletionRequest) -> Completion | StreamingResponse:
-        served(request).check_model(body.model, aliases=True)
-        _check(body)
-        plain = await model.off_loop(lambda: _ready(model, body, answer_id("cmpl", request, body.request_id)))
-        await check_structure(model, body, plain.order.samplings[0])
-        return await streamed(_chunks(model, plain)) if body.stream else await _whole(model, plain)
+        return await _answer(model, request, body)
 
     return router
+
+
+def completion_invocation(model: Model) -> Invocation:
+    async def invoke(request: Request, body: CompletionRequest) -> Response:
+        answer = await _answer(model, request, body)
+        return answer if isinstance(answer, Response) else JSONResponse(answer.model_dump())
+
+    return Invocation("CompletionRequest", TypeAdapter(CompletionRequest), invoke)
+
+
+async def _answer(model: Model, request: Request, body: CompletionRequest) -> Completion | StreamingResponse:
+    served(request).check_model(body.model, aliases=True)
+    _check(body)
+    plain = await model.read(request, lambda: _ready(model, body, answer_id("cmpl", request, body.request_id)))
+    await check_structure(model, body, plain.order.samplings[0])
+    return await streamed(_chunks(model, plain)) if body.stream else await _whole(model, plain)
 
 
 def _check(body: CompletionRequest) -> None:

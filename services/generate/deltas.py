@@ -131,6 +131,10 @@ def _delta(piece: Piece, detokenizer: Detokenizer, eos: Sequence[int], stop_toke
 
 async def _interleaved(streams: Sequence[AsyncIterator[Delta]]) -> AsyncGenerator[tuple[int, Delta], None]:
     """The first error ends all."""
+    if len(streams) == 1:
+        async for delta in streams[0]:
+            yield 0, delta
+        return
     arrived: asyncio.Queue[tuple[int, Delta] | RaglineError | None] = asyncio.Queue()
 
     async def drain(index: int, stream: AsyncIterator[Delta]) -> None:

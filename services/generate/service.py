@@ -5,14 +5,15 @@ from pathlib import Path
 
 from services import __version__
 from services.errors import BadRequestError
-from services.generate.chat import chat_router
-from services.generate.completions import completions_router
+from services.generate.chat import chat_invocation, chat_router
+from services.generate.completions import completion_invocation, completions_router
 from services.generate.counts import Counts
 from services.generate.engines import open_engine
 from services.generate.folder import GeneratorFolder, read_folder
 from services.generate.model import Model
 from services.generate.queue import GenerationQueue
 from services.generate.tokens import tokens_router
+from services.invocations import invocations_router
 from services.metrics import Metrics
 from services.server import Service
 from services.settings import ServiceSettings
@@ -26,14 +27,19 @@ def generate_service(settings: ServiceSettings, folder: Path) -> Service:
     engine = open_engine(settings, read, max_model_len)
     queue = GenerationQueue(engine, max_queue_tokens=settings.max_queue_tokens, counts=Counts(metrics))
     fingerprint = f"ragline-{__version__}-{hashlib.sha256(str(settings.model).encode()).hexdigest()[:8]}"
-    model = Model(settings.model_name, read, max_model_len, engine, queue, settings, fingerprint)
+    model = Model(settings.model_name, read, max_model_len, engine, queue, settings, metrics, fingerprint)
     return Service(
         title="ragline generate",
         model_name=settings.model_name,
         root=str(folder),
         max_model_len=max_model_len,
         backend=queue,
-        routers=[chat_router(model), completions_router(model), tokens_router(model)],
+        routers=[
+            chat_router(model),
+            completions_router(model),
+            tokens_router(model),
+            invocations_router([chat_invocation(model), completion_invocation(model)]),
+        ],
         metrics=metrics,
     )
 
