@@ -53,7 +53,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    rows: int
+    chunks: int
     factory: str
     effort: int
     bytes: int

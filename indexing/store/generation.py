@@ -165,7 +165,7 @@ class Generation:
         row = None
         if built is not None:
             row = SegmentRow(
-                0, Path(order.out).name, order.first, order.last, built.rows, built.factory, built.effort,
+                0, Path(order.out).name, order.first, order.last, built.chunks, built.factory, built.effort,
                 built.bytes, built.sha256, merge.deaths,
             )  # fmt: skip
         done = self._name(row, merge.replaced)

@@ -18,13 +18,13 @@ def plan(rows: Sequence[SegmentRow], dead: Mapping[int, int], factory: str, dime
     from new to old, and a chunk is written log2(n / 8192) times. `dead`: segment id -> dead chunks in it.
     """
     start, total = len(rows), 0
-    while start > 0 and (start == len(rows) or rows[start - 1].rows <= total):
+    while start > 0 and (start == len(rows) or rows[start - 1].chunks <= total):
         start -= 1
-        total += rows[start].rows
+        total += rows[start].chunks
     if len(rows) - start >= _FEWEST:
         return rows[start:]
     for row in rows:
-        if dead.get(row.id, 0) >= _DEAD * row.rows or _is_grown(row, factory, dimension):
+        if dead.get(row.id, 0) >= _DEAD * row.chunks or _is_grown(row, factory, dimension):
             return [row]
     return ()
 
@@ -34,7 +34,7 @@ def plan_all(rows: Sequence[SegmentRow], dead: Mapping[int, int], factory: str, 
     if (
         len(rows) == 1
         and not dead.get(rows[0].id, 0)
-        and rows[0].factory == merged_factory(factory, rows[0].rows, dimension)
+        and rows[0].factory == merged_factory(factory, rows[0].chunks, dimension)
     ):
         return ()
     return rows
@@ -43,7 +43,7 @@ def plan_all(rows: Sequence[SegmentRow], dead: Mapping[int, int], factory: str, 
 def _is_grown(row: SegmentRow, factory: str, dimension: int) -> bool:
     """A scan, where so many chunks ask for more."""
     is_scan = row.factory in {"SQ8", "Flat"}
-    return row.rows >= SCAN_ROWS and is_scan and row.factory != merged_factory(factory, row.rows, dimension)
+    return row.chunks >= SCAN_ROWS and is_scan and row.factory != merged_factory(factory, row.chunks, dimension)
 
 
 def dead_chunks(connection: sqlite3.Connection) -> dict[int, int]:

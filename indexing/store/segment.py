@@ -27,7 +27,7 @@ class SegmentRow:
     first: int
     """Chunk ids, first and last."""
     last: int
-    rows: int
+    chunks: int
     factory: str
     effort: int
     """Lists of an IVF index, or efSearch of HNSW; 0 where a search reads all."""
@@ -73,8 +73,8 @@ class Segment:
             index = faiss.read_index(str(path), flags)
         except RuntimeError as exc:
             raise DamagedIndexError(f"{path} cannot be read: {exc}. {_MEND}") from exc
-        if index.ntotal != row.rows:
-            raise DamagedIndexError(f"{path} holds {index.ntotal} vectors, not {row.rows}: {_MEND}")
+        if index.ntotal != row.chunks:
+            raise DamagedIndexError(f"{path} holds {index.ntotal} vectors, not {row.chunks}: {_MEND}")
         if row.factory.startswith("IVF"):
             # Threads that read ahead cost more than they save where the file is in memory.
             faiss.downcast_InvertedLists(index.invlists).prefetch_nthread = 0
@@ -82,7 +82,7 @@ class Segment:
 
     def search(self, query: Vectors, k: int, mask: Mask | None) -> tuple[Ids, Vectors]:
         """Ids and approximate inner products of candidates for the k best; fewer where it holds fewer."""
-        wanted = min(k * candidates_per_hit(self.row.factory), self.row.rows)
+        wanted = min(k * candidates_per_hit(self.row.factory), self.row.chunks)
         found = self._search(query, wanted, mask, self._effort(mask))
         if mask is not None and self.row.effort and len(found[0]) < min(k, mask.count(self.row.first, self.row.last)):
             # The lists that were read hold too few of the allowed ones: read all.
@@ -118,7 +118,7 @@ class Segment:
         return min(self._most(), round(self.row.effort * more))
 
     def _most(self) -> int:
-        return int(self.index.nlist) if self.row.factory.startswith("IVF") else self.row.rows
+        return int(self.index.nlist) if self.row.factory.startswith("IVF") else self.row.chunks
 
 
 _MEND = "`ragline index repair` builds it anew"

@@ -62,6 +62,7 @@ class Store:
                     generation.follow()
             except (StorageError, IndexBusyError) as exc:  # who writes now, or next, makes up for it
                 log.warning("BM25 of %s is behind: %s", path, exc)
+        self._upkeep.merge_what_is_due()
 
     @classmethod
     def open(cls, path: Path, *, threads: int = 1) -> Self:

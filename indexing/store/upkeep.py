@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _LOCK_TIMEOUT_S = 60.0
 _WANTED_POLL_S = 0.1
+_MERGE_AFTER_S = 3.0
 _MERGING = "lock.merging"
 
 
@@ -42,9 +43,16 @@ class Upkeep:
                 raise IndexingError(f"the store of {self._path} is closed")
             if not self._lock.held:
                 self._lock.acquire(timeout_s)
+            self._start()
             with self._current.using() as generation:
                 yield generation
-        self._start()
+
+    def merge_what_is_due(self) -> None:
+        """In the background: left by a process that ended, as `ragline index` does."""
+        with self._current.using() as generation:
+            if generation.next_merge(whole=False) is not None:
+                self._start()
+                self._due.set()
 
     def follow(self, generation: Generation) -> None:
         """After a commit."""
@@ -120,11 +128,13 @@ class Upkeep:
                     self._lock.release()
 
     def _merge_on(self) -> None:
+        """Not in the first seconds: a process that only asks one question has better to do."""
+        self._closed.wait(_MERGE_AFTER_S)
         while self._due.wait() and not self._closed.is_set():
             self._due.clear()
             try:
                 while self.merge():
                     pass
-            except RaglineError as exc:
+            except (RaglineError, OSError, ValueError) as exc:
                 if not self._closed.is_set():
                     log.warning("merging of %s is put off: %s", self._path, exc)

@@ -137,4 +137,4 @@ def _mask(view: View, allowed: Allowed) -> Mask:
     bits = allowed.bits(view.sealed)
     if view.dead is not None:
         bits &= view.dead.bits
-    return Mask.of(bits, sum(segment.row.rows for segment in view.segments))
+    return Mask.of(bits, sum(segment.row.chunks for segment in view.segments))

@@ -56,7 +56,7 @@ def recall(store: Store, rows: NDArray[np.int64], filters: dict | None = None) -
 def test_many_vectors_are_merged_into_ivf(store: Store) -> None:
     info = store.info()
     assert info.segments[0].factory.startswith("IVF")
-    assert sum(row.rows for row in info.segments) + info.tail == info.chunks == ROWS
+    assert sum(row.chunks for row in info.segments) + info.tail == info.chunks == ROWS
     assert recall(store, np.arange(ROWS)) >= 0.98
 
 
@@ -94,7 +94,7 @@ def test_the_dead_are_found_no_more_and_a_reader_sees_it(path: Path) -> None:
         info = writer.info()
         assert len(info.segments) == 1
         assert info.dead == info.tail == 0
-        assert info.segments[0].rows == len(alive)
+        assert info.segments[0].chunks == len(alive)
         assert recall(reader, alive) >= 0.98
         assert writer.verify() == []
         for number in range(0, ROWS // 100, 3):  # they come back, under new ids
