@@ -68,7 +68,7 @@ class Builder:
         if self._stages is not None:
             await self._stages.embedding.__aexit__(None, None, None)
             await self._stages.parsers.__aexit__(None, None, None)
-        self._threads.shutdown()
+        await asyncio.to_thread(self._threads.shutdown)
 
     async def sync(
         self,

@@ -58,7 +58,7 @@ class Chunker:
 
     def chunks(self, document: Document) -> tuple[list[Chunk], list[int]]:
         """The chunks in order, and the tokens of each. Text that is only blanks has none."""
-        markdown = is_markdown(document.media_type)
+        markdown = is_markdown(document.media_type) and bool(_MARKUP.search(document.text))
         outline = _Outline(document, markdown=markdown)
         chunks: list[Chunk] = []
         tokens: list[int] = []
@@ -144,6 +144,8 @@ def _spans_of(text: str, start: int, stop: int, size: int) -> Iterator[tuple[int
         yield start, stop
 
 
+_MARKUP = re.compile(r"^(?:#{1,6} |```|~~~|\|.*\|$)", re.MULTILINE)
+"""Headings, code, tables. Text without any is cut better as plain text: docs/indexing.md."""
 _HEADING = re.compile(r"^(#{1,6})[ \t]+(\S.*?)[ \t#]*$")
 _FENCE = re.compile(r"^[ \t]*(```+|~~~+)")
 

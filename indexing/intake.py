@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile
 
 from indexing.document import Document
 from indexing.errors import NotADocumentError, UnreadableError
@@ -80,11 +80,12 @@ class Intake:
     async def _page(self, url: str) -> None:
         page = await self._stages.fetcher.fetch(url)
         known = {source: row[1] for source, row in self._plan.of_file(url).items()}
-        with TemporaryDirectory(prefix="ragline-") as folder:
-            spooled = Path(folder) / "page"
-            await self._stages.blocking(spooled.write_bytes, page.content)
+        spooled = await self._stages.blocking(_spooled, page.content)
+        try:
             batches = self._stages.parsers.upload(spooled, page.name, source=url, known=known)
             await self._parse(url, batches)
+        finally:
+            await self._stages.blocking(spooled.unlink)
 
     async def _parse(self, file: str, batches: AsyncGenerator[Batch]) -> None:
         before = self._plan.of_file(file)
@@ -99,6 +100,12 @@ class Intake:
                     missing.discard(parsed.document.source)
                     await self._pipeline.submit(parsed)
         self.vanished += [before[source][0] for source in missing]
+
+
+def _spooled(content: bytes) -> Path:
+    with NamedTemporaryFile(prefix="ragline-", delete=False) as file:
+        file.write(content)
+    return Path(file.name)
 
 
 def name_of(what: Given) -> str:

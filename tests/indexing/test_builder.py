@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from blockbuster import blockbuster_ctx
 
 from indexing.builder import Builder, manifest_of
 from indexing.document import Document
@@ -243,6 +244,18 @@ async def test_a_page_by_its_url_is_fetched_again_only_where_it_changed(store, e
     assert [failure.reason for failure in first.failures] == ["cannot be fetched: the server answers 404"]
     identity, _ = store.known()[f"{site}/"]
     assert store.text(identity, 0, 6) == "# Bees"
+
+
+async def test_the_event_loop_is_never_blocked(store, embed_server, docs, tmp_path, site) -> None:
+    client = embed_server.client()
+    fetcher = Fetcher(max_bytes=10_000, allowed=lambda address: address.is_loopback)
+    (tmp_path / "spool").write_text("uploaded")
+    with blockbuster_ctx("indexing"):
+        async with Builder(store, client, SETTINGS, fetcher=fetcher) as builder:
+            assert (await builder.sync([docs, f"{site}/"])).documents == 43
+            assert (await builder.sync([docs], prune=True)).unchanged == 42
+            await builder.upload(tmp_path / "spool", "u.txt")
+    await client.aclose()
 
 
 async def test_private_urls_are_refused(builder, site) -> None:
