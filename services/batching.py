@@ -34,7 +34,7 @@ class Batcher:
     ) -> None:
         self._encoder = encoder
         self._probe = probe
-        self._queue = FairQueue(min(max_batch_tokens, encoder.best_batch_tokens))
+        self._queue = FairQueue(min(max_batch_tokens, encoder.best_batch_tokens), padding_free=encoder.padding_free)
         self._max_queue_tokens = max_queue_tokens
         self._metrics = metrics
         self._inbox: SimpleQueue[Job | None] = SimpleQueue()
@@ -236,7 +236,8 @@ class Batcher:
             loop.call_soon_threadsafe(on_loop)
 
     def _record(self, lengths: Sequence[int], seconds: float) -> None:
-        tokens, padded = sum(lengths), max(lengths) * len(lengths)
+        tokens = sum(lengths)
+        padded = tokens if self._encoder.padding_free else max(lengths) * len(lengths)
         self._metrics.batch_tokens.observe(padded)
         self._metrics.batch_size.observe(len(lengths))
         self._metrics.batch_fill.observe(tokens / padded)

@@ -3,13 +3,13 @@
 Each request (a Job) pays for the tokens it gets in virtual time, and the one that has been given least leads the next
 batch (self-clocked fair queueing: Golestani 1994), so that a request of one input waits for a batch or two beside one
 of 5,000. The batch is then filled, from any request, with inputs of nearly the leader's length, so that little of it is
-padding. Used by one thread only.
+padding; or with inputs of any length, where the engine pads none. Used by one thread only.
 """
 
 import asyncio
 import time
-from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -52,10 +52,12 @@ class Job:
         self.waiting_tokens = sum(length for length, _ in self.waiting)
         self.missing = len(self.inputs)
 
-    def take(self, widest: int, narrowest: int, most: int) -> list[int]:
-        """Indices of up to `most` waiting inputs of a length within the bounds, the longest ones."""
-        stop = bisect_right(self.waiting, (widest, len(self.inputs)))
-        start = max(bisect_left(self.waiting, (narrowest, 0)), stop - most)
+    def take(self, lengths: range, room: int, cost: Callable[[int], int]) -> list[int]:
+        """Indices of waiting inputs of these lengths, the longest ones, whose costs together fit into `room`."""
+        stop = start = bisect_left(self.waiting, (lengths.stop, 0))
+        while start and (length := self.waiting[start - 1][0]) in lengths and cost(length) <= room:
+            start -= 1
+            room -= cost(length)
         taken = self.waiting[start:stop]
         del self.waiting[start:stop]
         self.waiting_tokens -= sum(length for length, _ in taken)
@@ -66,8 +68,9 @@ Batch = list[tuple[Job, int]]
 
 
 class FairQueue:
-    def __init__(self, max_batch_tokens: int) -> None:
+    def __init__(self, max_batch_tokens: int, *, padding_free: bool = False) -> None:
         self._budget = max_batch_tokens
+        self._padding_free = padding_free
         self._virtual = 0.0
         self._jobs: list[Job] = []
 
@@ -89,23 +92,29 @@ class FairQueue:
         return dropped
 
     def cut(self) -> Batch:
-        """The next batch, of at most max_batch_tokens with padding, but of one input at least."""
+        """The next batch, of at most max_batch_tokens, any padding counted, but of one input at least."""
         leader = min(self._jobs, key=self._turn)
         self._virtual = self._virtual_end(leader)
         widest = leader.waiting[-1][0]
-        narrowest = min(widest - SLACK_TOKENS, int(widest * (1 - SLACK_SHARE)))
-        room = max(self._budget // widest, 1)
-        others = sorted((job for job in self._jobs if job is not leader), key=self._turn) if room > 1 else []
+        room = max(self._budget, widest)
+        lengths, cost = self._companions(widest)
+        others = sorted((job for job in self._jobs if job is not leader), key=self._turn) if room > widest else []
         batch: Batch = []
         for job in (leader, *others):
-            indices = job.take(widest, narrowest, room - len(batch))
+            indices = job.take(lengths, room, cost)
             batch += [(job, index) for index in indices]
             job.virtual_start += sum(len(job.inputs[index]) for index in indices)
-            if len(batch) == room:
-                break
+            room -= sum(cost(len(job.inputs[index])) for index in indices)
         leader.virtual_start = self._virtual
         self._jobs = [job for job in self._jobs if job.waiting]
         return batch
+
+    def _companions(self, widest: int) -> tuple[range, Callable[[int], int]]:
+        """The lengths that may share a batch with one of `widest`, and what of its budget each takes."""
+        if self._padding_free:
+            return range(max(self._budget, widest) + 1), lambda length: length
+        narrowest = min(widest - SLACK_TOKENS, int(widest * (1 - SLACK_SHARE)))
+        return range(narrowest, widest + 1), lambda _: widest
 
     def _turn(self, job: Job) -> tuple[float, int]:
         return self._virtual_end(job), job.waiting_tokens

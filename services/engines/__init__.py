@@ -41,6 +41,10 @@ class Encoder(Protocol):
     def best_batch_tokens(self) -> int:
         """Padded tokens of the forward that reads most tokens a second; larger ones only cost memory."""
 
+    @property
+    def padding_free(self) -> bool:
+        """Whether an input costs its own tokens only, whatever lies beside it."""
+
     def forward(self, inputs: Sequence[Tokens]) -> Rows:
         """(n, width) for n inputs: pooled hidden states, not normalized, or logits. Blocking."""
 

@@ -7,7 +7,7 @@ Source of the arithmetic: FlagEmbedding, modeling_minicpm_reranker.py.
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,28 +20,17 @@ from services.checkpoint import Checkpoint
 from services.errors import BadRequestError
 
 
-def open_layerwise(
-    checkpoint: Checkpoint, layer: int, *, dtype: torch.dtype, device: torch.device
-) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """Reads the head of `layer`, counted from 1."""
+def open_layerwise(checkpoint: Checkpoint, layer: int, *, dtype: torch.dtype) -> tuple[LlamaModel, Tensor]:
+    """The layers up to `layer`, counted from 1, and its head, (1, width), for the last token's state."""
     config = checkpoint.config
     first, last = config["start_layer"], config["num_hidden_layers"]
     if not first <= layer <= last or not config.get("head_multi", True) or config.get("head_type") != "simple":
         raise BadRequestError(f"{checkpoint.folder} has simple heads on layers {first} to {last}, not on {layer}.")
     state = _state(checkpoint.folder)
-    head = state[f"lm_head.{layer - first}.linear_head.weight"].float().to(device)
+    head = state[f"lm_head.{layer - first}.linear_head.weight"].float()
     model = LlamaModel(_llama(config, layer)).to(dtype)
     model.load_state_dict(dict(_folded(state, config, layer)))
-    model = model.to(device).eval()
-    scale = config["hidden_size"] / config["dim_model_base"]
-
-    def read(ids: Tensor, mask: Tensor, types: Tensor) -> Tensor:
-        del types
-        hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state
-        rows = torch.arange(len(hidden), device=hidden.device)
-        return Tensor(hidden[rows, mask.sum(dim=1) - 1].float() / scale @ head.T)
-
-    return read
+    return model.eval(), head / (config["hidden_size"] / config["dim_model_base"])
 
 
 def _llama(config: Mapping[str, Any], layer: int) -> LlamaConfig:

@@ -20,6 +20,8 @@ BATCH_TOKENS = 1024
 class OnnxEncoder:
     """`pooling` is for models that put out hidden states; None for those that put out logits."""
 
+    padding_free = False
+
     def __init__(self, file: Path, *, pooling: str | None, pad_id: int, threads: int) -> None:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1

@@ -4,51 +4,66 @@ The body runs in half precision on CUDA; heads and pooled rows are float32 alway
 opened, and nowhere else.
 """
 
+import threading
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from services.checkpoint import Checkpoint
-from services.engines import Rows, Tokens, pad
-from services.engines.torch_models import Reader, open_reader
+from services.engines import Rows, Tokens
+from services.engines.torch_models import Place, open_reader
 from services.errors import BadRequestError
 
 CUDA_BATCH_TOKENS = 32768
 CPU_BATCH_TOKENS = 1024
+CUDA_LANES = 2
+"""One lane's batch is packed and launched while the GPU is at the other's."""
 
 
 class TorchEncoder:
-    lanes = 1  # a GPU runs one forward at a time, and torch spreads one over the cores of a CPU
+    """`compiled`: the layers go through torch.compile, where nothing is padded."""
 
-    def __init__(self, checkpoint: Checkpoint, *, device: str, dtype: str, pad_id: int, threads: int) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, *, device: str, dtype: str, pad_id: int, threads: int, compiled: bool = False
+    ) -> None:
         self._device = _device(device)
-        self._pad_id = pad_id
         torch.set_num_threads(threads)
-        self._read: Reader = open_reader(checkpoint, device=self._device, dtype=_dtype(dtype, self._device, checkpoint))
-        self.best_batch_tokens = CUDA_BATCH_TOKENS if self._device.type == "cuda" else CPU_BATCH_TOKENS
+        place = Place(self._device, _dtype(dtype, self._device, checkpoint), pad_id, compiled)
+        reader = open_reader(checkpoint, place)
+        self._read, self.padding_free = reader.read, reader.padding_free
+        self._on_cuda = self._device.type == "cuda"
+        self.lanes = CUDA_LANES if self._on_cuda else 1  # torch spreads one forward over the cores of a CPU
+        self.best_batch_tokens = CUDA_BATCH_TOKENS if self._on_cuda else CPU_BATCH_TOKENS
+        self._launching = threading.Lock()
         self.width = self._probe()
 
     def forward(self, inputs: Sequence[Tokens]) -> Rows:
-        ids, mask, types = (self._moved(torch.from_numpy(array)) for array in pad(inputs, self._pad_id))
-        with torch.inference_mode():
-            rows = self._read(ids, mask, types)
-        output: Rows = rows.float().cpu().numpy()
+        with self._launching, torch.inference_mode():
+            rows = self._read(inputs).to("cpu", non_blocking=True)  # into pinned memory, by itself
+            done = self._mark()
+        if done is not None:
+            done.synchronize()
+        output: Rows = rows.numpy()
         return output
 
     def close(self) -> None:
         del self._read
-        if self._device.type == "cuda":
+        if self._on_cuda:
             torch.cuda.empty_cache()
 
-    def _moved(self, array: torch.Tensor) -> torch.Tensor:
-        if self._device.type != "cuda":
-            return array
-        return array.pin_memory().to(self._device, non_blocking=True)
+    def _mark(self) -> torch.cuda.Event | None:
+        """What has happened once the GPU is done with what it was given so far."""
+        if not self._on_cuda:
+            return None
+        done = torch.cuda.Event(blocking=True)  # waits without spinning: the core is for the tokenizer
+        done.record(torch.cuda.current_stream(self._device))
+        return done
 
     def _probe(self) -> int:
-        two = torch.zeros((1, 2), dtype=torch.int64, device=self._device)
-        with torch.inference_mode():
-            return int(self._read(two, two + 1, two).shape[1])
+        two = np.arange(2, dtype=np.int64)
+        width: int = self.forward([Tokens(two, two * 0)]).shape[1]
+        return width
 
 
 def _device(name: str) -> torch.device:

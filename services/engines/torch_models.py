@@ -1,4 +1,4 @@
-"""Checkpoints to readers: (ids, mask, types), each (n, length), to float32 rows (n, width).
+"""Checkpoints to readers: inputs to float32 rows (n, width), on the device.
 
 embedder              hidden states, pooled
 cross-encoder         transformers' own head, in float32
@@ -7,84 +7,144 @@ decoder by token      the last token's logit of "yes" against "no", or of "Yes" 
 layerwise             MiniCPM with a head on each layer: services.engines.minicpm
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from services.checkpoint import Checkpoint
+from services.engines import Tokens, pad
 from services.engines.minicpm import open_layerwise
+from services.engines.torch_attention import VARLEN, has_kernel
+from services.engines.torch_body import PACKED, Body
 from services.errors import BadRequestError
 from services.presets import Preset
 from services.tokenizer import Tokenizer
 
-Reader = Callable[[Tensor, Tensor, Tensor], Tensor]
+Read = Callable[[Sequence[Tokens]], Tensor]
 
 
-def open_reader(checkpoint: Checkpoint, *, device: torch.device, dtype: torch.dtype) -> Reader:
+@dataclass(frozen=True, slots=True)
+class Reader:
+    read: Read
+    padding_free: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where and how a model is to run."""
+
+    device: torch.device
+    dtype: torch.dtype
+    pad_id: int
+    compiled: bool = False
+    """Layers through torch.compile; they must be those of one row, since padded shapes would compile without end."""
+
+    def body(self, model: Any, *, packed: bool) -> Body:
+        return Body(model, packed=packed, pad_id=self.pad_id, compiled=self.compiled and packed)
+
+
+def open_reader(checkpoint: Checkpoint, place: Place) -> Reader:
     """Raises BadRequestError where transformers cannot load the folder, or it needs more than the preset knows."""
+    packed = checkpoint.config.get("model_type") in PACKED and has_kernel(place.device, place.dtype)
+    return Reader(_read(checkpoint, place, packed=packed), packed)
+
+
+def _read(checkpoint: Checkpoint, place: Place, *, packed: bool) -> Read:
     preset = checkpoint.preset
     if checkpoint.kind == "embed":
-        return _embedder(_loaded(AutoModel, checkpoint, dtype).to(device), checkpoint.pooling)
+        body = place.body(_loaded(AutoModel, checkpoint, place, packed=packed), packed=packed)
+        return lambda inputs: body.states(inputs).pooled(checkpoint.pooling)
     if preset is not None and preset.classifier_layer is not None:
-        return open_layerwise(checkpoint, preset.classifier_layer, dtype=dtype, device=device)
+        model, head = open_layerwise(checkpoint, preset.classifier_layer, dtype=place.dtype)
+        if packed:
+            model.set_attn_implementation(VARLEN)
+        return _linear(place.body(model.to(place.device), packed=packed), head.to(place.device))
     if preset is not None and preset.classifier_from_token:
-        model = _loaded(AutoModelForCausalLM, checkpoint, dtype).to(device)
-        return _by_token(model, _token_weights(model, checkpoint, preset))
+        model = _loaded(AutoModelForCausalLM, checkpoint, place, packed=packed)
+        return _by_token(model, place.body(model.base_model, packed=packed), _token_weights(model, checkpoint, preset))
     if checkpoint.architecture.endswith("ForCausalLM"):
         raise BadRequestError(
             f"{checkpoint.folder} is a decoder without a score head: it needs the template and the tokens that it was "
             "trained with, or its scores are near random. Take a preset that names them (`ragline models list`)."
         )
-    model = _loaded(AutoModelForSequenceClassification, checkpoint, dtype).to(device)
-    return _decoder_head(model) if isinstance(getattr(model, "score", None), nn.Linear) else _encoder_head(model)
+    model = _loaded(AutoModelForSequenceClassification, checkpoint, place, packed=packed)
+    body = place.body(model.base_model, packed=packed)
+    if isinstance(getattr(model, "score", None), nn.Linear):
+        return _linear(body, model.score.weight.float())
+    return _on_pooled(model, body) if packed else _whole(model, body, place.pad_id)
 
 
-def last_states(hidden: Tensor, mask: Tensor) -> Tensor:
-    """(n, length, width), padded on the right, to the last token's (n, width), in float32."""
-    rows = torch.arange(len(hidden), device=hidden.device)
-    return hidden[rows, mask.sum(dim=1) - 1].float()
-
-
-def _loaded(kind: Any, checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
+def _loaded(kind: Any, checkpoint: Checkpoint, place: Place, *, packed: bool) -> Any:
     if checkpoint.preset is not None and checkpoint.preset.remote_code:
         raise BadRequestError(
             f"{checkpoint.preset.model} needs its repository's own Python, which ragline does not run."
         )
+    how = {"attn_implementation": VARLEN} if packed else {}
     try:
-        return kind.from_pretrained(checkpoint.folder, dtype=dtype, local_files_only=True).eval()
+        model = kind.from_pretrained(checkpoint.folder, dtype=place.dtype, local_files_only=True, **how)
     except (OSError, ValueError, KeyError) as exc:
         raise BadRequestError(f"transformers cannot load {checkpoint.folder}: {exc}") from exc
+    return model.eval().to(place.device)
 
 
-def _inputs(model: Any, ids: Tensor, mask: Tensor, types: Tensor) -> dict[str, Tensor]:
-    segments = getattr(model.config, "type_vocab_size", 0) or 0
-    return {"input_ids": ids, "attention_mask": mask} | ({"token_type_ids": types} if segments > 1 else {})
+def _linear(body: Body, head: Tensor) -> Read:
+    """head: (labels, width), read on the last token."""
+    return lambda inputs: body.states(inputs).pooled("last") @ head.T
 
 
-def _embedder(model: Any, pooling: str) -> Reader:
-    def read(ids: Tensor, mask: Tensor, types: Tensor) -> Tensor:
-        hidden = model(**_inputs(model, ids, mask, types)).last_hidden_state
-        if pooling == "last":
-            return last_states(hidden, mask)
-        if pooling == "cls":
-            return Tensor(hidden[:, 0].float())
-        weights = mask[:, :, None].float()
-        return Tensor((hidden.float() * weights).sum(dim=1) / weights.sum(dim=1))
+def _by_token(model: Any, body: Body, weights: Tensor) -> Read:
+    """weights: (tokens, width), the output embeddings that make the score."""
+    cap = getattr(model.config, "final_logit_softcapping", None)
+
+    def read(inputs: Sequence[Tokens]) -> Tensor:
+        logits = body.states(inputs).pooled("last") @ weights.T
+        if cap:
+            logits = cap * torch.tanh(logits / cap)
+        return logits[:, -1:] - logits[:, :1] if logits.shape[1] > 1 else logits
 
     return read
 
 
-def _encoder_head(model: Any) -> Reader:
-    body = model.base_model
+def _on_pooled(model: Any, body: Body) -> Read:
+    """The model's own head, in float32; it gets inputs of one token, which is what it pools anyway."""
+    layers = model.base_model
+    setattr(model, model.base_model_prefix, _Given(getattr(layers, "pooler", None)))
+    layers.pooler = None
+    model.float()
+    pooling = getattr(model.config, "classifier_pooling", "cls")
+
+    def read(inputs: Sequence[Tokens]) -> Tensor:
+        logits: Tensor = model(inputs_embeds=body.states(inputs).pooled(pooling)[:, None]).logits
+        return logits
+
+    return read
+
+
+class _Given(nn.Module):  # type: ignore[misc]  # torch is not typed here
+    """Stands where the layers were, and says of the states it is given what they would have said."""
+
+    def __init__(self, pooler: nn.Module | None) -> None:
+        super().__init__()
+        self.pooler = pooler
+
+    def forward(self, *_: Any, inputs_embeds: Tensor, **__: Any) -> BaseModelOutputWithPooling:
+        pooled = None if self.pooler is None else self.pooler(inputs_embeds)
+        return BaseModelOutputWithPooling(last_hidden_state=inputs_embeds, pooler_output=pooled)
+
+
+def _whole(model: Any, body: Body, pad_id: int) -> Read:
+    """Padded, through transformers' own forward, whatever its head pools; the head in float32."""
     for child in model.children():
-        if child is not body:
+        if child is not model.base_model:
             child.float().register_forward_pre_hook(_in_float32)
 
-    def read(ids: Tensor, mask: Tensor, types: Tensor) -> Tensor:
-        logits: Tensor = model(**_inputs(model, ids, mask, types)).logits
+    def read(inputs: Sequence[Tokens]) -> Tensor:
+        logits: Tensor = model(**body.padded_inputs(*pad(inputs, pad_id))).logits
         return logits
 
     return read
@@ -93,31 +153,6 @@ def _encoder_head(model: Any) -> Reader:
 def _in_float32(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
     del module
     return tuple(x.float() if isinstance(x, Tensor) and x.is_floating_point() else x for x in inputs)
-
-
-def _decoder_head(model: Any) -> Reader:
-    body, head = model.base_model, model.score.float()
-
-    def read(ids: Tensor, mask: Tensor, types: Tensor) -> Tensor:
-        hidden = body(**_inputs(model, ids, mask, types)).last_hidden_state
-        logits: Tensor = head(last_states(hidden, mask))
-        return logits
-
-    return read
-
-
-def _by_token(model: Any, weights: Tensor) -> Reader:
-    """weights: (tokens, width), the output embeddings that make the score."""
-    body = model.base_model
-    cap = getattr(model.config, "final_logit_softcapping", None)
-
-    def read(ids: Tensor, mask: Tensor, types: Tensor) -> Tensor:
-        logits = last_states(body(**_inputs(model, ids, mask, types)).last_hidden_state, mask) @ weights.T
-        if cap:
-            logits = cap * torch.tanh(logits / cap)
-        return logits[:, -1:] - logits[:, :1] if logits.shape[1] > 1 else logits
-
-    return read
 
 
 def _token_weights(model: Any, checkpoint: Checkpoint, preset: Preset) -> Tensor:

@@ -17,6 +17,7 @@ class Fragile:
     width = 1
     lanes = 2
     best_batch_tokens = 1
+    padding_free = False
 
     def __init__(self) -> None:
         self.left = 3  # the check at the start, and two requests

@@ -24,6 +24,7 @@ class SumEncoder:
     width = 1
     lanes = 1
     best_batch_tokens = 64
+    padding_free = False
 
     def __init__(self, seconds: float = 0.0) -> None:
         self.seconds = seconds

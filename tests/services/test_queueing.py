@@ -43,6 +43,23 @@ def test_every_input_is_read_once_within_the_budget_and_with_little_padding(requ
     assert sorted(seen) == sorted((id(each), i) for each in jobs for i in range(len(each.inputs)))
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.lists(LENGTHS, min_size=1, max_size=6), st.integers(64, 4096))
+def test_where_nothing_is_padded_lengths_mix_and_batches_are_full(requests, budget):
+    queue = FairQueue(budget, padding_free=True)
+    jobs = [job(*lengths) for lengths in requests]
+    for each in jobs:
+        queue.put(each)
+    seen = []
+    while len(queue):
+        batch = queue.cut()
+        tokens = sum(len(owner.inputs[index]) for owner, index in batch)
+        assert len(batch) == 1 or tokens <= budget
+        assert all(tokens + each.waiting[-1][0] > budget for each in queue.jobs), "the next of a request had room"
+        seen += [(id(owner), index) for owner, index in batch]
+    assert sorted(seen) == sorted((id(each), i) for each in jobs for i in range(len(each.inputs)))
+
+
 def test_a_small_request_goes_next_beside_a_large_one():
     queue = FairQueue(2048)
     large, small = job(*[200] * 5000), job(200)

@@ -1,0 +1,118 @@
+"""Attention over inputs that lie one after another in a single row, so that none is padded.
+
+transformers calls it in the place of its own, by the name VARLEN, and hands on what the caller adds: `cu_seq_lens_q`,
+(n + 1,) int32, where each input begins and the last one ends, and `max_length_q`, the longest. Its continuous batching
+adds the same of the keys, which it keeps in pages, and wants a name with "flash" in it: PAGED.
+
+On CUDA it is torch's own variable-length flash attention (16 bits, Ampere and newer; nothing more to install), on a CPU
+one scaled_dot_product_attention after another.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.attention.varlen import varlen_attn
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+VARLEN = "varlen"
+PAGED = "varlen_flash"
+AMPERE = (8, 0)
+HALVES = (torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Which keys a query reads: those of its own input, `window` of them to each side, none that follow if `causal`."""
+
+    starts: Tensor
+    key_starts: Tensor
+    longest: int
+    longest_key: int
+    scaling: float | None
+    window: int | None
+    causal: bool
+
+
+def has_kernel(device: torch.device, dtype: torch.dtype) -> bool:
+    return device.type == "cpu" or (dtype in HALVES and torch.cuda.get_device_capability(device) >= AMPERE)
+
+
+def attention(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    is_causal: bool | None = None,
+    cache: Any = None,
+    **packing: Any,
+) -> tuple[Tensor, None]:
+    """query, key, value: (1, heads, tokens, size), to (1, tokens, heads, size); there never is a mask."""
+    del attention_mask
+    if cache is not None:
+        key, value = cache.update(key_states=key, value_states=value, layer_idx=module.layer_idx, kwargs=packing)
+    starts, longest = packing["cu_seq_lens_q"], packing["max_length_q"]
+    longest_key = packing.get("max_length_k", longest)
+    reach = Reach(
+        starts,
+        packing.get("cu_seq_lens_k", starts),
+        longest,
+        longest_key,
+        scaling,
+        sliding_window if sliding_window and sliding_window < longest_key else None,
+        module.is_causal if is_causal is None else is_causal,
+    )
+    return (_on_cuda if query.is_cuda else _on_cpu)(query, key, value, reach), None
+
+
+def _on_cuda(query: Tensor, key: Tensor, value: Tensor, reach: Reach) -> Tensor:
+    rows = (states[0].transpose(0, 1) for states in (query, key, value))
+    before = -1 if reach.window is None else reach.window - 1
+    output: Tensor = varlen_attn(
+        *rows,
+        reach.starts,
+        reach.key_starts,
+        reach.longest,
+        reach.longest_key,
+        scale=reach.scaling,
+        window_size=(before, 0 if reach.causal else before),
+        enable_gqa=True,
+    )
+    return output[None]
+
+
+def _on_cpu(query: Tensor, key: Tensor, value: Tensor, reach: Reach) -> Tensor:
+    outputs = []
+    spans = zip(pairwise(reach.starts.tolist()), pairwise(reach.key_starts.tolist()), strict=True)
+    for (begin, end), (key_begin, key_end) in spans:
+        queries, keys = end - begin, key_end - key_begin
+        masked = reach.window is not None or (reach.causal and queries != keys)
+        attended = scaled_dot_product_attention(
+            query[:, :, begin:end],
+            key[:, :, key_begin:key_end],
+            value[:, :, key_begin:key_end],
+            attn_mask=_mask(queries, keys, reach) if masked else None,
+            is_causal=reach.causal and not masked,
+            scale=reach.scaling,
+            enable_gqa=True,
+        )
+        outputs.append(attended)
+    return torch.cat(outputs, dim=2).transpose(1, 2)
+
+
+def _mask(queries: int, keys: int, reach: Reach) -> Tensor:
+    """(queries, keys), True where one reads the other; the queries are the last of the keys."""
+    back = torch.arange(keys - queries, keys)[:, None] - torch.arange(keys)
+    distance = back if reach.causal else back.abs()
+    return (distance >= 0) & (distance < (reach.window or keys))
+
+
+AttentionInterface.register(VARLEN, attention)
+AttentionInterface.register(PAGED, attention)

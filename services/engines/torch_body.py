@@ -1,0 +1,86 @@
+"""The layers of a model under its head: inputs to the states of their tokens.
+
+Inputs lie one after another in one row where the family allows it: nothing is padded then, and an input's states are
+the same whatever lies beside it. Families whose attention cannot be cut like that (DeBERTa's, Gemma 2's) are padded.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from services.engines import Tokens, pad
+
+ROBERTAS = frozenset({"roberta", "xlm-roberta", "camembert"})
+"""They count positions from after the padding's id."""
+PACKED = ROBERTAS | {
+    "bert", "distilbert", "electra", "modernbert", "gemma", "llama", "minicpm", "mistral", "phi3", "qwen2", "qwen3",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """values: (tokens, width), one input after another; bounds: (n + 1,), where each begins and the last ends."""
+
+    values: Tensor
+    bounds: Tensor
+
+    def pooled(self, pooling: str) -> Tensor:
+        """(n, width), in float32."""
+        if pooling == "cls":
+            return self.values[self.bounds[:-1]].float()
+        if pooling == "last":
+            return self.values[self.bounds[1:] - 1].float()
+        return torch.segment_reduce(self.values.float(), "mean", offsets=self.bounds, axis=0, unsafe=True)
+
+
+class Body:
+    """`model`: transformers' without a head, already on its device."""
+
+    def __init__(self, model: Any, *, packed: bool, pad_id: int, compiled: bool = False) -> None:
+        config = model.config
+        config.use_cache = False
+        self.packed = packed
+        self._device = model.device
+        self._pad_id = pad_id
+        self._first = config.pad_token_id + 1 if config.model_type in ROBERTAS else 0
+        self._has_segments = (getattr(config, "type_vocab_size", 0) or 0) > 1
+        self._model = torch.compile(model, dynamic=True) if compiled else model
+
+    def states(self, inputs: Sequence[Tokens]) -> States:
+        lengths = np.array([len(tokens) for tokens in inputs])
+        bounds = np.concatenate([[0], lengths.cumsum()])
+        return self._in_one_row(inputs, lengths, bounds) if self.packed else self._padded(inputs, bounds)
+
+    def _in_one_row(self, inputs: Sequence[Tokens], lengths: NDArray[Any], bounds: NDArray[Any]) -> States:
+        places = np.arange(bounds[-1]) - bounds[:-1].repeat(lengths) + self._first
+        ids, types = (np.concatenate([getattr(each, name) for each in inputs]) for name in ("ids", "types"))
+        row, starts = self.moved(np.stack([ids, types, places])), self.moved(bounds.astype(np.int32))
+        output = self._model(
+            input_ids=row[0:1],
+            position_ids=row[2:3],
+            cu_seq_lens_q=starts,
+            max_length_q=int(lengths.max()),
+            **({"token_type_ids": row[1:2]} if self._has_segments else {}),
+        )
+        return States(output.last_hidden_state[0], starts)
+
+    def _padded(self, inputs: Sequence[Tokens], bounds: NDArray[Any]) -> States:
+        ids, mask, types = pad(inputs, self._pad_id)
+        hidden = self._model(**self.padded_inputs(ids, mask, types)).last_hidden_state
+        return States(hidden.flatten(0, 1)[self.moved(np.flatnonzero(mask))], self.moved(bounds))
+
+    def padded_inputs(self, ids: NDArray[Any], mask: NDArray[Any], types: NDArray[Any]) -> dict[str, Tensor]:
+        arrays = {"input_ids": ids, "attention_mask": mask} | ({"token_type_ids": types} if self._has_segments else {})
+        return {name: self.moved(array) for name, array in arrays.items()}
+
+    def moved(self, array: NDArray[Any]) -> Tensor:
+        """On the device; the copy to a GPU goes on behind the caller's back."""
+        tensor = torch.from_numpy(array)
+        if self._device.type != "cuda":
+            return tensor
+        return tensor.pin_memory().to(self._device, non_blocking=True)
