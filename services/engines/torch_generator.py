@@ -8,6 +8,7 @@ import torch
 from transformers import AutoModelForCausalLM, ContinuousBatchingConfig, GenerationConfig
 
 from services.engines import worker
+from services.engines.torch_attention import PAGED, has_kernel
 
 CPU_PAGE_TOKENS = 32
 """Of the key-value cache, which is small there; on a GPU transformers' own size, and all the memory that is left."""
@@ -23,12 +24,7 @@ class Torch:
         device = _device(options["device"])
         if options["threads"] and device.type == "cpu":
             torch.set_num_threads(options["threads"])
-        dtype = options["dtype"]
-        if dtype == "auto":
-            dtype = "bfloat16" if device.type == "cuda" else "float32"
-        model = AutoModelForCausalLM.from_pretrained(
-            options["model"], dtype=getattr(torch, dtype), attn_implementation="sdpa", trust_remote_code=False
-        ).to(device)
+        model = _model(options, device)
         self._top_k: int = model.config.get_text_config().vocab_size
         self._stops: dict[int, frozenset[int]] = {}
         self._sent: dict[int, int] = {}
@@ -36,6 +32,7 @@ class Torch:
         self._manager = model.init_continuous_batching(
             generation_config=_sampled(self._top_k), continuous_batching_config=_batching(options, device)
         )
+        self._manager.warmup()  # captures the largest CUDA graph first, so that the others share its memory
         self._manager.start()
         self._warm_up()
 
@@ -113,6 +110,20 @@ def _device(wanted: str) -> torch.device:
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(wanted)
+
+
+def _model(options: dict[str, Any], device: torch.device) -> Any:
+    """With attention that needs no mask, which is what lets transformers replay steps as CUDA graphs."""
+    name = options["dtype"]
+    if name == "auto":
+        name = "bfloat16" if device.type == "cuda" else "float32"
+    dtype = getattr(torch, name)
+    model = AutoModelForCausalLM.from_pretrained(
+        options["model"], dtype=dtype, attn_implementation="sdpa", trust_remote_code=False
+    )
+    if has_kernel(device, dtype):
+        model.config._attn_implementation = PAGED  # noqa: SLF001  its setter looks for the package flash-attn
+    return model.to(device)
 
 
 def _sampled(vocabulary: int) -> GenerationConfig:
