@@ -64,6 +64,6 @@ $(VENV)/.run: requirements/cpu.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --no-deps -e .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.run requirements/dev.txt
-	$(BIN)/python -m pip install --quiet -r requirements/dev.txt
+$(VENV)/.dev: $(VENV)/.run requirements/dev.txt requirements/milvus.txt
+	$(BIN)/python -m pip install --quiet -r requirements/dev.txt -r requirements/milvus.txt
 	@touch $@

@@ -16,7 +16,7 @@ from app.settings import AppSettings
 from indexing.builder import Builder, manifest_of
 from indexing.document import Document, Scalar
 from indexing.errors import UnknownJobError
-from indexing.store import Job, Store, collection_path
+from indexing.store import Job
 from services.client import EmbedClient
 from services.errors import NotFoundError, OverloadedError, RaglineError
 
@@ -110,8 +110,7 @@ class Ingest:
     async def _made(self, collection: str) -> None:
         if collection not in await self._library.names():
             manifest = await manifest_of(self._embedder, self._settings.index)
-            path = collection_path(self._settings.data_dir, collection)
-            (await self._library.run(Store.create_or_open, path, manifest)).close()
+            await self._library.create(collection, manifest)
 
     async def _work(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""The collections of this machine: their stores, opened once, on threads of their own."""
+"""The collections: their stores, opened once, on threads of their own."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from app.passages import Query
 from app.settings import AppSettings
 from indexing.document import Hit, StoredChunk
-from indexing.store import Store, collection_path, collections, drop
+from indexing.store import Manifest
+from indexing.stores import DocumentStore, Stores, stores_of
 from services.errors import NotFoundError
 
 P = ParamSpec("P")
@@ -25,8 +26,10 @@ class Library:
     """Finds the store of a collection; every call of a store leaves the event loop."""
 
     def __init__(self, settings: AppSettings) -> None:
-        self._data_dir = settings.data_dir
-        self._stores: dict[str, Store] = {}
+        self._settings = settings
+        self._place: Stores | None = None
+        self._stores: dict[str, DocumentStore] = {}
+        self._connecting = asyncio.Lock()
         self._opening = asyncio.Lock()
         self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="index")
 
@@ -35,15 +38,19 @@ class Library:
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **kwargs))
 
     async def names(self) -> list[str]:
-        return await self.run(collections, self._data_dir)
+        return await self.run((await self._there()).names)
 
-    async def store(self, name: str) -> Store:
+    async def create(self, name: str, manifest: Manifest) -> None:
+        """Raises IndexMismatchError where there is one that was built otherwise."""
+        (await self.run((await self._there()).create_or_open, name, manifest)).close()
+
+    async def store(self, name: str) -> DocumentStore:
         """The open store of a collection. Raises NotFoundError for one that is not there."""
         async with self._opening:
             if name not in self._stores:
                 if name not in await self.names():
                     raise NotFoundError(await self._missing(name), param="collection")
-                self._stores[name] = await self.run(Store.open, collection_path(self._data_dir, name))
+                self._stores[name] = await self.run((await self._there()).open, name)
             return self._stores[name]
 
     async def drop(self, name: str) -> None:
@@ -52,7 +59,7 @@ class Library:
         async with self._opening:
             del self._stores[name]
             store.close()
-            await self.run(drop, collection_path(self._data_dir, name))
+            await self.run((await self._there()).drop, name)
 
     async def search_dense(self, query: Query, vector: NDArray[np.float32] | None) -> list[Hit]:
         """The top_k nearest; [] without a vector."""
@@ -78,6 +85,15 @@ class Library:
         self._threads.shutdown(wait=True)
         for store in self._stores.values():
             store.close()
+        if self._place is not None:
+            self._place.close()
+
+    async def _there(self) -> Stores:
+        """Where the collections are; it may be away when this process starts."""
+        async with self._connecting:
+            if self._place is None:
+                self._place = await self.run(stores_of, self._settings)
+            return self._place
 
     async def _missing(self, name: str) -> str:
         known = await self.names()

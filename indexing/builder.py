@@ -26,7 +26,8 @@ from indexing.pipeline import Build, Pipeline, Stages
 from indexing.plan import Plan
 from indexing.progress import Progress, Report, Tally
 from indexing.settings import IndexSettings
-from indexing.store import Manifest, Store
+from indexing.store import Manifest
+from indexing.stores import DocumentStore
 from indexing.web import Fetcher
 from services.client import EmbedClient
 
@@ -40,7 +41,7 @@ class Builder:
 
     def __init__(
         self,
-        store: Store,
+        store: DocumentStore,
         embed: EmbedClient,
         settings: IndexSettings,
         *,

@@ -14,7 +14,8 @@ from indexing.embedding import Embedding, Vector, is_away
 from indexing.parsing import Parsed, Parsers
 from indexing.plan import Plan
 from indexing.progress import Tally
-from indexing.store import Store, text_hash
+from indexing.store import text_hash
+from indexing.stores import DocumentStore
 from indexing.web import Fetcher
 from services.errors import RaglineError
 
@@ -28,7 +29,7 @@ _WRITE_CHUNKS = 512
 class Stages:
     """What a build works with."""
 
-    store: Store
+    store: DocumentStore
     parsers: Parsers
     embedding: Embedding
     fetcher: Fetcher

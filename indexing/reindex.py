@@ -9,6 +9,7 @@ from indexing.document import Document
 from indexing.progress import Progress, Report, Tally
 from indexing.settings import IndexSettings
 from indexing.store import Store
+from indexing.stores import DocumentStore
 from services.client import EmbedClient
 
 _PAGE = 200
@@ -55,7 +56,7 @@ def _texts(store: Store, identities: Iterable[str]) -> Iterator[Document]:
             yield item[0]
 
 
-def copy(source: Store, target: Store) -> Iterator[int]:
+def copy(source: DocumentStore, target: DocumentStore) -> Iterator[int]:
     """All documents with their chunks and vectors, nothing embedded again. Gives the number so far, after each page."""
     done = 0
     cursor: str | None = None

@@ -1,11 +1,17 @@
-"""The [index] section: how documents become chunks, and chunks an index."""
+"""The sections [index], how documents become chunks and chunks an index, and [milvus]."""
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, SecretStr
 
 from services.settings import Section, Settings
 
+StoreKind = Literal["local", "milvus"]
+
 
 class IndexSettings(Section):
+    store: StoreKind = "local"
+    """Where collections are: on this machine, or in a Milvus, which several machines may share."""
     chunk_tokens: int = Field(default=256, ge=16, le=8192)
     """Tokens of a chunk at most, by the embedding model's own tokenizer."""
     chunk_overlap: int = Field(default=0, ge=0)
@@ -27,5 +33,18 @@ class IndexSettings(Section):
     max_document_chars: int = Field(default=20_000_000, gt=0)
 
 
+class MilvusSettings(Section):
+    uri: str = "http://127.0.0.1:19530"
+    """Of the server; a file's path is Milvus Lite, for one process."""
+    token: SecretStr | None = None
+    """user:password, or an API key."""
+    database: str = ""
+    """Milvus' own name for a set of collections; empty: its default."""
+    prefix: str = Field(default="ragline_", pattern="^[A-Za-z_][A-Za-z0-9_]*$")
+    """What the names of ragline's collections begin with there."""
+    timeout_s: float = Field(default=30.0, gt=0)
+
+
 class IndexingSettings(Settings):
     index: IndexSettings = IndexSettings()
+    milvus: MilvusSettings = MilvusSettings()

@@ -56,8 +56,8 @@ class ServiceSettings(Section):
     timeout_s: float = Field(default=60.0, gt=0)
     """How long a client waits for one answer."""
     max_model_len: int | None = Field(default=None, gt=0)
-    max_batch_tokens: int = Field(default=4096, gt=0)
-    """Padded tokens of one forward pass."""
+    max_batch_tokens: int = Field(default=32768, gt=0)
+    """Tokens of one forward pass, padding counted; fewer where the engine is no faster for more."""
     max_queue_tokens: int = Field(default=2_000_000, gt=0)
     """Tokens that may wait; past it 429 with Retry-After."""
     max_concurrent: int = Field(default=512, gt=0)
@@ -122,6 +122,7 @@ class Settings(BaseSettings):
     score: ServiceSettings = ServiceSettings(port=8002)
     generate: ServiceSettings = ServiceSettings(port=8003)
     index: Any = None
+    milvus: Any = None
     ask: Any = None
     server: Any = None
 

@@ -20,6 +20,7 @@ is `RAGLINE_ASK__MIN_SCORE`. A key that does not exist is an error that names it
 SECTIONS = {
     "embed": "The model services: `[embed]` on port 8001, `[score]` on 8002, `[generate]` on 8003",
     "index": "How documents become an index: `[index]`",
+    "milvus": "Milvus, where `index.store` says so: `[milvus]`",
     "ask": "How a question is answered: `[ask]`",
     "server": "Where the orchestrator serves: `[server]`",
 }

@@ -20,7 +20,8 @@ from app.schema import (
     JobOut,
     Scalar,
 )
-from indexing.store import DocumentRow, Store
+from indexing.store import DocumentRow
+from indexing.stores import DocumentStore
 from services.errors import BadRequestError, NotFoundError
 
 router = APIRouter(tags=["documents"])
@@ -166,7 +167,7 @@ def _id_of(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
-async def _store(here: Orchestrator, collection: str | None) -> Store:
+async def _store(here: Orchestrator, collection: str | None) -> DocumentStore:
     return await here.library.store(collection or here.settings.ask.collection)
 
 

@@ -70,7 +70,7 @@ def reindex(*, collection: Collection = "default", as_json: AsJson = False) -> N
 
 @care.command()
 def copy(source: str, target: str) -> None:
-    """Copy a collection into another one, without embedding again."""
+    """Copy a collection into another one, without embedding again; local:NAME and milvus:NAME say where each is."""
     from indexing.cli import upkeep  # noqa: PLC0415
 
     upkeep.copied(source, target)

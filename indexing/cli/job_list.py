@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import closing
 from dataclasses import asdict
 
 import typer
@@ -11,7 +12,8 @@ from rich.table import Table
 from indexing.errors import UnknownJobError
 from indexing.plan import file_of
 from indexing.settings import IndexingSettings
-from indexing.store import Job, Store, collection_path, collections
+from indexing.store import Job
+from indexing.stores import stores_of
 
 _LISTED = 20
 _WIDE = 160
@@ -61,11 +63,11 @@ def failed_paths(job_id: str) -> tuple[str, list[str]]:
 
 def _jobs() -> list[tuple[str, Job]]:
     """(collection, job) of all collections, newest first."""
-    data_dir = IndexingSettings.load().data_dir
     found: list[tuple[str, Job]] = []
-    for name in collections(data_dir):
-        with Store.open(collection_path(data_dir, name)) as store:
-            found += [(name, job) for job in store.jobs()]
+    with closing(stores_of(IndexingSettings.load())) as place:
+        for name in place.names():
+            with closing(place.open(name)) as store:
+                found += [(name, job) for job in store.jobs()]
     return sorted(found, key=lambda each: each[1].created, reverse=True)
 
 

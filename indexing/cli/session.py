@@ -18,7 +18,7 @@ from indexing.cli.display import Display, summarize
 from indexing.cli.options import STOPPED
 from indexing.progress import Report
 from indexing.settings import IndexingSettings
-from indexing.store import Store, collection_path
+from indexing.stores import stores_of
 from indexing.watch import changes, look
 from services.client import EmbedClient
 from services.errors import NotFoundError, UnavailableError
@@ -66,13 +66,16 @@ async def building(collection: str) -> AsyncIterator[Builder]:
     settings = IndexingSettings.load().running()
     async with embedding(settings) as embed:
         manifest = await manifest_of(embed, settings.index)
-        path = collection_path(settings.data_dir, collection)
-        store = await asyncio.to_thread(Store.create_or_open, path, manifest)
+        place = await asyncio.to_thread(stores_of, settings)
         try:
-            async with Builder(store, embed, settings.index) as builder:
-                yield builder
+            store = await asyncio.to_thread(place.create_or_open, collection, manifest)
+            try:
+                async with Builder(store, embed, settings.index) as builder:
+                    yield builder
+            finally:
+                await asyncio.to_thread(store.close)
         finally:
-            await asyncio.to_thread(store.close)
+            await asyncio.to_thread(place.close)
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,9 +13,11 @@ from indexing import reindex as rebuilding
 from indexing.cli.display import Display, counted
 from indexing.cli.session import embedding, finish, run
 from indexing.progress import Report
-from indexing.settings import IndexingSettings
+from indexing.settings import IndexingSettings, StoreKind
 from indexing.store import Problem, Store, collection_path
 from indexing.store import restore as restore_snapshot
+from indexing.stores import DocumentStore, Stores, stores_of
+from services.errors import BadRequestError
 
 
 def info(collection: str, *, as_json: bool) -> None:
@@ -24,7 +26,7 @@ def info(collection: str, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps({"collection": collection, **found}, indent=2))
         return
-    segments = found.pop("segments")
+    segments = found.pop("segments", ())
     for name, value in {**found.pop("manifest"), **found}.items():
         typer.echo(f"{name.replace('_', ' '):20} {value:,}" if isinstance(value, int) else f"{name:20} {value}")
     for segment in segments:
@@ -53,7 +55,7 @@ def _judge(problems: list[Problem], sound: str) -> None:
 
 
 def compact(collection: str) -> None:
-    with opened(collection) as store:
+    with local(collection, "compact", "Milvus compacts by itself") as store:
         before = _bytes(store)
         store.compact()
         after = _bytes(store)
@@ -66,13 +68,15 @@ def _bytes(store: Store) -> int:
 
 
 def snapshot(collection: str, target: Path) -> None:
-    with opened(collection) as store:
+    with local(collection, "snapshot", _BY_WAY_OF_HERE) as store:
         store.snapshot(target.absolute())
     typer.echo(f"collection {collection!r} is copied to {target}; `ragline index restore {target}` brings it back")
 
 
 def restored(collection: str, source: Path) -> None:
-    path = collection_path(IndexingSettings.load().data_dir, collection)
+    settings = IndexingSettings.load()
+    _check_local(settings, "restore", _BY_WAY_OF_HERE)
+    path = collection_path(settings.data_dir, collection)
     restore_snapshot(source.absolute(), path)
     with Store.open(path) as store:
         stats = store.stats()
@@ -86,6 +90,7 @@ def reindex(collection: str, *, as_json: bool) -> None:
 
 async def _reindexed(collection: str, console: Console) -> Report:
     settings = IndexingSettings.load().running()
+    _check_local(settings, "reindex", _BY_WAY_OF_HERE)
     path = collection_path(settings.data_dir, collection)
     async with embedding(settings) as embed:
         with Display(console) as display:
@@ -93,13 +98,50 @@ async def _reindexed(collection: str, console: Console) -> Report:
 
 
 def copied(source: str, target: str) -> None:
-    path = collection_path(IndexingSettings.load().data_dir, target)
-    with opened(source) as store, Store.create_or_open(path, store.manifest) as other:
+    with (
+        _placed(source) as (place, name),
+        _placed(target) as (other_place, other_name),
+        closing(place.open(name)) as store,
+        closing(other_place.create_or_open(other_name, store.manifest)) as other,
+    ):
         for done in rebuilding.copy(store, other):
             typer.echo(f"{counted(done, 'document')} copied to {target!r}")
 
 
 @contextmanager
-def opened(collection: str) -> Iterator[Store]:
-    with Store.open(collection_path(IndexingSettings.load().data_dir, collection)) as store:
+def _placed(name: str) -> Iterator[tuple[Stores, str]]:
+    """Of NAME, local:NAME or milvus:NAME: the place, and NAME."""
+    kind, _, rest = name.rpartition(":")
+    kinds: dict[str, StoreKind | None] = {"": None, "local": "local", "milvus": "milvus"}
+    if kind not in kinds:
+        raise BadRequestError(f"{name!r}: say NAME, local:NAME or milvus:NAME")
+    with closing(stores_of(IndexingSettings.load(), kinds[kind])) as place:
+        yield place, rest
+
+
+@contextmanager
+def opened(collection: str) -> Iterator[DocumentStore]:
+    with closing(stores_of(IndexingSettings.load())) as place, closing(place.open(collection)) as store:
         yield store
+
+
+@contextmanager
+def local(collection: str, command: str, instead: str) -> Iterator[Store]:
+    """For what only collections on this machine have."""
+    settings = IndexingSettings.load()
+    _check_local(settings, command, instead)
+    with Store.open(collection_path(settings.data_dir, collection)) as store:
+        yield store
+
+
+def _check_local(settings: IndexingSettings, command: str, instead: str) -> None:
+    if settings.index.store != "local":
+        raise BadRequestError(
+            f"`ragline index {command}` is for collections on this machine, and index.store is"
+            f" {settings.index.store!r}: {instead}"
+        )
+
+
+_BY_WAY_OF_HERE = (
+    "copy it here and back (`ragline index copy NAME local:NAME`), with RAGLINE_INDEX__STORE=local meanwhile"
+)

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from indexing.store.filters import Filters, where
+from indexing.store.filters import Filters
+from indexing.store.where import where
 
 Ids = NDArray[np.int64]
 

@@ -4,9 +4,13 @@ import json
 import sqlite3
 import time
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from indexing.errors import UnknownJobError
 
 State = Literal["running", "done", "failed", "cancelled"]
 
@@ -87,3 +91,54 @@ def _job(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Job:
     failures = connection.execute("SELECT source, reason FROM job_failures WHERE job = ? ORDER BY source", (seq,))
     fields = (*row[:8], json.loads(params), created, updated, tuple(failures.fetchall()))
     return Job(*fields)
+
+
+class KeepsJobs(ABC):
+    """What every store has for its jobs, which are rows of an SQLite file."""
+
+    @abstractmethod
+    def _reading(self) -> AbstractContextManager[sqlite3.Connection]: ...
+
+    @abstractmethod
+    def _noting(self) -> AbstractContextManager[sqlite3.Connection]:
+        """For rows that no index follows."""
+
+    def job_create(self, kind: str, total: int | None = None, params: Mapping[str, Any] | None = None) -> str:
+        with self._noting() as connection:
+            return create(connection, kind, total, params or {})
+
+    def job_update(
+        self,
+        job_id: str,
+        *,
+        state: State | None = None,
+        total: int | None = None,
+        done: int | None = None,
+        chunks: int | None = None,
+        tokens: int | None = None,
+        message: str | None = None,
+        failures: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Sets what is given; failures, (source, reason), are added. Raises UnknownJobError."""
+        given = {"state": state, "total": total, "done": done, "chunks": chunks, "tokens": tokens, "message": message}
+        values = {name: value for name, value in given.items() if value is not None}
+        with self._noting() as connection:
+            if not update(connection, job_id, values, failures):
+                raise _no_job(job_id)
+
+    def job(self, job_id: str) -> Job:
+        """Raises UnknownJobError."""
+        with self._reading() as connection:
+            found = one(connection, job_id)
+        if found is None:
+            raise _no_job(job_id)
+        return found
+
+    def jobs(self, limit: int = 100) -> list[Job]:
+        """Newest first."""
+        with self._reading() as connection:
+            return newest(connection, limit)
+
+
+def _no_job(job_id: str) -> UnknownJobError:
+    return UnknownJobError(f"there is no job {job_id!r}; `ragline jobs` lists them")

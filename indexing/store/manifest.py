@@ -52,15 +52,16 @@ class Manifest:
         """Whether it takes new chunks or vectors to become what is wanted; other indexes over them are made without."""
         return any(name not in _DERIVED for name, _, _ in self.differences(wanted))
 
-    def check(self, wanted: "Manifest", path: Path) -> None:
+    def check(self, wanted: "Manifest", path: Path, way_out: str = "") -> None:
         """Raises IndexMismatchError where the index cannot serve what is wanted."""
         if found := self.differences(wanted):
-            raise IndexMismatchError(_refusal(path, found))
+            raise IndexMismatchError(_refusal(path, found, way_out))
 
 
-def _refusal(path: Path, found: list[tuple[str, object, object]]) -> str:
+def _refusal(path: Path, found: list[tuple[str, object, object]], way_out: str = "") -> str:
     parts = "; ".join(f"{name} is {have!r} in the index, but {want!r} is asked for" for name, have, want in found)
-    return (
-        f"collection {path.name!r} was built otherwise: {parts}. Run `ragline index reindex --collection {path.name}`"
-        " to build it anew with what is asked for (searches go on meanwhile), or set these values back"
+    reindex = (
+        f"Run `ragline index reindex --collection {path.name}` to build it anew with what is asked for (searches go on"
+        " meanwhile), or set these values back"
     )
+    return f"collection {path.name!r} was built otherwise: {parts}. {way_out or reindex}"

@@ -3,18 +3,18 @@
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexing.document import Chunk, Document, Hit, StoredChunk
-from indexing.errors import IndexBusyError, IndexMismatchError, StorageError, UnknownJobError
+from indexing.errors import IndexBusyError, IndexMismatchError, StorageError
 from indexing.store import care, jobs, reindex, rows, snapshots
 from indexing.store.allowed import Allowed, allowed
 from indexing.store.care import Info, Problem
@@ -23,7 +23,7 @@ from indexing.store.collections import CURRENT, create
 from indexing.store.current import Current
 from indexing.store.filters import Filters
 from indexing.store.generation import Generation
-from indexing.store.jobs import Job, State
+from indexing.store.jobs import KeepsJobs
 from indexing.store.manifest import Manifest
 from indexing.store.reindex import Lag
 from indexing.store.rows import DocumentRow
@@ -43,7 +43,7 @@ class Stats:
     chunks: int
 
 
-class Store:
+class Store(KeepsJobs):
     """Acknowledged is durable: what put(), delete() and move() did is on the disk when they return.
 
     Raises IndexMismatchError, StorageError, IndexBusyError and DamagedIndexError (indexing.errors).
@@ -179,42 +179,6 @@ class Store:
         with self._reading() as connection:
             return Stats(*connection.execute("SELECT documents, chunks FROM counts").fetchone())
 
-    def job_create(self, kind: str, total: int | None = None, params: Mapping[str, Any] | None = None) -> str:
-        with self._noting() as connection:
-            return jobs.create(connection, kind, total, params or {})
-
-    def job_update(
-        self,
-        job_id: str,
-        *,
-        state: State | None = None,
-        total: int | None = None,
-        done: int | None = None,
-        chunks: int | None = None,
-        tokens: int | None = None,
-        message: str | None = None,
-        failures: Sequence[tuple[str, str]] = (),
-    ) -> None:
-        """Sets what is given; failures, (source, reason), are added. Raises UnknownJobError."""
-        given = {"state": state, "total": total, "done": done, "chunks": chunks, "tokens": tokens, "message": message}
-        values = {name: value for name, value in given.items() if value is not None}
-        with self._noting() as connection:
-            if not jobs.update(connection, job_id, values, failures):
-                raise _no_job(job_id)
-
-    def job(self, job_id: str) -> Job:
-        """Raises UnknownJobError."""
-        with self._reading() as connection:
-            job = jobs.one(connection, job_id)
-        if job is None:
-            raise _no_job(job_id)
-        return job
-
-    def jobs(self, limit: int = 100) -> list[Job]:
-        """Newest first."""
-        with self._reading() as connection:
-            return jobs.newest(connection, limit)
-
     def adopt(self, wanted: Manifest) -> None:
         """Become what is wanted, where that takes no embedding: other `vectors`, another `language`.
 
@@ -300,7 +264,3 @@ def _allowed(generation: Generation, filters: Filters | None) -> Allowed | None:
         return None
     with generation.database.reading() as connection:
         return allowed(connection, filters)
-
-
-def _no_job(job_id: str) -> UnknownJobError:
-    return UnknownJobError(f"there is no job {job_id!r}; `ragline jobs` lists them")

@@ -7,11 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from indexing.settings import MilvusSettings
+from indexing.stores import LocalStores, Stores
 from services.client import EmbedClient
 from services.settings import ServiceSettings
 
@@ -145,3 +148,27 @@ def site() -> Iterator[str]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture(scope="session")
+def milvus_lite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
+    """A Milvus in a file."""
+    pytest.importorskip("milvus_lite", reason="the Milvus store is not tested: pip install -r requirements/milvus.txt")
+    from indexing.milvus import MilvusStores  # noqa: PLC0415
+
+    data_dir: Path = tmp_path_factory.mktemp("milvus")
+    stores = MilvusStores(MilvusSettings(uri=str(data_dir / "lite.db")), data_dir)
+    yield stores
+    stores.close()
+
+
+@pytest.fixture(params=["local", "milvus"])
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
+    """An empty place for collections, of each kind that there is."""
+    if request.param == "local":
+        yield LocalStores(tmp_path)
+        return
+    place: Stores = request.getfixturevalue("milvus_lite")
+    yield place
+    for name in place.names():
+        place.drop(name)

@@ -1,23 +1,13 @@
+"""What only the store on this machine has to do; tests/indexing/test_stores.py has what holds for every store."""
+
 import subprocess
 import sys
-import threading
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from indexing.document import passage
-from indexing.errors import (
-    CollectionNameError,
-    DamagedIndexError,
-    IndexMismatchError,
-    InvalidDocumentError,
-    UnknownCollectionError,
-    UnknownJobError,
-)
-from indexing.store import Store, collection_path, collections, drop, text_hash
+from indexing.errors import DamagedIndexError
+from indexing.store import Store, collection_path
 from tests.indexing.made import MANIFEST, item, vector_of
 
 
@@ -42,45 +32,6 @@ def sparse(store: Store, text: str, k: int = 10, **kwargs):
     return [chunk.text for chunk in store.chunks([hit.chunk_id for hit in store.search_sparse(text, k, **kwargs)])]
 
 
-def test_what_was_put_is_found_both_ways(store: Store) -> None:
-    store.put([item("a", "red apples", "green pears"), item("b", "blue plums")])
-    assert dense(store, "green pears", 1) == ["green pears"]
-    assert store.search_dense(vector_of("green pears"), 1)[0].score == pytest.approx(1.0, abs=1e-6)
-    assert sparse(store, "plum") == ["blue plums"]  # stemmed
-    assert sparse(store, "the") == []
-
-
-def test_dense_search_gives_the_order_of_the_inner_products(store: Store) -> None:
-    texts = [f"text {n}" for n in range(300)]
-    store.put([item(f"d{n}", *texts[n : n + 10]) for n in range(0, 300, 10)])
-    query = vector_of("a question")
-    scores = np.array([vector_of(text) for text in texts]) @ query
-    expected = [texts[at] for at in np.argsort(-scores)[:20]]
-    assert dense(store, "a question", 20) == expected
-    assert [hit.score for hit in store.search_dense(query, 20)] == pytest.approx(sorted(scores)[::-1][:20], abs=1e-6)
-
-
-def test_a_stored_chunk_carries_what_a_citation_needs(store: Store) -> None:
-    store.put([item("a", "one", "two words", metadata={"year": 2020, "tag": "x"}, heading="A > B")])
-    (hit,) = store.search_sparse("words", 5)
-    (chunk,) = store.chunks([hit.chunk_id])
-    assert (chunk.document_id, chunk.ordinal, chunk.text, chunk.heading) == ("a", 1, "two words", "A > B")
-    assert (chunk.source, chunk.title, chunk.metadata) == ("/made/a.txt", "A", {"year": 2020, "tag": "x"})
-    assert store.text("a", chunk.start, chunk.end) == "two words"
-
-
-def test_put_replaces_a_document_whole(store: Store) -> None:
-    store.put([item("a", "red apples", "green pears"), item("b", "blue plums")])
-    before = [chunk.id for chunk in store.document_chunks("a")]
-    store.put([item("a", "yellow lemons")])
-    assert dense(store, "red apples", 10) != ["red apples"]
-    assert sparse(store, "apples") == []
-    assert sparse(store, "lemons") == ["yellow lemons"]
-    assert store.chunks(before) == []
-    assert store.stats().chunks == 2
-    assert min(chunk.id for chunk in store.document_chunks("a")) > max(before)  # ids are never used twice
-
-
 def test_ids_are_not_used_again_after_the_newest_was_deleted(store: Store, path: Path) -> None:
     store.put([item("a", "one")])
     (old,) = store.document_chunks("a")
@@ -89,47 +40,6 @@ def test_ids_are_not_used_again_after_the_newest_was_deleted(store: Store, path:
     with Store.open(path) as again:
         again.put([item("b", "two")])
         assert again.document_chunks("b")[0].id > old.id
-
-
-def test_a_put_that_fails_leaves_all_as_it_was(store: Store) -> None:
-    store.put([item("a", "red apples")])
-    document, chunks, vectors = item("b", "blue plums")
-    with pytest.raises(InvalidDocumentError, match="length"):
-        store.put([item("a", "changed"), (document, chunks, vectors * 2)])
-    assert dense(store, "x") == ["red apples"]
-    assert store.document("b") is None
-
-
-def test_delete_and_move(store: Store) -> None:
-    store.put([item("a", "red apples"), item("b", "blue plums")])
-    assert store.move("b", "/elsewhere/b.txt")
-    assert not store.move("c", "/x")
-    assert store.delete(["a", "a", "zz"]) == 1
-    assert store.known() == {"/elsewhere/b.txt": ("b", item("b", "blue plums")[0].content_hash)}
-    assert dense(store, "red apples") == ["blue plums"]
-    assert store.chunks([hit.chunk_id for hit in store.search_sparse("plums", 1)])[0].source == "/elsewhere/b.txt"
-
-
-def test_all_is_there_after_reopening(store: Store, path: Path) -> None:
-    store.put([item("a", "red apples", metadata={"n": 1})])
-    store.put([item("b", "blue plums")])
-    store.delete(["b"])
-    store.close()
-    with Store.open(path) as again:
-        assert again.manifest == MANIFEST
-        assert dense(again, "x") == ["red apples"]
-        assert sparse(again, "apple plum") == ["red apples"]
-
-
-def test_another_reader_sees_each_commit(store: Store, path: Path) -> None:
-    with Store.open(path) as reader:
-        assert dense(reader, "x") == []
-        store.put([item("a", "red apples")])
-        assert dense(reader, "x") == sparse(reader, "apples") == ["red apples"]
-        store.put([item("a", "green pears")])
-        assert dense(reader, "x") == sparse(reader, "apples pears") == ["green pears"]
-        store.delete(["a"])
-        assert dense(reader, "x") == sparse(reader, "apples pears") == []
 
 
 def test_two_processes_take_turns_at_writing(store: Store, path: Path) -> None:
@@ -147,139 +57,6 @@ def test_two_processes_take_turns_at_writing(store: Store, path: Path) -> None:
     assert set(dense(store, "x")) == {"red apples", "blue plums", "green pears"}
 
 
-def test_searches_from_many_threads_while_one_writes(store: Store) -> None:
-    stop = threading.Event()
-
-    def search() -> int:
-        rounds = 0
-        while not stop.is_set():
-            for text in dense(store, "some text", 5) + sparse(store, "text", 5):
-                assert text.startswith("text")
-            rounds += 1
-        return rounds
-
-    with ThreadPoolExecutor(8) as threads:
-        running = [threads.submit(search) for _ in range(8)]
-        for n in range(30):
-            store.put([item(f"d{n % 7}", f"text {n}", f"text {n} more")])
-        stop.set()
-        assert all(each.result() > 0 for each in running)
-    assert store.stats().documents == 7
-
-
-def test_the_vectors_of_known_texts_are_given_back(store: Store) -> None:
-    store.put([item("a", "red apples", heading="Fruit")])
-    known, unknown = text_hash(passage("Fruit", "red apples")), text_hash("red apples")
-    found = store.vectors_for([known, unknown])
-    assert list(found) == [known]
-    np.testing.assert_array_equal(found[known], vector_of("red apples"))
-
-
-@pytest.mark.parametrize("span", [(0, None), (16_380, 16_390), (16_384, 32_768), (40_000, 99_999), (5, 5), (7, 3)])
-def test_text_is_cut_out_of_a_long_document(store: Store, span: tuple[int, int | None]) -> None:
-    text = "".join(chr(97 + n % 26) if n % 11 else "ß" for n in range(50_000))
-    store.put([item("a", text)])
-    assert store.text("a", *span) == text[slice(*span)]
-    assert store.text("b") == ""
-
-
-def test_documents_come_in_pages(store: Store) -> None:
-    store.put([item(f"d{n}", "x") for n in range(5)] + [item("empty")])
-    seen, cursor = [], None
-    while True:
-        page, cursor = store.documents(cursor, 2)
-        seen += [row.id for row in page]
-        if cursor is None:
-            break
-    assert seen == ["d0", "d1", "d2", "d3", "d4", "empty"]
-
-
-def test_jobs(store: Store) -> None:
-    job = store.job_create("sync", 3, {"paths": ["/a"]})
-    store.job_update(job, done=1, chunks=4, failures=[("/a/b", "not a document")])
-    store.job_update(job, done=3, state="done")
-    found = store.job(job)
-    assert (found.state, found.done, found.chunks, found.total) == ("done", 3, 4, 3)
-    assert found.failures == (("/a/b", "not a document"),)
-    assert found.params == {"paths": ["/a"]}
-    assert [each.id for each in store.jobs()] == [job]
-    with pytest.raises(UnknownJobError, match="nope"):
-        store.job("nope")
-    with pytest.raises(UnknownJobError):
-        store.job_update("nope", done=1)
-
-
-def test_a_store_that_was_built_otherwise_is_refused(store: Store, path: Path) -> None:
-    wanted = replace(MANIFEST, embedding_model="other/model", dimension=8)
-    with pytest.raises(IndexMismatchError) as caught:
-        Store.create_or_open(path, wanted)
-    message = str(caught.value)
-    assert "'made/embedder'" in message
-    assert "'other/model'" in message
-    assert "ragline index reindex --collection default" in message
-
-
-def test_vectors_of_another_dimension_are_refused(store: Store) -> None:
-    document, chunks, vectors = item("a", "x")
-    with pytest.raises(IndexMismatchError, match="8"):
-        store.put([(document, chunks, vectors[:, :8])])
-    with pytest.raises(IndexMismatchError, match="made/embedder"):
-        store.search_dense(np.ones(8, np.float32), 1)
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "words"),
-    [
-        ("id", "", "1 to 512"),
-        ("text", "\ud800", "surrogate"),
-        ("metadata", {"n": 2**80}, "64 bits"),
-        ("metadata", {"n": float("nan")}, "finite"),
-        ("metadata", {"n": ["list"]}, "string"),
-        ("text", "other", "not its text"),
-    ],
-)
-def test_documents_that_cannot_be_stored_are_refused(store: Store, field: str, value: object, words: str) -> None:
-    document, chunks, vectors = item("a", "x")
-    with pytest.raises(InvalidDocumentError, match=words):
-        store.put([(replace(document, **{field: value}), chunks, vectors)])
-
-
-@pytest.mark.parametrize(
-    "text", ['"', "a AND b OR (", "id:1", "*", "", "text:[a TO b]", "\x00", "plum" * 50_000, "a b " * 9_999]
-)
-def test_no_text_breaks_the_sparse_search(store: Store, text: str) -> None:
-    store.put([item("a", "red apples")])
-    assert sparse(store, text) == []
-
-
-def test_unspaced_scripts_are_found(store: Store) -> None:
-    store.put([item("a", "東京は大きい都市です"), item("b", "京都は古い")])
-    assert sparse(store, "東京", 1) == ["東京は大きい都市です"]
-
-
-def test_more_hits_are_asked_for_than_there_are_chunks(store: Store) -> None:
-    assert store.search_dense(vector_of("x"), 100) == []
-    store.put([item("a", "x", "y")])
-    assert len(store.search_dense(vector_of("x"), 100)) == 2
-
-
-def test_collections_are_listed_and_dropped(tmp_path: Path) -> None:
-    for name in ("b", "a-1"):
-        Store.create_or_open(collection_path(tmp_path, name), MANIFEST).close()
-    assert collections(tmp_path) == ["a-1", "b"]
-    drop(collection_path(tmp_path, "b"))
-    assert collections(tmp_path) == ["a-1"]
-    for call in (drop, Store.open):
-        with pytest.raises(UnknownCollectionError, match="'b'"):
-            call(collection_path(tmp_path, "b"))
-
-
-@pytest.mark.parametrize("name", ["", "A", "../x", "a/b", "-a", ".a", "a" * 65, "a\n"])
-def test_bad_names_of_collections_are_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(CollectionNameError):
-        collection_path(tmp_path, name)
-
-
 def test_a_file_that_is_no_database_is_called_damaged(store: Store, path: Path) -> None:
     store.close()
     file = path / "g000001" / "store.sqlite3"
@@ -288,25 +65,3 @@ def test_a_file_that_is_no_database_is_called_damaged(store: Store, path: Path) 
     file.write_bytes(b"not a database" * 1000)
     with pytest.raises(DamagedIndexError, match="restore"):
         Store.open(path)
-
-
-@pytest.mark.parametrize(
-    ("language", "text", "query"),
-    [
-        ("german", "die Häuser der Städte", "haus"),
-        ("french", "les chevaux galopent", "cheval galope"),
-        ("arabic", "الكتب الجديدة", "كتب"),
-        ("russian", "красивые города", "город"),
-        ("none", "running shoes", "running"),
-    ],
-)
-def test_languages(tmp_path: Path, language: str, text: str, query: str) -> None:
-    with Store.create_or_open(collection_path(tmp_path, "other"), replace(MANIFEST, language=language)) as store:
-        store.put([item("a", text)])
-        assert sparse(store, query) == [text]
-
-
-def test_an_unknown_language_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(IndexMismatchError, match="klingon"):
-        Store.create_or_open(collection_path(tmp_path, "other"), replace(MANIFEST, language="klingon"))
-    assert collections(tmp_path) == []

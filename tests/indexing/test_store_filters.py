@@ -1,16 +1,17 @@
-from pathlib import Path
+from contextlib import closing
 
 import pytest
 
 from indexing.errors import FilterError
-from indexing.store import Store, collection_path
+from indexing.stores import DocumentStore, LocalStores, Stores
 from tests.indexing.made import MANIFEST, item, vector_of
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory):
-    data_dir: Path = tmp_path_factory.mktemp("data")
-    with Store.create_or_open(collection_path(data_dir, "filters"), MANIFEST) as store:
+@pytest.fixture(scope="module", params=["local", "milvus"])
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory):
+    local = request.param == "local"
+    stores: Stores = LocalStores(tmp_path_factory.mktemp("data")) if local else request.getfixturevalue("milvus_lite")
+    with closing(stores.create_or_open("filters", MANIFEST)) as store:
         store.put(
             [
                 item("a", "word one", metadata={"year": 2001, "tag": "x", "ok": True}),
@@ -46,6 +47,8 @@ CASES = [
     (compare("eq", "'; DROP TABLE documents; --", 1), ""),
     (compare("eq", "document_id", "b"), "b"),
     (compare("in", "document_id", ["b", "d"]), "bd"),
+    (compare("in", "year", [*range(9_000), "2010"]), "abd"),
+    (compare("eq", "tag", 'x" or "" == "'), ""),
     (compare("gt", "source", "/made/b.txt"), "cd"),
     (compare("nin", "title", ["A", "B"]), "cd"),
     ({"type": "and", "filters": [compare("eq", "tag", "x"), compare("gt", "year", 2005)]}, "c"),
@@ -58,7 +61,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("filters", "expected"), CASES)
-def test_filters_leave_the_right_documents(store: Store, filters: dict[str, object], expected: str) -> None:
+def test_filters_leave_the_right_documents(store: DocumentStore, filters: dict[str, object], expected: str) -> None:
     for hits in (store.search_dense(vector_of("q"), 10, filters), store.search_sparse("word", 10, filters)):
         found = {chunk.document_id for chunk in store.chunks([hit.chunk_id for hit in hits])}
         assert found == set(expected)
@@ -81,13 +84,13 @@ def test_filters_leave_the_right_documents(store: Store, filters: dict[str, obje
         ({"type": "or", "filters": [compare("eq", "a", n) for n in range(1000)]}, "256"),
     ],
 )
-def test_filters_that_mean_nothing_are_refused(store: Store, filters: dict[str, object], words: str) -> None:
+def test_filters_that_mean_nothing_are_refused(store: DocumentStore, filters: dict[str, object], words: str) -> None:
     with pytest.raises(FilterError, match=words) as caught:
         store.search_dense(vector_of("q"), 1, filters)
     assert caught.value.param == "filters"
 
 
-def test_filters_nested_too_deep_are_refused(store: Store) -> None:
+def test_filters_nested_too_deep_are_refused(store: DocumentStore) -> None:
     filters: dict[str, object] = compare("eq", "a", 1)
     for _ in range(2000):
         filters = {"type": "and", "filters": [filters]}

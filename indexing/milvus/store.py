@@ -1,0 +1,233 @@
+"""The store of one collection in Milvus."""
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from itertools import islice
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexing.document import Hit, StoredChunk, passage
+from indexing.errors import IndexMismatchError
+from indexing.milvus import care, rows
+from indexing.milvus.care import Info
+from indexing.milvus.client import Client, Row
+from indexing.milvus.expressions import among, expression, literal
+from indexing.milvus.schema import SPARSE, VECTOR, Names
+from indexing.milvus.versions import Versions, following, slices
+from indexing.store import DocumentRow, Filters, Item, Manifest, Problem, Stats
+from indexing.store.bm25 import analyzer
+from indexing.store.check import check_item
+from indexing.store.database import Database
+from indexing.store.jobs import KeepsJobs
+
+Vectors = NDArray[np.float32]
+
+_ATTEMPTS = 4
+_SPARE = 16
+_MOST_HITS = 16_384
+"""Milvus gives no more."""
+_MAX_TERMS = 64
+_MAX_REPEATS = 3
+_HASHES = 200
+
+
+class MilvusStore(KeepsJobs):
+    """As indexing.stores.DocumentStore says. Raises UnavailableError where Milvus does not answer."""
+
+    def __init__(self, name: str, client: Client, names: Names, manifest: Manifest, jobs: Database) -> None:
+        self._name = name
+        self._client = client
+        self._names = names
+        self._manifest = manifest
+        self._jobs = jobs
+        self._versions = Versions(client, names)
+        self._analyzer = analyzer(manifest.language)
+
+    @property
+    def manifest(self) -> Manifest:
+        return self._manifest
+
+    def put(self, items: Sequence[Item]) -> None:
+        """Add the documents, or replace those of the same id, each whole. Raises InvalidDocumentError."""
+        for item in items:
+            check_item(*item, self._manifest)
+        newest = {item[0].id: item for item in items}
+        number = following(self._versions.current(newest, "Strong").values())
+        chunks = [row for item in newest.values() for row in rows.chunk_rows(item, number, self._terms(item))]
+        texts = [row for item in newest.values() for row in rows.text_rows(item[0], number)]
+        documents = [rows.document_row(item, number) for item in newest.values()]
+        self._client.upsert(self._names.chunks, chunks)
+        self._client.upsert(self._names.texts, texts)
+        self._client.upsert(self._names.documents, documents)
+        self._versions.remove(newest, before=number)
+
+    def delete(self, document_ids: Iterable[str]) -> int:
+        """How many of them there were."""
+        there = self._versions.current(document_ids, "Strong")
+        self._versions.remove(there, before=following(there.values()))
+        return len(there)
+
+    def move(self, document_id: str, source: str) -> bool:
+        """Give a document another source: it is written again, and not embedded. Whether there was such a document."""
+        item = self.item(document_id)
+        if item is None:
+            return False
+        document, chunks, vectors = item
+        self.put([(replace(document, source=source), chunks, vectors)])
+        return True
+
+    def search_dense(self, vector: Vectors, k: int, filters: Filters | None = None) -> list[Hit]:
+        """The k chunks of the highest inner product, best first; of those that the filters leave."""
+        query = np.asarray(vector, dtype=np.float32).reshape(-1)
+        if len(query) != self._manifest.dimension:
+            raise IndexMismatchError(
+                f"collection {self._name!r} has vectors of {self._manifest.dimension} dimensions, the query has"
+                f" {len(query)}: embed it with {self._manifest.embedding_model}"
+            )
+        return self._search(VECTOR, query.tolist(), k, filters)
+
+    def search_sparse(self, text: str, k: int, filters: Filters | None = None) -> list[Hit]:
+        """The k chunks of the highest BM25 score, best first; fewer where fewer have a term of the text."""
+        counts = Counter(self._analyzer.analyze(text))
+        words = [word for word, count in counts.items() for _ in range(min(count, _MAX_REPEATS))][:_MAX_TERMS]
+        if not words:
+            return []
+        hits = self._search(SPARSE, " ".join(words), k, filters)
+        return [Hit(hit.chunk_id, abs(hit.score)) for hit in hits]  # Milvus Lite gives them as distances
+
+    def _search(self, column: str, query: Any, k: int, filters: Filters | None) -> list[Hit]:
+        """Hits of versions that are not current are dropped, and then more are asked for."""
+        where = expression(filters) if filters else ""
+        limit = min(k + _SPARE, _MOST_HITS)
+        for _ in range(_ATTEMPTS):
+            found = self._client.search(
+                self._names.chunks, column, query, limit=limit, where=where, fields=["document", "version"]
+            )
+            kept = self._current([{**hit["entity"], **hit} for hit in found])
+            if len(kept) >= k or len(kept) == len(found) < limit:
+                break
+            limit = min(limit * 4, _MOST_HITS)
+        return [Hit(row["id"], row["distance"]) for row, _ in kept[:k]]
+
+    def _current(self, found: Sequence[Row]) -> list[tuple[Row, DocumentRow]]:
+        """Rows of chunks that belong to a current version, with their documents."""
+        versions = self._versions.current({row["document"] for row in found})
+        return [
+            (row, versions[row["document"]].row)
+            for row in found
+            if row["document"] in versions and versions[row["document"]].number == row["version"]
+        ]
+
+    def chunks(self, ids: Sequence[int]) -> list[StoredChunk]:
+        """In the order of `ids`; those that are gone by now are left out."""
+        found = self._client.query(self._names.chunks, among("id", ids), rows.CHUNK) if ids else []
+        stored = {row["id"]: rows.stored_chunk(row, document) for row, document in self._current(found)}
+        return [stored[each] for each in ids if each in stored]
+
+    def document_chunks(self, document_id: str) -> list[StoredChunk]:
+        version = self._versions.current([document_id]).get(document_id)
+        if version is None:
+            return []
+        return [
+            rows.stored_chunk(row, version.row) for row in self._chunk_rows(document_id, version.number, rows.CHUNK)
+        ]
+
+    def _chunk_rows(self, document_id: str, version: int, fields: Sequence[str]) -> list[Row]:
+        where = f"document == {literal(document_id)} and version == {version}"
+        found = [row for page in self._client.pages(self._names.chunks, where, fields) for row in page]
+        return sorted(found, key=lambda row: int(row["ordinal"]))
+
+    def document(self, document_id: str) -> DocumentRow | None:
+        version = self._versions.current([document_id]).get(document_id)
+        return None if version is None else version.row
+
+    def documents(self, cursor: str | None = None, limit: int = 100) -> tuple[list[DocumentRow], str | None]:
+        """A page in the order of ids, and the cursor of the next one; None at the end."""
+        following_ones = self._versions.after(cursor or "", rows=limit + 1)
+        page = [version.row for version in islice(following_ones, limit + 1)]
+        return page[:limit], page[limit - 1].id if len(page) > limit else None
+
+    def known(self) -> dict[str, tuple[str, str]]:
+        """source -> (document id, content hash), of all documents."""
+        every = (version.row for version in self._versions.after("", "Strong"))
+        return {row.source: (row.id, row.content_hash) for row in every}
+
+    def text(self, document_id: str, start: int = 0, end: int | None = None) -> str:
+        """document.text[start:end]; "" where there is no such document."""
+        version = self._versions.current([document_id]).get(document_id)
+        if version is None:
+            return ""
+        start, end, _ = slice(start, end).indices(version.row.chars)
+        if start >= end:
+            return ""
+        first, last = start // rows.BLOCK_CHARS, (end - 1) // rows.BLOCK_CHARS
+        keys = [rows.text_key(document_id, version.number, block) for block in range(first, last + 1)]
+        blocks: dict[str, str] = {}
+        for some in slices(keys, 100):
+            found = self._client.query(self._names.texts, among("key", some), ["key", "text"])
+            blocks |= {row["key"]: row["text"] for row in found}
+        joined = "".join(blocks[key] for key in keys)
+        return joined[start - first * rows.BLOCK_CHARS : end - first * rows.BLOCK_CHARS]
+
+    def vectors_for(self, hashes: Iterable[str]) -> dict[str, Vectors]:
+        """text_hash(passage) -> its vector (d,), of those that are stored; maybe not of one in very many places."""
+        found: dict[str, Vectors] = {}
+        for some in slices(sorted(set(hashes)), _HASHES):
+            where = among("hash", some)
+            for row in self._client.query(self._names.chunks, where, ["hash", VECTOR], limit=10 * _HASHES):
+                found[row["hash"]] = np.array(row[VECTOR], np.float32)
+        return found
+
+    def item(self, document_id: str) -> Item | None:
+        """A document as it was put."""
+        version = self._versions.current([document_id]).get(document_id)
+        if version is None:
+            return None
+        found = self._chunk_rows(document_id, version.number, [*rows.CHUNK, VECTOR])
+        vectors = np.array([row[VECTOR] for row in found], np.float32).reshape(len(found), self._manifest.dimension)
+        document = rows.read_document(version.row, self.text(document_id))
+        return document, [rows.read_chunk(row) for row in found], vectors
+
+    def stats(self) -> Stats:
+        """Counted by Milvus: while a document is replaced, it may count twice."""
+        return Stats(self._client.count(self._names.documents), self._client.count(self._names.chunks))
+
+    def info(self) -> Info:
+        stats = self.stats()
+        return Info(self._manifest, stats.documents, stats.chunks, self._client.uri, self._client.version())
+
+    def verify(self) -> list[Problem]:
+        """Chunks that documents lack, and what writers left that died."""
+        return care.verify(self._client, self._names, self._versions)
+
+    def repair(self) -> list[Problem]:
+        """Remove what writers left that died; what is wrong after that."""
+        return care.repair(self._client, self._names, self._versions)
+
+    def close(self) -> None:
+        self._jobs.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _terms(self, item: Item) -> list[str]:
+        """What BM25 looks at of each chunk: its words, stemmed, without those that say nothing."""
+        texts = (passage(chunk.heading, chunk.text) for chunk in item[1])
+        return [" ".join(self._analyzer.analyze(text)) for text in texts]
+
+    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self._jobs.reading()
+
+    def _noting(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self._jobs.writing()

@@ -1,0 +1,92 @@
+"""The collections that are in Milvus."""
+
+from pathlib import Path
+
+from indexing.errors import UnknownCollectionError
+from indexing.milvus import schema
+from indexing.milvus.client import Client
+from indexing.milvus.expressions import literal
+from indexing.milvus.schema import Names
+from indexing.milvus.store import MilvusStore
+from indexing.settings import MilvusSettings
+from indexing.store import Manifest, collection_path
+from indexing.store.bm25 import analyzer
+from indexing.store.database import Database
+
+
+class MilvusStores:
+    """As indexing.stores.Stores says."""
+
+    def __init__(self, settings: MilvusSettings, data_dir: Path) -> None:
+        """Raises UnavailableError. Jobs are kept below `data_dir`."""
+        self._prefix = settings.prefix
+        self._catalog = f"{settings.prefix}collections"
+        self._data_dir = data_dir
+        self._client = Client(settings)
+        if not self._client.has(self._catalog):
+            self._client.create(self._catalog, *schema.catalog())
+
+    def names(self) -> list[str]:
+        return [row["name"] for page in self._client.pages(self._catalog, "", ["name"]) for row in page]
+
+    def open(self, name: str) -> MilvusStore:
+        """Raises UnknownCollectionError."""
+        names, manifest = self._names(name), self._manifest(name)
+        if manifest is None:
+            raise UnknownCollectionError(
+                f"there is no collection {name!r} in Milvus; `ragline index --collection {name} PATH` makes one"
+            )
+        for each in (names.documents, names.texts, names.chunks):
+            self._client.load(each)
+        return MilvusStore(name, self._client, names, manifest, self._jobs(name))
+
+    def create_or_open(self, name: str, manifest: Manifest) -> MilvusStore:
+        """Raises IndexMismatchError where it was built otherwise, or Milvus has no such index."""
+        there = self._manifest(name)
+        if there is None:
+            self._create(name, manifest)
+        else:
+            there.check(manifest, Path(name), _WAY_OUT)
+        return self.open(name)
+
+    def _create(self, name: str, manifest: Manifest) -> None:
+        """Its row last: a collection is there when that is."""
+        names = self._names(name)
+        analyzer(manifest.language)
+        chunks = schema.chunks(manifest, lite=self._client.is_lite)
+        self._client.create(names.documents, *schema.documents())
+        self._client.create(names.texts, *schema.texts())
+        self._client.create(names.chunks, *chunks)
+        row = {"name": name, "manifest": manifest.to_json(), schema.VECTOR: schema.NO_VECTOR}
+        self._client.upsert(self._catalog, [row])
+
+    def drop(self, name: str) -> None:
+        """Raises UnknownCollectionError."""
+        names = self._names(name)
+        if self._manifest(name) is None:
+            raise UnknownCollectionError(f"there is no collection {name!r} in Milvus")
+        self._client.delete(self._catalog, f"name == {literal(name)}")
+        for each in (names.chunks, names.documents, names.texts):
+            self._client.drop(each)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _names(self, name: str) -> Names:
+        collection_path(self._data_dir, name)  # raises where it is no name
+        return Names.of(self._prefix, name)
+
+    def _manifest(self, name: str) -> Manifest | None:
+        self._names(name)
+        found = self._client.query(self._catalog, f"name == {literal(name)}", ["manifest"], "Strong")
+        return Manifest.from_json(found[0]["manifest"], Path(name)) if found else None
+
+    def _jobs(self, name: str) -> Database:
+        path = self._data_dir / "milvus" / f"{name}.sqlite3"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            Database.create(path, "").close()
+        return Database(path)
+
+
+_WAY_OUT = "Index into another collection, or set these values back"

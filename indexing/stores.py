@@ -1,0 +1,116 @@
+"""Where collections are: one interface, and the two places that have it, of which `index.store` names one.
+
+indexing.store    on this machine: SQLite, followed by FAISS and tantivy
+indexing.milvus   in a Milvus, which several machines may share
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from indexing import store
+from indexing.document import Hit, StoredChunk
+from indexing.errors import IndexingError
+from indexing.settings import IndexingSettings, StoreKind
+from indexing.store import DocumentRow, Filters, Item, Job, Manifest, Problem, Stats
+from indexing.store.jobs import State
+
+Vectors = NDArray[np.float32]
+
+
+class DocumentStore(Protocol):
+    """One collection: documents in, hits out. Blocking; for any thread.
+
+    Acknowledged is durable, and a reader sees a document as it was or as it is, never both. indexing.store.Store says
+    what each method does; the tests of tests/indexing/test_stores.py hold for every store.
+    """
+
+    @property
+    def manifest(self) -> Manifest: ...
+    def put(self, items: Sequence[Item]) -> None: ...
+    def delete(self, document_ids: Iterable[str]) -> int: ...
+    def move(self, document_id: str, source: str) -> bool: ...
+    def search_dense(self, vector: Vectors, k: int, filters: Filters | None = None) -> list[Hit]: ...
+    def search_sparse(self, text: str, k: int, filters: Filters | None = None) -> list[Hit]: ...
+    def chunks(self, ids: Sequence[int]) -> list[StoredChunk]: ...
+    def document_chunks(self, document_id: str) -> list[StoredChunk]: ...
+    def document(self, document_id: str) -> DocumentRow | None: ...
+    def documents(self, cursor: str | None = None, limit: int = 100) -> tuple[list[DocumentRow], str | None]: ...
+    def known(self) -> dict[str, tuple[str, str]]: ...
+    def text(self, document_id: str, start: int = 0, end: int | None = None) -> str: ...
+    def vectors_for(self, hashes: Iterable[str]) -> dict[str, Vectors]: ...
+    def item(self, document_id: str) -> Item | None: ...
+    def stats(self) -> Stats: ...
+    def job_create(self, kind: str, total: int | None = None, params: Mapping[str, Any] | None = None) -> str: ...
+    def job_update(
+        self,
+        job_id: str,
+        *,
+        state: State | None = None,
+        total: int | None = None,
+        done: int | None = None,
+        chunks: int | None = None,
+        tokens: int | None = None,
+        message: str | None = None,
+        failures: Sequence[tuple[str, str]] = (),
+    ) -> None: ...
+    def job(self, job_id: str) -> Job: ...
+    def jobs(self, limit: int = 100) -> list[Job]: ...
+    def info(self) -> Any:
+        """A dataclass: manifest, documents, chunks, and what else this place knows."""
+
+    def verify(self) -> list[Problem]: ...
+    def repair(self) -> list[Problem]: ...
+    def close(self) -> None: ...
+
+
+class Stores(Protocol):
+    """The collections of one place."""
+
+    def names(self) -> list[str]: ...
+    def open(self, name: str) -> DocumentStore: ...
+    def create_or_open(self, name: str, manifest: Manifest) -> DocumentStore: ...
+    def drop(self, name: str) -> None: ...
+    def close(self) -> None: ...
+
+
+class LocalStores:
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+
+    def names(self) -> list[str]:
+        return store.collections(self._data_dir)
+
+    def open(self, name: str) -> store.Store:
+        """Raises UnknownCollectionError."""
+        return store.Store.open(self._path(name))
+
+    def create_or_open(self, name: str, manifest: Manifest) -> store.Store:
+        """Raises IndexMismatchError where it was built otherwise."""
+        return store.Store.create_or_open(self._path(name), manifest)
+
+    def drop(self, name: str) -> None:
+        """Raises UnknownCollectionError."""
+        store.drop(self._path(name))
+
+    def close(self) -> None:
+        """Nothing is open but the stores themselves."""
+
+    def _path(self, name: str) -> Path:
+        return store.collection_path(self._data_dir, name)
+
+
+def stores_of(settings: IndexingSettings, kind: StoreKind | None = None) -> Stores:
+    """Those of `index.store`, or of another kind that is asked for."""
+    if (kind or settings.index.store) == "local":
+        return LocalStores(settings.data_dir)
+    try:
+        from indexing.milvus import MilvusStores  # noqa: PLC0415 (an extra, and a second to import)
+    except ModuleNotFoundError as exc:
+        raise IndexingError(
+            f"index.store is 'milvus', and {exc.name} is not installed: pip install ragline[milvus]"
+        ) from exc
+    return MilvusStores(settings.milvus, settings.data_dir)

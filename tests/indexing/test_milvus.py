@@ -1,0 +1,182 @@
+"""What only the store in Milvus has to do: several writers without a lock, and writers that die."""
+
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from indexing.errors import IndexMismatchError, InvalidDocumentError
+from indexing.settings import IndexingSettings, MilvusSettings
+from indexing.stores import Stores, stores_of
+from services.errors import UnavailableError
+from tests.indexing.made import MANIFEST, item, vector_of
+
+pytest.importorskip("milvus_lite", reason="the Milvus store is not tested: pip install -r requirements/milvus.txt")
+
+from indexing.milvus.schema import Names, dense
+from indexing.milvus.store import MilvusStore
+from indexing.milvus.versions import age_s, following
+
+NAME = "milvus-only"
+
+
+class KilledError(Exception):
+    pass
+
+
+class Dying:
+    """A client whose process ends before it writes for the n-th time."""
+
+    def __init__(self, client, writes: int) -> None:
+        self._client = client
+        self._left = writes
+
+    def __getattr__(self, name: str):
+        return getattr(self._client, name)
+
+    def upsert(self, *args) -> None:
+        self._write()
+        self._client.upsert(*args)
+
+    def delete(self, *args) -> None:
+        self._write()
+        self._client.delete(*args)
+
+    def _write(self) -> None:
+        if not self._left:
+            raise KilledError
+        self._left -= 1
+
+
+@pytest.fixture
+def store(milvus_lite: Stores) -> Iterator[MilvusStore]:
+    store = milvus_lite.create_or_open(NAME, MANIFEST)
+    assert isinstance(store, MilvusStore)
+    with store:
+        yield store
+    milvus_lite.drop(NAME)
+
+
+def another(store: MilvusStore, client) -> MilvusStore:
+    """As another process has it."""
+    return MilvusStore(NAME, client, store._names, MANIFEST, store._jobs)
+
+
+def found(store: MilvusStore) -> set[str]:
+    """All texts that any search or listing gives; they have to agree."""
+    dense_hits = {chunk.text for chunk in store.chunks([h.chunk_id for h in store.search_dense(vector_of("x"), 50)])}
+    sparse_hits = {chunk.text for chunk in store.chunks([h.chunk_id for h in store.search_sparse("word", 50)])}
+    listed = {chunk.text for row in store.documents()[0] for chunk in store.document_chunks(row.id)}
+    assert dense_hits == sparse_hits == listed
+    return listed
+
+
+OLD = {"word old 1", "word old 2", "word kept"}
+NEW = {"word new", "word kept"}
+
+
+@pytest.mark.parametrize("writes", range(7))
+def test_a_writer_may_die_anywhere_in_a_replacement(store: MilvusStore, writes: int) -> None:
+    store.put([item("a", "word old 1", "word old 2"), item("b", "word kept")])
+    dying = another(store, Dying(store._client, writes))
+    with suppress(KilledError):
+        dying.put([item("a", "word new")])
+    assert found(store) == (OLD if writes < 3 else NEW)
+    assert store.text("a") == ("word old 1\n\nword old 2" if writes < 3 else "word new")
+    assert len(store.known()) == 2
+    store.put([item("a", "word newest")])
+    assert found(store) == {"word newest", "word kept"}
+    assert store.stats().chunks == 2, "the next writer removes what the dead one left"
+
+
+@pytest.mark.parametrize("writes", range(4))
+def test_a_writer_may_die_anywhere_in_a_deletion(store: MilvusStore, writes: int) -> None:
+    store.put([item("a", "word old 1", "word old 2"), item("b", "word kept")])
+    dying = another(store, Dying(store._client, writes))
+    with suppress(KilledError):
+        dying.delete(["a"])
+    assert found(store) == (OLD if writes < 1 else {"word kept"})
+
+
+def test_of_two_writers_of_a_document_one_wins_whole(store: MilvusStore) -> None:
+    store.put([item("a", "word old 1")])
+
+    class Meanwhile(Dying):
+        def _write(self) -> None:
+            """The other puts the document just before this one's row is there."""
+            self._left -= 1
+            if self._left == 0:
+                store.put([item("a", "word other 1", "word other 2")])
+
+    slow = another(store, Meanwhile(store._client, 3))
+    slow.put([item("a", "word slow")])
+    assert found(store) == {"word other 1", "word other 2"}, "the later number wins, and nothing of it is removed"
+
+
+def test_repair_removes_what_nobody_is_writing(store: MilvusStore) -> None:
+    store.put([item("a", "word a"), item("b", "word b")])
+    rows = store._client.query(store._names.chunks, 'document == "a"', ["*"])
+    left = [{key: value for key, value in row.items() if key != "sparse"} | {"id": 1, "version": 5} for row in rows]
+    store._client.upsert(store._names.chunks, left)
+    assert found(store) == {"word a", "word b"}
+    (problem,) = store.verify()
+    assert problem.mends
+    assert "unfinished" in problem.text
+    assert store.repair() == []
+    assert store.stats().chunks == 2
+    store._client.delete(store._names.chunks, 'document == "b"')
+    (problem,) = store.repair()
+    assert "'b' has 0 chunks, not 1" in problem.text
+
+
+def test_versions_are_numbered_past_a_clock_that_runs_ahead() -> None:
+    ahead = following([]) + 10**15
+    assert following([type("Version", (), {"number": ahead})]) == ahead + 1  # type: ignore[list-item]
+    assert -1 < age_s(following([])) < 1
+
+
+def test_what_milvus_cannot_hold_is_refused(store: MilvusStore) -> None:
+    with pytest.raises(InvalidDocumentError, match="65535"):
+        store.put([item("a", "é" * 40_000)])
+    assert store.known() == {}
+
+
+@pytest.mark.parametrize(
+    ("factory", "index"),
+    [
+        ("auto", ("AUTOINDEX", {})),
+        ("Flat", ("FLAT", {})),
+        ("HNSW32", ("HNSW", {"M": 32, "efConstruction": 200})),
+        ("IVF4096,SQ8", ("IVF_SQ8", {"nlist": 4096})),
+    ],
+)
+def test_factory_strings_have_counterparts(factory: str, index: tuple[str, dict[str, int]]) -> None:
+    assert dense(factory) == index
+
+
+@pytest.mark.parametrize("factory", ["PQ32", "IVF64,PQ8", "LSH", "", "HNSW"])
+def test_others_are_refused(milvus_lite: Stores, factory: str) -> None:
+    with pytest.raises(IndexMismatchError, match="no counterpart"):
+        milvus_lite.create_or_open("other", replace(MANIFEST, vectors=factory))
+    assert milvus_lite.names() == []
+
+
+def test_names_are_told_apart() -> None:
+    assert len({Names.of("p_", name) for name in ("a-b", "a_b", "ab", "a_chunks", "a")}) == 5
+
+
+def test_a_milvus_that_is_away_is_named(tmp_path: Path) -> None:
+    settings = IndexingSettings(data_dir=tmp_path, milvus=MilvusSettings(uri="http://127.0.0.1:9", timeout_s=1))
+    with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:9.*start it, or set milvus\.uri"):
+        stores_of(settings, "milvus")
+
+
+def test_all_is_there_in_another_process(tmp_path: Path) -> None:
+    settings = IndexingSettings(data_dir=tmp_path, milvus=MilvusSettings(uri=str(tmp_path / "lite.db")))
+    for text in ("word once", "word twice"):
+        with closing(stores_of(settings, "milvus")) as stores, closing(stores.create_or_open("c", MANIFEST)) as store:
+            store.put([item(text, text)])
+    with closing(stores_of(settings, "milvus")) as stores, closing(stores.open("c")) as store:
+        assert len(store.search_sparse("word", 5)) == len(store.known()) == 2
