@@ -17,7 +17,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from indexing.chunker import Chunker, ChunkerSettings
-from indexing.document import Chunk, Document, passage
+from indexing.document import Document
 from services.client import EmbedClient
 from services.settings import ServiceSettings
 
@@ -31,7 +31,6 @@ class Variant:
     """markdown, plain, or window: so many tokens each, wherever that cuts."""
     tokens: int
     overlap: int = 0
-    headings: bool = False
 
 
 VARIANTS = (
@@ -58,13 +57,8 @@ def pieces(variant: Variant, texts: dict[str, str], tokenizer: str) -> list[Piec
     found = []
     for doc, text in texts.items():
         chunks, counts = chunker.chunks(Document(doc, doc, doc, text, "text/markdown", {}, (), ""))
-        found += [piece_of(doc, chunk, count, variant) for chunk, count in zip(chunks, counts, strict=True)]
+        found += [Piece(doc, c.start, c.end, count, c.text) for c, count in zip(chunks, counts, strict=True)]
     return found
-
-
-def piece_of(doc: str, chunk: Chunk, count: int, variant: Variant) -> Piece:
-    text = passage(chunk.heading, chunk.text) if variant.headings else chunk.text
-    return Piece(doc, chunk.start, chunk.end, count, text)
 
 
 def windows(variant: Variant, doc: str, text: str, tokenizer: str) -> Iterator[Piece]:
@@ -111,7 +105,7 @@ async def main(folder: Path, url: str, model: str) -> None:
         for row in map(json.loads, (folder / "spans.jsonl").open())
     }
     asked = await embedded(client, list(questions.values()), "query")
-    print(f"{'strategy':10} {'tokens':>6} {'overlap':>7} {'heading':>7} {'chunks':>6} {'mean':>5} "
+    print(f"{'strategy':10} {'tokens':>6} {'overlap':>7} {'chunks':>6} {'mean':>5} "
           f"{'recall@5':>8} {'prec@5':>7} {'IoU@5':>6} {'recall@1000tok':>14}")  # fmt: skip
     for variant in VARIANTS:
         found = pieces(variant, texts, tokenizer)
@@ -121,7 +115,7 @@ async def main(folder: Path, url: str, model: str) -> None:
         five = np.mean([overlap(spans[q], r[:TOP]) for q, r in zip(questions, ranked, strict=True)], axis=0)
         budget = np.mean([overlap(spans[q], within(r, BUDGET))[0] for q, r in zip(questions, ranked, strict=True)])
         mean = np.mean([piece.tokens for piece in found])
-        print(f"{variant.strategy:10} {variant.tokens:6} {variant.overlap:7} {variant.headings!s:>7} {len(found):6} "
+        print(f"{variant.strategy:10} {variant.tokens:6} {variant.overlap:7} {len(found):6} "
               f"{mean:5.0f} {five[0]:8.3f} {five[1]:7.3f} {five[2]:6.3f} {budget:14.3f}", flush=True)  # fmt: skip
     await client.aclose()
 

@@ -1,6 +1,6 @@
 """The store at size: recall, latency, memory, adds, readers beside a writer. Prints one table.
 
-    python bench/index.py --rows 1000000 [--path DIR]
+    python bench/index.py --rows 1000000 [--path DIR [--part build|search|write|readers]]
 
 Vectors are made: 20,000 clusters of unequal size around 500 topics, so that the nearest neighbours of a query have a
 cosine of 0.65 to 0.4. Texts are made of a Zipf vocabulary of 50,000 words, 120 a chunk. Where DIR holds an index of
@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -91,6 +90,8 @@ class Made:
 
 def build(path: Path, rows: int, made: Made) -> Iterator[tuple[str, str]]:
     """The figures of building; the parts of this process that make texts and vectors are taken out of the times."""
+    if path.is_dir():
+        return
     put, peak = 0.0, [0]
     threading.Thread(target=_watch_children, args=(peak,), daemon=True).start()
     with Store.create_or_open(path, MANIFEST) as store:
@@ -211,7 +212,7 @@ def write(path: Path, rows: int, made: Made) -> Iterator[tuple[str, str]]:
 def readers(path: Path, rows: int, made: Made, seconds: float = 20.0) -> Iterator[tuple[str, str]]:
     """8 processes that search as fast as they can: alone, and then beside a writer that adds without a pause."""
     for beside in (False, True):
-        command = [sys.executable, __file__, "--part", "reader", "--rows", str(rows), "--path", str(path)]
+        command = [sys.executable, __file__, "--part", "reader", "--rows", str(rows), "--path", str(path.parents[1])]
         running = [subprocess.Popen([*command, "--seconds", str(seconds)], stdout=subprocess.PIPE) for _ in range(8)]
         added = _add_for(seconds, path, rows, made) if beside else 0
         took = np.concatenate([json.loads(each.communicate()[0]) for each in running])
@@ -228,6 +229,7 @@ def _add_for(seconds: float, path: Path, rows: int, made: Made) -> int:
         while time.monotonic() < until:
             store.put(made.items(rows + 10_000 + added, 100, rows + 10_000 + added))
             added += 100
+        store.delete([f"d{(rows + 10_000 + each) // CHUNKS}" for each in range(0, added, CHUNKS)])
     return added
 
 
@@ -245,38 +247,39 @@ def reader(path: Path, made: Made, seconds: float) -> list[float]:
     return took
 
 
-PARTS = {"search": search, "write": write, "readers": readers}
+PARTS = {"build": build, "search": search, "write": write, "readers": readers}
+"""Each in a process of its own."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--path", type=Path)
-    parser.add_argument("--part", choices=["reader", *PARTS])
+    parser.add_argument("--part", choices=[*PARTS, "reader"])
     parser.add_argument("--seconds", type=float, default=20.0)
     arguments = parser.parse_args()
-    made = Made()
+    if not arguments.part:
+        whole(arguments.rows, arguments.path)
+        return
+    path, made = collection_path(arguments.path, f"made-{arguments.rows}"), Made()
     if arguments.part == "reader":
-        print(json.dumps(reader(arguments.path, made, arguments.seconds)))
+        print(json.dumps(reader(path, made, arguments.seconds)))
         return
-    if arguments.part:
-        for name, value in PARTS[arguments.part](arguments.path, arguments.rows, made):
-            print(f"{name}\t{value}", flush=True)
-        return
-    root = arguments.path or Path(tempfile.mkdtemp(prefix="bench-index-"))
-    path = collection_path(root, f"made-{arguments.rows}")
-    table: list[tuple[str, str]] = []
-    if not path.is_dir():
-        table += build(path, arguments.rows, made)
-    for part in PARTS:
-        command = [sys.executable, __file__, "--part", part, "--rows", str(arguments.rows), "--path", str(path)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        table += [tuple(line.split("\t")) for line in done.stdout.splitlines()]
+    for name, value in PARTS[arguments.part](path, arguments.rows, made):
+        print(f"{name}\t{value}", flush=True)
+
+
+def whole(rows: int, path: Path | None) -> None:
+    with contextlib.ExitStack() as stack:
+        root = path or stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-index-"))
+        table: list[list[str]] = []
+        for part in PARTS:
+            command = [sys.executable, __file__, "--part", part, "--rows", str(rows), "--path", str(root)]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+            table += [line.split("\t") for line in done.stdout.splitlines()]
     width = max(len(name) for name, _ in table)
-    print(f"{arguments.rows:,} chunks, vectors of {DIMENSION} dimensions\n")
+    print(f"{rows:,} chunks, vectors of {DIMENSION} dimensions\n")
     print("\n".join(f"{name:{width}}  {value}" for name, value in table))
-    if arguments.path is None:
-        shutil.rmtree(root)
 
 
 if __name__ == "__main__":

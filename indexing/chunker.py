@@ -8,7 +8,7 @@ What is still too long after that is cut again.
 import re
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
@@ -18,7 +18,7 @@ from indexing.document import Chunk, Document
 from indexing.loaders.extract import one_line
 from indexing.loaders.text import is_markdown
 
-CHUNKER = "markdown-1"
+CHUNKER = "markdown-2"
 """Of the manifest: changes with what the same text is cut into."""
 SEGMENT = 65_536
 """Characters that are tokenized and split at once."""
@@ -32,6 +32,8 @@ _BYTES_PER_TOKEN = 3
 """Where the tokenizer is not known: English has 4-5 bytes a token, a CJK character has 3."""
 _FILL = 0.9
 """Of the characters that a chunk could hold on average; more, and most chunks must be cut again."""
+_SHORT = 8
+"""A section shorter than this part of a chunk goes with the next; all others begin chunks of their own."""
 _MOST_CHARS = 16
 """A token's characters at most: a word that the tokenizer does not know is one token, however long it is."""
 
@@ -62,20 +64,21 @@ class Chunker:
         outline = _Outline(document, markdown=markdown)
         chunks: list[Chunk] = []
         tokens: list[int] = []
-        for start, end, count in self._spans(document.text, markdown=markdown):
+        for start, end, count in self._spans(document.text, outline, markdown=markdown):
             page = bisect_right(document.pages, start) if document.pages else None
             text = document.text[start:end]
             chunks.append(Chunk(len(chunks), text, start, end, page, outline.at(start, end)))
             tokens.append(count)
         return chunks, tokens
 
-    def _spans(self, text: str, *, markdown: bool) -> Iterator[tuple[int, int, int]]:
+    def _spans(self, text: str, outline: "_Outline", *, markdown: bool) -> Iterator[tuple[int, int, int]]:
         """(start, end, tokens) of each chunk."""
         for start, end in _segments(text):
             segment = text[start:end]
             starts = self._token_starts(segment)
             if starts:
-                for at, piece_end in self._cut(segment, starts, markdown=markdown):
+                headings = [heading - start for heading in outline.headings(start, end)]
+                for at, piece_end in self._cut(segment, starts, headings, markdown=markdown):
                     yield start + at, start + piece_end, max(_count(starts, at, piece_end), 1)
 
     def _token_starts(self, segment: str) -> "array[int]":
@@ -92,14 +95,26 @@ class Chunker:
                 owed -= _BYTES_PER_TOKEN
         return starts or array("I", [0] * bool(segment.strip()))
 
-    def _cut(self, segment: str, starts: "array[int]", *, markdown: bool) -> Iterator[tuple[int, int]]:
+    def _cut(
+        self, segment: str, starts: "array[int]", headings: Sequence[int], *, markdown: bool
+    ) -> Iterator[tuple[int, int]]:
         per_token = len(segment) / len(starts)
         most = self._max * _MOST_CHARS
         capacity = max(1, min(int(self._max * per_token * _FILL), most))
         overlap = min(int(self._overlap * per_token), capacity // 2)
-        make = MarkdownSplitter if markdown else TextSplitter
-        for at, piece in make(capacity, overlap).chunk_indices(segment):
-            yield from self._fitted(segment, at, at + len(piece), starts)
+        splitter = MarkdownSplitter(capacity, overlap) if markdown else TextSplitter(capacity, overlap)
+        for first, last in self._sections(len(segment), starts, headings):
+            for at, piece in splitter.chunk_indices(segment[first:last]):
+                yield from self._fitted(segment, first + at, first + at + len(piece), starts)
+
+    def _sections(self, end: int, starts: "array[int]", headings: Sequence[int]) -> Iterator[tuple[int, int]]:
+        """From heading to heading, so that what a chunk is labelled with is true of all of it."""
+        first = 0
+        for heading in headings:
+            if _count(starts, first, heading) >= self._max // _SHORT:
+                yield first, heading
+                first = heading
+        yield first, end
 
     def _fitted(self, segment: str, start: int, end: int, starts: "array[int]") -> Iterator[tuple[int, int]]:
         """A span, or the smaller ones that it is cut into until each fits."""
@@ -175,6 +190,10 @@ class _Outline:
                 self._starts.append(at)
                 self._paths.append(tuple(title for _, title in stack))
             at += len(line) + 1
+
+    def headings(self, start: int, end: int) -> list[int]:
+        """Where those from start to end begin."""
+        return self._starts[bisect_left(self._starts, start) : bisect_left(self._starts, end)]
 
     def at(self, start: int, end: int) -> str:
         """The path of a chunk: where its own words begin, after the headings it may start with."""

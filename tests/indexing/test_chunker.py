@@ -45,6 +45,13 @@ def test_heading_path_and_boundaries() -> None:
     assert chunks[1].text.startswith("## Deep")
 
 
+def test_only_short_sections_share_a_chunk() -> None:
+    text = "# Short\n\nAll of it.\n\n# Long\n\n" + "alpha " * 20 + "\n\n# Other\n\n" + "beta " * 20
+    first, second = cut(document(text), 100)
+    assert (first.text.count("#"), first.heading) == (2, "Manual > Short")
+    assert (second.text.count("#"), second.heading) == (1, "Manual > Other")
+
+
 def test_title_that_is_the_first_heading_is_said_once() -> None:
     (chunk,) = cut(document("# Manual\n\nwords"), 40)
     assert chunk.heading == "Manual"
