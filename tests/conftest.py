@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -51,6 +52,35 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a Milvus that several processes may reach."""
+    pytest.importorskip("milvus_lite", reason="the Milvus store is not tested: pip install -r requirements/milvus.txt")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    code = "import sys; from milvus_lite.cmdline import main; sys.exit(main())"
+    data_dir = tmp_path_factory.mktemp("milvus-server")
+    arguments = ("server", "--data-dir", str(data_dir / "data"), "--host", "127.0.0.1", "--port", str(port))
+    with (data_dir / "log").open("w") as log:
+        process = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=log, stderr=log)
+    try:
+        deadline = time.monotonic() + START_S
+        while not _answers(port):
+            assert process.poll() is None, (data_dir / "log").read_text()
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=60)
+
+
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
-from indexing.errors import IndexingError
+from indexing.errors import IndexingError, UnknownCollectionError
 from indexing.settings import MilvusSettings
 from services.errors import UnavailableError
 
@@ -18,6 +18,7 @@ logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it prints each error
 
 Row = dict[str, Any]
 Consistency = Literal["Strong", "Session"]
+_NOT_FOUND = 100
 _AWAY = re.compile("connect|unavailable|timeout|deadline", re.IGNORECASE)
 """Its errors have no codes for it."""
 ROWS = 1000
@@ -130,6 +131,10 @@ class Client:
         try:
             yield
         except MilvusException as exc:
+            if exc.code == _NOT_FOUND:
+                raise UnknownCollectionError(
+                    f"Milvus at {self.uri}: {exc.message}; another process deleted it"
+                ) from exc
             if _AWAY.search(exc.message):
                 raise UnavailableError(
                     f"no Milvus answers at {self.uri} ({exc.message}); start it, or set milvus.uri", retry_after=5
