@@ -75,6 +75,7 @@ def attention(
 def _on_cuda(query: Tensor, key: Tensor, value: Tensor, reach: Reach) -> Tensor:
     rows = (states[0].transpose(0, 1) for states in (query, key, value))
     before = -1 if reach.window is None else reach.window - 1
+    grouped = {"enable_gqa": True} if query.shape[1] != key.shape[1] else {}
     output: Tensor = varlen_attn(
         *rows,
         reach.starts,
@@ -83,7 +84,7 @@ def _on_cuda(query: Tensor, key: Tensor, value: Tensor, reach: Reach) -> Tensor:
         reach.longest_key,
         scale=reach.scaling,
         window_size=(before, 0 if reach.causal else before),
-        enable_gqa=True,
+        **grouped,
     )
     return output[None]
 
