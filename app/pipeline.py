@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from app.citations import Citation, Citer
 from app.evidence import Evidence, select_evidence
 from app.library import Library
+from app.neighbours import join
 from app.passages import Candidate, Passage, Query, reciprocal_rank_fusion
-from app.prompt import Prompt, PromptBuilder, Question
+from app.prompt import CHARS_PER_TOKEN, Prompt, PromptBuilder, Question
 from app.settings import AskSettings
 from app.trace import Trace
 from indexing.document import passage
@@ -65,7 +66,7 @@ class Pipeline:
 
     async def find(self, query: Query, question: Question, trace: Trace) -> Found:
         """Everything up to the first word of the answer."""
-        passages = await self.retrieve(query, trace)
+        passages = await self.joined(query, await self.retrieve(query, trace))
         evidence = await self.evidence(question, passages, trace)
         prompt = await self.prompt(question, passages, evidence, trace)
         return Found(passages, evidence, prompt)
@@ -78,6 +79,12 @@ class Pipeline:
             await self.library.check_not_empty(query.collection)
         logits = await self._rerank(query, candidates[: query.rerank_depth], trace)
         return _best(query, candidates, logits)
+
+    async def joined(self, query: Query, passages: list[Passage]) -> list[Passage]:
+        """Neighbours as one passage, where whole passages are quoted."""
+        if self.settings.evidence_sentences or len(passages) < 2:  # noqa: PLR2004
+            return passages
+        return await join(self.library, query.collection, passages, self.settings.context_tokens // 2 * CHARS_PER_TOKEN)
 
     async def evidence(self, question: Question, passages: Sequence[Passage], trace: Trace) -> list[Evidence]:
         """The sentences that answer, best first; [] where `evidence_sentences` is 0."""

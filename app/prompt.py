@@ -19,8 +19,8 @@ from services.settings import CONFIGS
 
 _FENCE = re.compile(r"<(/?)(passage)\b", re.IGNORECASE)
 _CHAT_TOKEN = re.compile(r"<\|(?=[^<>|]{1,40}\|>)|</?(?=s>|start_of_turn>|end_of_turn>)|\[(?=/?INST\])", re.IGNORECASE)
-_CHARS_PER_TOKEN = 3
-"""For a server that cannot count: few enough that the prompt is not over-filled."""
+CHARS_PER_TOKEN = 3
+"""Where nobody counts: few enough that the prompt is not over-filled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class PromptBuilder:
         try:
             return await self._generator.count(messages, deadline=deadline)
         except NotFoundError:  # an OpenAI-compatible server without /tokenize
-            return sum(len(str(message.get("content", ""))) for message in messages) // _CHARS_PER_TOKEN
+            return sum(len(str(message.get("content", ""))) for message in messages) // CHARS_PER_TOKEN
 
 
 def neutral(text: str) -> str:
