@@ -1,0 +1,1 @@
+"""What the torch engine does on one GPU, against what is asked of it: `python -m bench.gpu`."""

@@ -1,0 +1,117 @@
+"""Encoders: share of the card's matrix rate, lanes and compilation, and how near half precision comes to float32."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+
+from bench.gpu.card import flops_a_token, matrix_rate
+from bench.gpu.checkpoints import EMBEDDER, MINILM, RERANKER, Shape, Texts, make, texts
+from bench.gpu.report import Row
+from bench.gpu.run import Run
+from services.batching import Batcher
+from services.checkpoint import read_checkpoint
+from services.engines import Tokens
+from services.engines.torch_encoder import TorchEncoder
+from services.metrics import Metrics
+from services.tokenizer import Tokenizer, Truncation
+
+LENGTH, PAIR, QUERY, SPECIAL = 512, 202, 12, 3
+RELATIVE = 2e-2
+
+
+def encoder_rows(run: Run) -> Iterator[Row]:
+    yield from _shares(run)
+    yield from _agreement(run)
+
+
+def _shares(run: Run) -> Iterator[Row]:
+    """The queue and the engine without HTTP and tokenizer, on inputs that are tokens already."""
+    peak = matrix_rate(run.device, small=run.small)
+    yield Row("bfloat16 matrix rate of the card", peak / 1e12, "TFLOP/s", at="the best of ten square products")
+    count = 8 if run.small else 1024
+    for shape, asked in ((EMBEDDER, 0.5), (RERANKER, 0.5), (MINILM, None)):
+        folder = make(shape, run.folder, run.device.type, small=run.small)
+        flops = flops_a_token(read_config(folder), LENGTH)
+        for lanes, compiled in ((2, False), (1, False), *(((2, True),) if run.device.type == "cuda" else ())):
+            rate = _tokens_a_second(run, folder, [LENGTH] * count, lanes=lanes, compiled=compiled)
+            best = lanes == 2 and not compiled
+            how = f"{rate:,.0f} tokens/s, lanes: {lanes}{', torch.compile' if compiled else ''}"
+            name = f"{shape.name}: inputs of {LENGTH} tokens, of that rate"
+            yield Row(name, 100 * rate * flops / peak, "%", 100 * asked if asked and best else None, at=how)
+        ragged = _tokens_a_second(run, folder, Texts(0).lengths(4 * count, 124, LENGTH), lanes=2, compiled=False)
+        yield Row(f"{shape.name}: ragged inputs, mean 124", ragged, "tokens/s", at="lanes: 2")
+
+
+def _tokens_a_second(run: Run, folder: Path, lengths: Sequence[int], *, lanes: int, compiled: bool) -> float:
+    encoder = open_encoder(run, folder, compiled=compiled)
+    encoder.lanes = lanes
+    random = np.random.default_rng(0)
+    zeros = np.zeros(LENGTH, dtype=np.int64)
+    inputs = [Tokens(random.integers(5, 8000, n), zeros[:n]) for n in lengths]
+    return sum(lengths) / asyncio.run(_fastest(encoder, inputs))
+
+
+async def _fastest(encoder: TorchEncoder, inputs: Sequence[Tokens]) -> float:
+    """Seconds of the best of three, after one that warms up."""
+    batcher = Batcher(
+        encoder, probe=inputs[0], max_batch_tokens=10**6, max_queue_tokens=10**8, metrics=Metrics("bench")
+    )
+    await batcher.start()
+    took = []
+    for _ in range(4):
+        began = time.perf_counter()
+        await batcher.run(inputs)
+        took.append(time.perf_counter() - began)
+    await batcher.stop()
+    return min(took[1:])
+
+
+def _agreement(run: Run) -> Iterator[Row]:
+    """In 16 bits, all pairs in one batch, against transformers in float32, one pair after the other.
+
+    Asked of float16, in which encoders are served; random weights say little of bfloat16's error on trained ones.
+    """
+    for shape in (RERANKER, MINILM):
+        folder = make(shape, run.folder, run.device.type, small=run.small)
+        query, *documents = texts(folder, 7, [QUERY, *Texts(7).lengths(40, 124, 400)])
+        tokenizer = Tokenizer.load(folder, max_model_len=512)
+        inputs = tokenizer.encode_pairs([query], documents, Truncation(limit=512))
+        for dtype in ("float16", "bfloat16"):
+            half = open_encoder(run, folder, dtype=dtype).forward(inputs)[:, 0]
+            whole = _one_by_one(run, folder, shape, inputs)
+            spread = np.ptp(whole)
+            error = np.abs(half - whole).max() / np.abs(whole).max()
+            asked = RELATIVE if dtype == "float16" else None
+            yield Row(f"{shape.name}: largest error of a logit, of the largest", error, "", asked, "less", dtype)
+            clear = np.subtract.outer(whole, whole) > RELATIVE * spread
+            swapped = int((clear & (np.subtract.outer(half, half) <= 0)).sum())
+            how = f"{dtype}, {clear.sum()} pairs more than {RELATIVE:.0%} of the spread apart"
+            asked = 0 if asked else None
+            yield Row(f"{shape.name}: clear pairs whose order changes", swapped, "", asked, "less", how)
+
+
+def _one_by_one(run: Run, folder: Path, shape: Shape, inputs: Sequence[Tokens]) -> np.ndarray:
+    model = getattr(transformers, shape.kind).from_pretrained(folder, dtype=torch.float32).to(run.device).eval()
+    with torch.inference_mode():
+        rows = [model(torch.from_numpy(each.ids)[None].to(run.device)).logits[0, 0].item() for each in inputs]
+    return np.array(rows)
+
+
+def open_encoder(run: Run, folder: Path, *, dtype: str = "", compiled: bool = False) -> TorchEncoder:
+    return TorchEncoder(
+        read_checkpoint(folder),
+        device=run.device.type,
+        dtype=dtype or run.dtype,
+        pad_id=1,
+        threads=run.threads,
+        compiled=compiled,
+    )
+
+
+def read_config(folder: Path) -> transformers.PretrainedConfig:
+    return transformers.AutoConfig.from_pretrained(folder)
