@@ -1,124 +1,138 @@
-// One answer and its sources, drawn as text only: nothing that a model or a document says is ever read as HTML.
+// One question and its answer, as it is written.
 
-const MARKER = /( ?\[\d+\])/;
+import { button, element } from "./element.js";
+import { draw } from "./markdown.js";
 
-export function element(tag, className, text) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  if (text !== undefined) made.textContent = text;
-  return made;
-}
+const WITHOUT = {
+  embed: "The embedding service did not answer: the documents were searched by words alone.",
+  rerank: "The reranker did not answer: the sources are in the order of the search.",
+  evidence: "The reranker did not answer: the best sentences were not picked.",
+  generate: "The language model did not answer.",
+};
+const ENDED = {
+  length: "The answer reached its limit of length.",
+  quoted: "Quoted word for word, because the language model wrote nothing that the sources carry.",
+  left_passages: "Ended where the sources do not carry it any further.",
+};
 
 export class Answer {
-  constructor(question, turns, panel) {
+  text = "";
+  sources = [];
+  citations = [];
+  answered = false;
+  ended = false;
+  #frame = 0;
+  #notes = element("div");
+  #footer = element("footer");
+
+  /** `panel` shows the sources; `grew()` is called after each change of its height. */
+  constructor(question, panel, grew) {
     this.panel = panel;
-    this.sources = [];
-    this.citations = [];
-    this.text = "";
-    this.turn = element("li");
-    this.body = element("div", "answer waiting");
-    this.turn.append(element("p", "question", question), this.body);
-    turns.append(this.turn);
-    this.turn.scrollIntoView({ block: "start" });
+    this.grew = grew;
+    this.body = element("div", "answer");
+    this.wait("Searching the documents …");
+    this.node = element("li", "turn", element("h2", "question", question), this.body, this.#notes, this.#footer);
   }
 
-  onSources({ sources }) {
-    this.sources = sources;
-    this.drawSources();
+  receive({ name, data }) {
+    const takes = { sources: this.#onSources, delta: this.#onDelta, citation: this.#onCitation, done: this.#onDone };
+    if (name === "error") throw new Error(data.error.message);
+    takes[name]?.call(this, data);
   }
 
-  onDelta({ text }) {
-    this.text += text;
-    this.draw();
+  wait(what) {
+    this.body.dataset.waits = what;
   }
 
-  onCitation(citation) {
-    this.citations.push(citation);
-    this.draw();
-    this.drawSources();
-  }
-
-  onDone({ answered, warnings, timings_ms: timings }) {
-    this.end();
-    this.body.classList.toggle("unanswered", !answered);
-    for (const warning of warnings) this.note(`without ${warning}`);
-    const stages = Object.entries(timings).map(([stage, ms]) => `${stage} ${Math.round(ms)} ms`);
-    this.turn.append(element("p", "timings", stages.join(" · ")));
-  }
-
-  onError({ error }) {
-    this.fail(error.message);
-  }
-
-  fail(message) {
-    this.end();
-    this.note(message);
-  }
-
-  end() {
-    this.body.classList.remove("waiting");
+  /** It has come to its end, well or with a sentence that says what went wrong. */
+  end(problem) {
+    cancelAnimationFrame(this.#frame);
+    this.#draw();
+    delete this.body.dataset.waits;
+    this.ended = true;
+    if (problem) this.note(problem);
+    this.panel.sort(this);
+    this.grew();
   }
 
   note(text) {
-    this.turn.append(element("p", "note", text));
+    this.#notes.append(element("p", "note", text));
   }
 
-  draw() {
-    this.body.replaceChildren(
-      ...this.text.split(MARKER).map((part) => {
-        const index = Number(/^ ?\[(\d+)\]$/.exec(part)?.[1]);
-        return this.sources[index - 1] ? this.marker(index) : document.createTextNode(part);
-      }),
-    );
+  offer(label, action) {
+    const made = button("", label);
+    made.addEventListener("click", action);
+    this.#footer.append(made);
+    this.grew();
   }
 
-  marker(index) {
-    const citations = this.citations.filter((citation) => citation.index === index);
-    const verified = citations.some((citation) => citation.verified);
-    const button = element("button", verified ? "cite" : "cite unverified", String(index));
-    button.title = verified ? "The source says so" : "Not found in so many words in the source";
-    button.addEventListener("click", () => this.drawSources(index));
-    return button;
+  #onSources({ sources }) {
+    this.sources = sources;
+    this.panel.show(this);
+    this.wait(sources.length ? `Reading ${counted(sources.length, "source")} …` : "…");
   }
 
-  drawSources(current) {
-    const cited = new Set(this.citations.map((citation) => citation.index));
-    const ordered = [...this.sources].sort((a, b) => cited.has(b.index) - cited.has(a.index) || a.index - b.index);
-    this.panel.replaceChildren(...ordered.map((source) => this.card(source, cited, current)));
-    for (const text of this.panel.querySelectorAll(".text:has(mark)")) {
-      text.scrollTop = text.querySelector("mark").offsetTop;
+  #onDelta({ text }) {
+    this.text += text;
+    this.wait("");
+    this.#frame ||= requestAnimationFrame(() => this.#draw());
+  }
+
+  #onCitation(citation) {
+    this.citations.push(citation);
+    this.panel.cite(this, citation);
+    this.#frame ||= requestAnimationFrame(() => this.#draw());
+  }
+
+  #onDone({ answered, degraded, warnings, finish_reason: reason, timings_ms: timings }) {
+    this.answered = answered;
+    this.end(ENDED[reason]);
+    this.body.classList.toggle("unanswered", !answered);
+    for (const stage of degraded) this.note(WITHOUT[stage] ?? `Answered without ${stage}.`);
+    if (warnings.length) this.#notes.append(details("warnings", "Why", warnings.join("\n")));
+    if (this.sources.length) this.#offerSources();
+    if (navigator.clipboard) this.offer("Copy", () => navigator.clipboard.writeText(this.text));
+    this.#footer.append(timed(timings));
+  }
+
+  #offerSources() {
+    this.offer(counted(this.sources.length, "source"), (event) => this.panel.open(this, event.currentTarget));
+  }
+
+  #draw() {
+    this.#frame = 0;
+    draw(this.body, this.text, (index, at) => this.#marker(index, at));
+    for (const marker of this.body.querySelectorAll(".cite")) {
+      const verified = this.#cited(marker)?.verified;
+      marker.classList.toggle("unverified", verified === false);
+      marker.title = verified === false ? "The source does not say this in so many words" : "";
     }
-    this.panel.querySelector(".current")?.scrollIntoView({ block: "nearest", behavior: "smooth" });
+    this.grew();
   }
 
-  card(source, cited, current) {
-    const card = element("li", "source");
-    card.classList.toggle("cited", cited.has(source.index));
-    card.classList.toggle("current", source.index === current);
-    const score = source.score_scale === "probability" ? `${Math.round(source.score * 100)} % relevant` : "not reranked";
-    const where = [source.url, source.page && `page ${source.page}`, score].filter(Boolean).join(" · ");
-    card.append(
-      element("h3", "", `${source.index}. ${source.heading || source.title || source.url}`),
-      element("p", "where", where),
-      this.quoted(source),
-    );
-    return card;
+  #marker(index, at) {
+    const source = this.sources.find((held) => held.index === index);
+    if (!source) return null;
+    const made = button("cite", String(index));
+    made.setAttribute("aria-label", `Source ${index}: ${source.heading || source.title || source.url}`);
+    Object.assign(made.dataset, { index, at: [...this.text.slice(0, at)].length });
+    made.addEventListener("click", () => this.panel.open(this, made, index, this.#cited(made)));
+    return made;
   }
 
-  /** A source's text with the quotes of its citations marked. */
-  quoted(source) {
-    const text = element("p", "text");
-    const spans = this.citations
-      .filter((citation) => citation.index === source.index && citation.quote)
-      .map((citation) => [citation.quote_start - source.start, citation.quote_end - source.start])
-      .sort((a, b) => a[0] - b[0]);
-    let at = 0;
-    for (const [start, end] of spans.filter(([start]) => start >= 0)) {
-      if (start < at) continue;
-      text.append(source.text.slice(at, start), element("mark", "", source.text.slice(start, end)));
-      at = end;
-    }
-    text.append(source.text.slice(at));
-    return text;
+  /** The citation of a marker: the last claim that ends before it. */
+  #cited({ dataset: { index, at } }) {
+    return this.citations.findLast((citation) => citation.index === Number(index) && citation.end <= Number(at));
   }
 }
+
+function timed(timings) {
+  const stages = Object.entries(timings).map(([stage, ms]) => `${stage} ${Math.round(ms)} ms`);
+  return details("timings", `${(timings.total / 1000).toFixed(1)} s`, stages.join(" · "));
+}
+
+function details(className, summary, text) {
+  return element("details", className, element("summary", "", summary), text);
+}
+
+const counted = (count, noun) => `${count} ${noun}${count === 1 ? "" : "s"}`;

@@ -1,57 +1,71 @@
-// ragline's HTTP API, as the page uses it. Errors are thrown as Error with the server's own sentence.
+// ragline's HTTP API, as the page uses it. What fails is thrown as an Error that says so in the server's own words.
+
+import { events } from "./events.js";
 
 const KEY = "ragline-key";
+let askForKey = async () => null;
+let asking = null;
 
-export const key = {
-  set: (value) => sessionStorage.setItem(KEY, value),
-};
+/** `ask(refused)` gives a key, or null; `refused`: a key was sent and is not the right one. */
+export function onLocked(ask) {
+  askForKey = ask;
+}
 
 async function request(path, options = {}) {
-  const held = sessionStorage.getItem(KEY);
-  const headers = { ...options.headers, ...(held && { Authorization: `Bearer ${held}` }) };
-  const response = await fetch(path, { ...options, headers });
-  if (!response.ok) {
-    const body = await response.json().catch(() => null);
-    const error = new Error(body?.error?.message ?? `${response.status} ${response.statusText}`);
-    error.status = response.status;
-    throw error;
+  for (;;) {
+    const key = sessionStorage.getItem(KEY);
+    const response = await sent(path, options, key);
+    if (response.ok) return response;
+    if (response.status !== 401 || !(await unlocked(key))) throw await failure(response);
   }
-  return response;
+}
+
+async function sent(path, options, key) {
+  const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
+  try {
+    return await fetch(path, { ...options, headers });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("ragline cannot be reached; is it still running?", { cause: error });
+  }
+}
+
+/** Whether there is now another key than the one that was refused. All requests wait for one dialog. */
+async function unlocked(refused) {
+  if (sessionStorage.getItem(KEY) !== refused) return true;
+  asking ??= askForKey(refused !== null).finally(() => (asking = null));
+  const key = await asking;
+  if (key) sessionStorage.setItem(KEY, key);
+  return Boolean(key);
+}
+
+async function failure(response) {
+  const body = await response.json().catch(() => null);
+  return new Error(body?.error?.message ?? `${response.status} ${response.statusText}`);
 }
 
 const json = async (path, options) => (await request(path, options)).json();
-const inCollection = (name) => `collection=${encodeURIComponent(name)}`;
+const query = (fields) => new URLSearchParams(Object.entries(fields).filter(([, value]) => value));
 
 export const collections = () => json("/collections");
-export const ready = async () => (await fetch("/health/ready")).json();
 export const job = (id) => json(`/jobs/${encodeURIComponent(id)}`);
-export const documents = (name, cursor) =>
-  json(`/documents?limit=50&${inCollection(name)}${cursor ? `&cursor=${encodeURIComponent(cursor)}` : ""}`);
-export const remove = (id, name) =>
-  request(`/documents/${encodeURIComponent(id)}?${inCollection(name)}`, { method: "DELETE" });
+export const documents = (collection, cursor) => json(`/documents?${query({ collection, cursor, limit: 50 })}`);
+export const remove = (id, collection) =>
+  request(`/documents/${encodeURIComponent(id)}?${query({ collection })}`, { method: "DELETE" });
 
-export function upload(file, name) {
-  const form = new FormData();
-  form.append("file", file);
-  form.append("collection", name);
-  return json("/documents", { method: "POST", body: form });
+/** Which services answer; 503, where one does not, says it too. */
+export const health = async () => (await fetch("/health/ready")).json();
+
+export function upload(file, collection) {
+  const body = new FormData();
+  body.append("file", file);
+  if (collection) body.append("collection", collection);
+  return json("/documents", { method: "POST", body });
 }
 
-/** The events of an answer: {name, data}, in their order. */
-export async function* ask(body, signal) {
-  const response = await request("/ask", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify({ ...body, stream: true }),
-    signal,
-  });
-  let pending = "";
-  for await (const text of response.body.pipeThrough(new TextDecoderStream())) {
-    const blocks = (pending + text).split("\n\n");
-    pending = blocks.pop();
-    for (const block of blocks) {
-      const fields = Object.fromEntries(block.split("\n").map((line) => line.split(/: (.*)/s)));
-      if (fields.event) yield { name: fields.event, data: JSON.parse(fields.data) };
-    }
-  }
+/** The events of an answer, from `sources` to `done` or `error`. */
+export async function* ask(question, signal) {
+  const body = JSON.stringify({ ...question, stream: true });
+  const headers = { "Content-Type": "application/json" };
+  yield* events(await request("/ask", { method: "POST", headers, body, signal }));
 }

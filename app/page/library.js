@@ -1,81 +1,94 @@
-// The dialog of documents: upload, list, delete.
+// The dialog of documents: what a collection holds, adding to it, deleting from it.
 
 import * as api from "./api.js";
-import { element } from "./answer.js";
+import { button, element } from "./element.js";
+import { droppable, upload } from "./uploads.js";
 
-const POLL_MS = 400;
-const $ = (id) => document.getElementById(id);
-let collection = () => "";
-let cursor = null;
+export class Library {
+  #dialog;
+  #cursor = null;
+  #listing = 0;
 
-export function openable(chosen) {
-  collection = chosen;
-  const drop = $("drop");
-  $("show-documents").addEventListener("click", () => {
-    $("documents").showModal();
-    refresh();
-  });
-  $("close-documents").addEventListener("click", () => $("documents").close());
-  $("more-documents").addEventListener("click", () => list(cursor));
-  $("files").addEventListener("change", (event) => add(event.target.files));
-  for (const name of ["dragover", "dragleave", "drop"]) {
-    drop.addEventListener(name, (event) => {
-      event.preventDefault();
-      drop.classList.toggle("over", name === "dragover");
-      if (name === "drop") add(event.dataTransfer.files);
+  /** `collection()` is the chosen one; `changed()` is called after its documents changed. */
+  constructor(dialog, collection, changed) {
+    this.#dialog = dialog;
+    this.collection = collection;
+    this.changed = changed;
+    this.#at("#close-documents").addEventListener("click", () => dialog.close());
+    this.#at("#more-documents").addEventListener("click", () => this.#list());
+    this.#at("#files").addEventListener("change", (event) => {
+      this.#add([...event.target.files]);
+      event.target.value = "";
     });
+    droppable((files) => this.#add(files));
   }
-}
 
-async function add(files) {
-  await Promise.all([...files].map(upload));
-  $("files").value = "";
-  refresh();
-}
+  open() {
+    if (!this.#dialog.open) this.#dialog.showModal();
+    this.#at("h2").textContent = `Documents in ${this.collection() || "the default collection"}`;
+    this.#refresh();
+  }
 
-async function upload(file) {
-  const row = element("li");
-  const state = element("span", "", "sending …");
-  row.append(element("span", "", file.name), state);
-  $("uploads").append(row);
-  try {
-    const accepted = await api.upload(file, collection());
-    let job = await api.job(accepted.job_id);
-    while (job.state === "running" || job.state === "pending") {
-      state.textContent = "indexing …";
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-      job = await api.job(accepted.job_id);
+  #at(selector) {
+    return this.#dialog.querySelector(selector);
+  }
+
+  #add(files) {
+    this.open();
+    return upload(files, this.collection(), this.#at("#uploads"), () => this.#refresh());
+  }
+
+  #refresh() {
+    this.#cursor = null;
+    this.changed();
+    return this.#list();
+  }
+
+  /** The next page, or the first. */
+  async #list() {
+    const first = !this.#cursor;
+    const listing = ++this.#listing;
+    const page = await api.documents(this.collection(), this.#cursor).catch((error) => ({ error }));
+    if (listing !== this.#listing) return; // a later one was begun
+    const rows = page.error ? [element("li", "failed", page.error.message)] : page.documents.map((held) => this.#row(held));
+    if (first) this.#at("#document-list").replaceChildren();
+    this.#at("#document-list").append(...rows);
+    this.#cursor = page.next_cursor ?? null;
+    this.#at("#more-documents").hidden = !this.#cursor;
+  }
+
+  #row(held) {
+    const title = held.title || held.url;
+    const name = element("span", "name", title);
+    name.title = held.url;
+    const row = element("li", "", name, element("small", "", `${held.chunks} chunks`));
+    row.append(asksTwice("Delete", title, () => this.#delete(held, row)));
+    return row;
+  }
+
+  async #delete(held, row) {
+    try {
+      await api.remove(held.id, this.collection());
+    } catch (error) {
+      row.append(element("span", "failed", error.message));
+      return;
     }
-    if (job.state !== "done") throw new Error(job.failed[0]?.reason ?? job.state);
-    state.textContent = "ready";
-  } catch (error) {
-    state.textContent = error.message;
-    state.className = "failed";
+    const next = row.nextElementSibling ?? row.previousElementSibling;
+    row.remove();
+    (next?.querySelector("button") ?? this.#at("#close-documents")).focus();
+    this.changed();
   }
 }
 
-function refresh() {
-  $("document-list").replaceChildren();
-  return list(null);
-}
-
-async function list(from) {
-  const page = await api.documents(collection(), from).catch(() => ({ documents: [], next_cursor: null }));
-  cursor = page.next_cursor;
-  $("more-documents").hidden = !cursor;
-  $("document-list").append(...page.documents.map(row));
-}
-
-function row(held) {
-  const made = element("li");
-  const button = element("button", "", "Delete");
-  button.setAttribute("aria-label", `Delete ${held.title || held.url}`);
-  button.addEventListener("click", async () => {
-    await api.remove(held.id, collection());
-    made.remove();
-  });
-  const name = element("span", "", held.title || held.url);
-  name.title = held.url;
-  made.append(name, element("small", "", `${held.chunks} chunks`), button);
+/** A button that acts on its second press; leaving it takes the first back. */
+function asksTwice(verb, what, act) {
+  const made = button("delete");
+  const says = (text, armed) => {
+    made.replaceChildren(text, element("span", "hidden", ` ${what}`));
+    made.classList.toggle("armed", armed);
+  };
+  says(verb, false);
+  made.addEventListener("blur", () => says(verb, false));
+  made.addEventListener("click", () => (made.classList.contains("armed") ? act() : says(`Really ${verb.toLowerCase()}?`, true)));
   return made;
 }

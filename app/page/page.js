@@ -1,83 +1,91 @@
-// The chat page: a question goes out, its answer and sources come in as they are made.
+// The chat page: its parts, put together.
 
 import * as api from "./api.js";
-import { Answer } from "./answer.js";
-import { openable } from "./library.js";
+import { Conversation } from "./conversation.js";
+import { Library } from "./library.js";
+import { SourcePanel } from "./sources.js";
 
 const HEALTH_MS = 10_000;
+const SERVICES = { embed: "embedder", score: "reranker", generate: "language model" };
 const $ = (id) => document.getElementById(id);
-const history = [];
-let running = null;
-
 const collection = () => $("collection").value;
+let held = new Map(); // collection -> number of documents
 
-async function ask(question) {
-  const answer = new Answer(question, $("turns"), $("sources"));
-  running = new AbortController();
-  $("send").textContent = "Stop";
-  try {
-    const messages = [...history, { role: "user", content: question }];
-    for await (const { name, data } of api.ask({ messages, collection: collection() || null }, running.signal)) {
-      answer[`on${name[0].toUpperCase()}${name.slice(1)}`]?.(data);
-    }
-    history.push({ role: "user", content: question }, { role: "assistant", content: answer.text });
-  } catch (error) {
-    answer.fail(error.name === "AbortError" ? "stopped" : error.message);
-    if (error.status === 401) $("key").showModal();
-  } finally {
-    running = null;
-    $("send").textContent = "Ask";
-    answer.end();
-  }
+const conversation = new Conversation({
+  list: $("turns"),
+  panel: new SourcePanel($("sources")),
+  announce: (text) => ($("announced").textContent = text),
+  busy: (is) => {
+    if (!is && document.activeElement === $("stop")) $("question").focus();
+    $("send").hidden = is;
+    $("stop").hidden = !is;
+  },
+});
+const library = new Library($("documents"), collection, loadCollections);
+
+async function loadCollections() {
+  const listed = await api.collections().catch(() => null);
+  if (!listed) return;
+  const chosen = collection() || listed.default;
+  held = new Map([[listed.default, 0], ...listed.collections.map(({ name, documents }) => [name, documents])]);
+  $("collection").replaceChildren(...[...held.keys()].map((name) => new Option(name, name)));
+  $("collection").value = held.has(chosen) ? chosen : listed.default;
+  showWelcome();
+}
+
+function showWelcome() {
+  const none = held.get(collection()) === 0;
+  $("welcome").querySelector("p").textContent = none
+    ? "There are no documents here yet. Add some, or drop them on this page."
+    : "The answer comes from your documents, and shows where it stands in them.";
+  $("welcome").querySelector("button").hidden = !none;
+}
+
+async function showHealth() {
+  if (document.hidden) return;
+  const { services } = await api.health().catch(() => ({ services: null }));
+  const away = Object.keys(services ?? {}).filter((name) => !services[name]);
+  const text = services ? away.map((name) => SERVICES[name] ?? name).join(", ") : "ragline";
+  const says = text ? `${text} away` : "ready";
+  if ($("health").textContent === says) return;
+  $("health").textContent = says;
+  $("health").classList.toggle("degraded", says !== "ready");
+  if (services && !$("collection").length) loadCollections();
 }
 
 function submit(event) {
   event.preventDefault();
-  if (running) {
-    running.abort();
-    return;
-  }
   const question = $("question").value.trim();
-  if (question) {
-    $("question").value = "";
-    ask(question);
-  }
+  if (!question || conversation.running) return;
+  $("question").value = "";
+  conversation.ask(question, collection());
 }
 
-async function loadCollections() {
-  const chosen = collection();
-  try {
-    const listed = await api.collections();
-    const names = listed.collections.map(({ name }) => name);
-    if (!names.includes(listed.default)) names.unshift(listed.default);
-    $("collection").replaceChildren(...names.map((name) => new Option(name, name)));
-    $("collection").value = names.includes(chosen) ? chosen : listed.default;
-  } catch (error) {
-    if (error.status === 401) $("key").showModal();
-  }
-}
-
-async function showHealth() {
-  const health = await api.ready().catch(() => ({ services: { ragline: false } }));
-  const away = Object.keys(health.services).filter((name) => !health.services[name]);
-  $("health").textContent = away.length ? `without ${away.join(", ")}` : "ready";
-  $("health").classList.toggle("degraded", away.length > 0);
-}
+api.onLocked((refused) => {
+  $("key-refused").hidden = !refused;
+  $("key-value").value = "";
+  $("key").returnValue = "";
+  $("key").showModal();
+  return new Promise((resolve) => {
+    const closed = () => resolve($("key").returnValue === "use" ? $("key-value").value : null);
+    $("key").addEventListener("close", closed, { once: true });
+  });
+});
 
 $("ask").addEventListener("submit", submit);
 $("question").addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-    event.preventDefault();
-    $("ask").requestSubmit();
-  }
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return; // 229: Safari composing
+  event.preventDefault();
+  $("ask").requestSubmit();
 });
-$("collection").addEventListener("change", () => history.splice(0));
-$("key").addEventListener("close", () => {
-  api.key.set($("key-value").value);
-  loadCollections();
+$("stop").addEventListener("click", () => conversation.stop());
+$("new").addEventListener("click", () => {
+  conversation.clear();
+  $("question").focus();
 });
-openable(collection);
+for (const opener of document.querySelectorAll(".opens-documents")) opener.addEventListener("click", () => library.open());
+$("collection").addEventListener("change", showWelcome);
+document.addEventListener("visibilitychange", showHealth);
 loadCollections();
 showHealth();
 setInterval(showHealth, HEALTH_MS);
-$("question").focus();

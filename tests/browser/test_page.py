@@ -56,10 +56,10 @@ def test_an_answer_streams_with_its_sources_and_marks_the_quote(stack: Stack, pa
     expect(page.locator(".cite").first).to_be_visible()
     first = page.locator(".source").first
     expect(first).to_have_class("source cited")
-    expect(first).to_contain_text(str(file))
+    expect(first).to_contain_text(file.name)
     expect(first.locator("mark").first).to_contain_text("45 passengers")
     page.locator(".cite").first.click()
-    expect(page.locator(".source.current")).to_have_count(1)
+    expect(page.locator(".source[aria-current=true] mark.chosen")).to_have_count(1)
 
 
 def test_hostile_text_stays_text(stack: Stack, page: Page, tmp_path: Path) -> None:
@@ -77,12 +77,13 @@ def test_a_document_is_uploaded_found_and_deleted(page: Page, tmp_path: Path) ->
     file.write_text("# Violets\n\nThe violet Aurora flowers in week 17.\n")
     page.get_by_role("button", name="Documents").click()
     page.locator("#files").set_input_files(file)
-    expect(page.locator("#uploads")).to_contain_text("ready", timeout=30_000)
+    expect(page.locator("#uploads")).to_contain_text("Ready", timeout=30_000)
     page.get_by_role("button", name="Close").click()
     ask(page, "When does the violet Aurora flower?")
     expect(page.locator(".answer")).to_contain_text("17")
     page.get_by_role("button", name="Documents").click()
     page.get_by_role("button", name="Delete Violets").click()
+    page.get_by_role("button", name="Really delete? Violets").click()
     expect(page.locator("#document-list")).not_to_contain_text("Violets")
 
 
@@ -97,4 +98,4 @@ def test_a_bad_upload_says_why(page: Page, tmp_path: Path) -> None:
 def test_an_error_is_shown_where_the_answer_would_be(page: Page) -> None:
     page.get_by_label("Question").fill("x" * 30_000)
     page.get_by_label("Question").press("Enter")
-    expect(page.locator(".note")).to_contain_text("max_question_chars")
+    expect(page.locator("#turns .note")).to_contain_text("max_question_chars")

@@ -1,0 +1,89 @@
+// The conversation: questions go out one at a time, with the turns before them that were answered.
+
+import * as api from "./api.js";
+import { Answer } from "./answer.js";
+
+const NEAR_END_PX = 120;
+const MARKERS = / ?\[\d{1,3}\]/g;
+
+export class Conversation {
+  #turns = []; // {question, answer, collection}
+  #running = null;
+  #follows = true;
+
+  /** `list` shows the turns, `panel` their sources; `announce(text)` tells a screen reader; `busy(flag)` on both ends. */
+  constructor({ list, panel, announce, busy }) {
+    Object.assign(this, { list, panel, announce, busy });
+    list.addEventListener("scroll", () => {
+      this.#follows = list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_END_PX;
+    });
+  }
+
+  get running() {
+    return this.#running !== null;
+  }
+
+  async ask(question, collection) {
+    const running = (this.#running = new AbortController());
+    const answer = new Answer(question, this.panel, () => this.#follow());
+    const messages = [...this.#history(collection), { role: "user", content: question }];
+    const turn = { question, answer, collection };
+    this.#turns.push(turn);
+    this.#show(answer);
+    this.busy(true);
+    this.announce("Searching");
+    try {
+      for await (const event of api.ask({ messages, collection: collection || null }, running.signal)) answer.receive(event);
+      if (!answer.ended) throw new Error("The connection broke off before the end of the answer.");
+    } catch (error) {
+      answer.end(running.signal.aborted ? "Stopped." : error.message);
+      answer.offer("Ask again", () => this.#again(turn));
+    }
+    if (this.#running === running) {
+      this.#running = null;
+      this.busy(false);
+      this.announce(answer.node.innerText);
+    }
+  }
+
+  stop() {
+    this.#running?.abort();
+  }
+
+  /** A new conversation. */
+  clear() {
+    this.stop();
+    this.#turns = [];
+    this.list.replaceChildren();
+    this.panel.show(null);
+  }
+
+  #again(turn) {
+    if (this.running) return;
+    turn.answer.node.remove();
+    this.#turns.splice(this.#turns.indexOf(turn), 1);
+    this.ask(turn.question, turn.collection);
+  }
+
+  /** Only turns about the same collection, without markers: their numbers meant other sources. */
+  #history(collection) {
+    return this.#turns
+      .filter((turn) => turn.answer.answered && turn.collection === collection)
+      .flatMap(({ question, answer }) => [
+        { role: "user", content: question },
+        { role: "assistant", content: answer.text.replace(MARKERS, "") },
+      ]);
+  }
+
+  #show(answer) {
+    this.panel.show(null);
+    this.list.append(answer.node);
+    this.#follows = true;
+    this.#follow();
+  }
+
+  /** Down with the answer as it grows, unless its reader went up. */
+  #follow() {
+    if (this.#follows) this.list.scrollTop = this.list.scrollHeight;
+  }
+}
