@@ -1,9 +1,10 @@
 """Other web sites' pages stay out: a browser on this machine must not be led to read or change what ragline holds.
 
-A page elsewhere can make a browser send requests to loopback. Its `Origin` is not ours, so it is refused; and where
-ragline is served on loopback only, a `Host` that is not loopback is a name that was pointed here (DNS rebinding).
+A page elsewhere can make a browser send requests to loopback. Its `Origin` is not ours, so it is refused; and a `Host`
+by which nobody should reach ragline is a name that was pointed here (DNS rebinding).
 """
 
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -17,8 +18,10 @@ from services.gate import is_loopback
 class SameOrigin:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, *, host: str) -> None:
+    def __init__(self, app: ASGIApp, *, host: str, hosts: Collection[str] = ()) -> None:
+        """hosts: the names that are ours; without any, those of loopback where `host` is one of them."""
         self.app = app
+        self._hosts = frozenset(hosts)
         self._loopback_only = is_loopback(host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -33,6 +36,9 @@ class SameOrigin:
     def _refusal(self, host: str, origin: str) -> str:
         if origin and urlsplit(origin).netloc != host:
             return f"requests from pages of {origin[:100]!r} are refused; use ragline's own page, or no browser"
-        if self._loopback_only and host and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+        name = urlsplit(f"//{host}").hostname or ""
+        if self._hosts and name not in self._hosts:
+            return f"{name[:100]!r} is none of ragline's names here ({', '.join(sorted(self._hosts))}): server.hosts"
+        if self._loopback_only and not self._hosts and host and not is_loopback(name):
             return f"ragline serves on loopback only, and {host[:100]!r} is another name; use localhost or 127.0.0.1"
         return ""

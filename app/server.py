@@ -49,7 +49,7 @@ def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | Non
     app.state.keeper = keeper
     install(app)
     app.add_middleware(Gate, settings=settings.server, keeper=keeper, metrics=metrics, needs_no_key=_needs_no_key)
-    app.add_middleware(SameOrigin, host=settings.server.host)
+    app.add_middleware(SameOrigin, host=settings.server.host, hosts=settings.server.hosts)
     app.include_router(health.router)
     for router in (ask.router, documents.router, collections.router):
         app.include_router(router, responses=RESPONSES)

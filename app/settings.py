@@ -44,6 +44,8 @@ class ServerSettings(Section):
     api_key: SecretStr | None = None
     allow_insecure: bool = False
     """Serve beyond loopback without an API key."""
+    hosts: tuple[str, ...] = ()
+    """Names by which clients reach it, without port; others are refused. Empty: loopback's, or any beyond loopback."""
     max_question_chars: int = Field(default=20_000, gt=0)
     max_body_bytes: int = Field(default=64 * 2**20, gt=0)
     """One upload."""

@@ -209,6 +209,14 @@ async def test_pages_of_other_sites_are_refused(stack: Stack, data_dir: Path) ->
         assert (await http.get("/documents", headers={"Origin": "http://localhost"})).status_code == 200
 
 
+async def test_only_names_that_are_ours_are_answered(stack: Stack, data_dir: Path) -> None:
+    async with serving(settings_over(stack, data_dir, server={"hosts": ["rag.example"]})) as http:
+        assert (await http.get("/documents", headers={"Host": "rag.example:8000"})).status_code == 200
+        refused = await http.get("/documents", headers={"Host": "127.0.0.1"})
+        assert refused.status_code == 403
+        assert "server.hosts" in refused.json()["error"]["message"]
+
+
 async def test_a_deadline_ends_what_a_service_does_not(stack: Stack, data_dir: Path) -> None:
     """A generator that accepts and never answers: the passages are quoted within the time."""
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as silent:
