@@ -8,10 +8,11 @@ import torch
 
 
 def matrix_rate(device: torch.device, *, small: bool) -> float:
-    """FLOP a second of products of random bfloat16 matrices, the best of ten."""
-    size = 512 if small else 8192
+    """FLOP a second of products of random bfloat16 matrices, ten after another; the best of five."""
+    size = 256 if small else 8192
     a, b = (torch.randn(size, size, device=device, dtype=torch.bfloat16) for _ in "ab")
-    return 2 * size**3 / min(seconds(lambda: a @ b, device) for _ in range(10))
+    ten = min(seconds(lambda: [a @ b for _ in range(10)], device) for _ in range(5))
+    return 10 * 2 * size**3 / ten
 
 
 def flops_a_token(config: Any, length: int) -> float:

@@ -1,4 +1,4 @@
-"""Encoders: share of the card's matrix rate, lanes and compilation, and how near half precision comes to float32."""
+"""Encoders: their share of the card's matrix rate, and how near 16 bits come to float32."""
 
 import asyncio
 import time
@@ -16,6 +16,7 @@ from bench.gpu.run import Run
 from services.batching import Batcher
 from services.checkpoint import read_checkpoint
 from services.engines import Tokens
+from services.engines.torch_encoder import CUDA_LANES as LANES
 from services.engines.torch_encoder import TorchEncoder
 from services.metrics import Metrics
 from services.tokenizer import Tokenizer, Truncation
@@ -32,22 +33,37 @@ def encoder_rows(run: Run) -> Iterator[Row]:
 def _shares(run: Run) -> Iterator[Row]:
     """The queue and the engine without HTTP and tokenizer, on inputs that are tokens already."""
     peak = matrix_rate(run.device, small=run.small)
-    yield Row("bfloat16 matrix rate of the card", peak / 1e12, "TFLOP/s", at="the best of ten square products")
-    count = 8 if run.small else 1024
-    for shape, asked in ((EMBEDDER, 0.5), (RERANKER, 0.5), (MINILM, None)):
-        folder = make(shape, run.folder, run.device.type, small=run.small)
-        flops = flops_a_token(read_config(folder), LENGTH)
-        for lanes, compiled in ((2, False), (1, False), *(((2, True),) if run.device.type == "cuda" else ())):
-            rate = _tokens_a_second(run, folder, [LENGTH] * count, lanes=lanes, compiled=compiled)
-            best = lanes == 2 and not compiled
-            how = f"{rate:,.0f} tokens/s, lanes: {lanes}{', torch.compile' if compiled else ''}"
-            name = f"{shape.name}: inputs of {LENGTH} tokens, of that rate"
-            yield Row(name, 100 * rate * flops / peak, "%", 100 * asked if asked and best else None, at=how)
-        ragged = _tokens_a_second(run, folder, Texts(0).lengths(4 * count, 124, LENGTH), lanes=2, compiled=False)
-        yield Row(f"{shape.name}: ragged inputs, mean 124", ragged, "tokens/s", at="lanes: 2")
+    yield Row("bfloat16 matrix rate of the card", peak / 1e12, "TFLOP/s", at="square products")
+    for shape, asked in ((EMBEDDER, 50), (RERANKER, 50), (MINILM, None)):
+        yield _share(run, shape, peak, asked=asked)
+        yield _share(run, shape, peak, lanes=1)
+        lengths = Texts(0).lengths(4 * _count(run), 124, LENGTH)
+        ragged = _tokens_a_second(run, shape, lengths, lanes=LANES, compiled=False)
+        yield Row(f"{shape.name}: ragged inputs, mean 124", ragged, "tokens/s", at=f"lanes: {LANES}")
 
 
-def _tokens_a_second(run: Run, folder: Path, lengths: Sequence[int], *, lanes: int, compiled: bool) -> float:
+def compiled_rows(run: Run) -> Iterator[Row]:
+    """torch.compile, which is off."""
+    peak = matrix_rate(run.device, small=run.small)
+    for shape in (EMBEDDER, MINILM) if run.device.type == "cuda" else ():
+        yield _share(run, shape, peak, compiled=True)
+
+
+def _share(
+    run: Run, shape: Shape, peak: float, *, asked: float | None = None, lanes: int = LANES, compiled: bool = False
+) -> Row:
+    rate = _tokens_a_second(run, shape, [LENGTH] * _count(run), lanes=lanes, compiled=compiled)
+    flops = rate * flops_a_token(shape.configuration(small=run.small), LENGTH)
+    how = f"{rate:,.0f} tokens/s, lanes: {lanes}{', torch.compile' if compiled else ''}"
+    return Row(f"{shape.name}: inputs of {LENGTH} tokens, of that rate", 100 * flops / peak, "%", asked, at=how)
+
+
+def _count(run: Run) -> int:
+    return 8 if run.small else 1024
+
+
+def _tokens_a_second(run: Run, shape: Shape, lengths: Sequence[int], *, lanes: int, compiled: bool) -> float:
+    folder = make(shape, run.folder, run.device.type, small=run.small)
     encoder = open_encoder(run, folder, compiled=compiled)
     encoder.lanes = lanes
     random = np.random.default_rng(0)
@@ -111,7 +127,3 @@ def open_encoder(run: Run, folder: Path, *, dtype: str = "", compiled: bool = Fa
         threads=run.threads,
         compiled=compiled,
     )
-
-
-def read_config(folder: Path) -> transformers.PretrainedConfig:
-    return transformers.AutoConfig.from_pretrained(folder)
