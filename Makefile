@@ -20,7 +20,7 @@ UP += --ask "$(ASK)"
 endif
 endif
 
-.PHONY: run test test-slow test-containers lint format docs clean
+.PHONY: run test test-slow test-containers lint format docs bench clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/ragline up $(UP)
@@ -48,9 +48,13 @@ format: $(VENV)/.dev
 docs: $(VENV)/.run
 	$(BIN)/python -m tests.settings_page
 
+# Ours, its peers and the engines alone: ARGS="--help"
+bench: $(VENV)/.dev
+	$(BIN)/python -m bench.serving $(ARGS)
+
 # bench-index, bench-chunking, ...: one table each
 bench-%: $(VENV)/.dev
-	$(BIN)/python -m bench.$*
+	$(BIN)/python -m bench.$* $(ARGS)
 
 clean:
 	rm -rf $(VENV)

@@ -1,0 +1,1 @@
+"""Our services and their peers on the same work: `python -m bench.serving`, or `make bench`."""
