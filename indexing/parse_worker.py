@@ -42,9 +42,7 @@ def main() -> None:
     send(stdout, {"ready": os.getpid()})
     while (request := receive(stdin)) is not None:
         # Should the parent be gone, nobody else ends a parse that hangs.
-        signal.setitimer(signal.ITIMER_REAL, config["timeout_s"] * 2)
-        _answer(request, limits, chunker, stdout)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        _answer(request, limits, chunker, stdout, config["timeout_s"] * 2)
         gc.collect()
 
 
@@ -60,11 +58,14 @@ def _refuse(event: str, args: tuple[Any, ...]) -> None:
         raise PermissionError(f"a document may not do this: {event}")
 
 
-def _answer(request: Mapping[str, Any], limits: Limits, chunker: Chunker, stdout: BinaryIO) -> None:
+def _answer(request: Mapping[str, Any], limits: Limits, chunker: Chunker, stdout: BinaryIO, silence_s: float) -> None:
     reason, document = "", True
     try:
+        _end_after(silence_s)
         for message in _messages(request, limits, chunker):
+            _end_after(0)  # who reads may take its time
             send(stdout, message)
+            _end_after(silence_s)
     except UnreadableError as exc:
         reason, document = str(exc), not isinstance(exc, NotADocumentError)
     except MemoryError:
@@ -73,7 +74,13 @@ def _answer(request: Mapping[str, Any], limits: Limits, chunker: Chunker, stdout
         reason = "broken file: it is nested too deep"
     except Exception as exc:  # noqa: BLE001 (whatever a parser trips over is that file's failure)
         reason = f"cannot be read: {type(exc).__name__}: {exc}"
+    _end_after(0)
     send(stdout, {"end": reason, "document": document})
+
+
+def _end_after(seconds: float) -> None:
+    """0: not at all."""
+    signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _messages(request: Mapping[str, Any], limits: Limits, chunker: Chunker) -> Iterator[dict[str, Any]]:

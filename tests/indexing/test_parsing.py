@@ -105,6 +105,17 @@ async def test_time_is_limited_and_the_next_file_works(tmp_path: Path) -> None:
         assert len(await all_of(parsers, good)) == 1
 
 
+async def test_a_reader_may_take_its_time(tmp_path: Path) -> None:
+    path = tmp_path / "many.jsonl"
+    path.write_text("".join(json.dumps({"text": f"{i} " * 100_000}) + "\n" for i in range(8)))
+    found = 0
+    async with Parsers(settings(timeout_s=1)) as parsers:
+        async for batch in parsers.file(path):
+            await asyncio.sleep(0.6)
+            found += len(batch.parsed)
+    assert found == 8
+
+
 async def test_a_killed_process_is_replaced(tmp_path: Path) -> None:
     path, slow = tmp_path / "a.txt", tmp_path / "slow.jsonl"
     path.write_text("words")
