@@ -71,6 +71,8 @@ async def main(records: int) -> None:
                 began = time.perf_counter()
                 report = await builder.sync([corpus], on_progress=progress)
             took = time.perf_counter() - began
+            if report.failures:
+                raise SystemExit(f"failed: {report.failures[0]}")
             print(f"{name:22} {report.chunks:,} chunks in {took:.0f} s ({records / took:,.0f}/s); peak "
                   f"{megabytes(resource.RUSAGE_SELF):,.0f} MB, {before:,.0f} of it before; "
                   f"parser {megabytes(resource.RUSAGE_CHILDREN):,.0f} MB", flush=True)  # fmt: skip
@@ -79,7 +81,7 @@ async def main(records: int) -> None:
 
 
 def progress(state: Progress) -> None:
-    if state.documents and state.documents % 50_000 < 200:
+    if state.documents and state.documents % 100_000 < 200:
         print(
             f"  {state.documents:,} documents, {state.elapsed_s:.0f} s, {megabytes(resource.RUSAGE_SELF):,.0f} MB",
             flush=True,

@@ -21,7 +21,7 @@ from indexing.milvus.expressions import among, expression, literal
 from indexing.milvus.schema import SPARSE, VECTOR, Names
 from indexing.milvus.versions import Versions, following, slices
 from indexing.store import DocumentRow, Filters, Item, Manifest, Problem, Stats
-from indexing.store.bm25 import analyzer
+from indexing.store.analyzer import analyzer
 from indexing.store.check import check_item
 from indexing.store.database import Database
 from indexing.store.jobs import KeepsJobs

@@ -10,7 +10,7 @@ from indexing.milvus.schema import Names
 from indexing.milvus.store import MilvusStore
 from indexing.settings import MilvusSettings
 from indexing.store import Manifest, collection_path
-from indexing.store.bm25 import analyzer
+from indexing.store.analyzer import analyzer
 from indexing.store.database import Database
 
 

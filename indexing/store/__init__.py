@@ -2,11 +2,11 @@
 
 path/
 ├── CURRENT             the name of the generation in use
-├── lock, lock.queue    one writer at a time
+├── lock, lock.*        one writer at a time, and one that merges
 └── g000001/
     ├── store.sqlite3   the truth: what is committed here is kept
     ├── vectors/        FAISS segments, each of a range of chunk ids
-    └── bm25/           tantivy
+    └── bm25-1-english/ tantivy, how often it was built, and its language
 """
 
 from indexing.store.care import Info, Problem

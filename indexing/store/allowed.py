@@ -6,16 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from indexing.store.filters import Filters
-from indexing.store.where import where
+from indexing.store.where import Clause
 
 Ids = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
+    documents: Ids
+    """Their keys, (documents,)."""
     first: Ids
-    """Ascending; ranges do not overlap."""
+    """Ascending, (documents,); ranges do not overlap."""
     last: Ids
     """Inclusive."""
 
@@ -45,9 +46,8 @@ class Allowed:
         return spread
 
 
-def allowed(connection: sqlite3.Connection, filters: Filters) -> Allowed:
-    """Raises FilterError."""
-    condition, parameters = where(filters)
-    sql = f"SELECT first_chunk, chunks FROM documents WHERE chunks > 0 AND ({condition}) ORDER BY first_chunk"  # noqa: S608
-    rows = np.array(connection.execute(sql, parameters).fetchall(), np.int64).reshape(-1, 2)
-    return Allowed(first=rows[:, 0], last=rows[:, 0] + rows[:, 1] - 1)
+def allowed(connection: sqlite3.Connection, clause: Clause) -> Allowed:
+    condition, parameters = clause
+    sql = f"SELECT key, first_chunk, chunks FROM documents WHERE chunks > 0 AND ({condition}) ORDER BY first_chunk"  # noqa: S608
+    rows = np.array(connection.execute(sql, parameters).fetchall(), np.int64).reshape(-1, 3)
+    return Allowed(documents=rows[:, 0], first=rows[:, 1], last=rows[:, 1] + rows[:, 2] - 1)

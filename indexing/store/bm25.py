@@ -4,7 +4,6 @@ Chunks go in by ascending id, so its newest id is how far it has come, whatever 
 still be found here: the store drops every hit that SQLite no longer has.
 """
 
-import logging
 import os
 import shutil
 import sqlite3
@@ -17,19 +16,14 @@ from tempfile import TemporaryDirectory
 import tantivy
 
 from indexing.document import passage
-from indexing.errors import DamagedIndexError, IndexingError, IndexMismatchError
+from indexing.errors import DamagedIndexError, IndexingError
+from indexing.store.analyzer import analyzer
 
-log = logging.getLogger(__name__)
-
-_LONGEST = 64
 _HEAP_BYTES = 48_000_000
 _BATCH = 50_000
 _MAX_TERMS = 64
 _MAX_REPEATS = 3
 _ANALYZER = "ragline"
-# A word, or one character of a script that sets no spaces.
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_WORD = rf"[{_UNSPACED}]|[\p{{Alphabetic}}\p{{M}}\p{{N}}--[{_UNSPACED}]]+"
 
 
 def _schema() -> tantivy.Schema:
@@ -38,31 +32,6 @@ def _schema() -> tantivy.Schema:
     builder.add_unsigned_field("document", indexed=True)
     builder.add_text_field("text", tokenizer_name=_ANALYZER, index_option="freq")
     return builder.build()
-
-
-def analyzer(language: str) -> tantivy.TextAnalyzer:
-    """Raises IndexMismatchError for a language that has no stemmer; "none" has no need of one."""
-    filters = [tantivy.Filter.remove_long(_LONGEST), tantivy.Filter.lowercase()]
-    if language != "none":
-        stopword, stemmer = tantivy.Filter.stopword(language), tantivy.Filter.stemmer(language)
-        if not _is_known(stemmer):
-            raise IndexMismatchError(
-                f"index.language {language!r} has no stemmer; say 'english', or 'none' for no stemming"
-            )
-        filters += [stopword, stemmer] if _is_known(stopword) else [stemmer]
-    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.regex(_WORD))
-    for each in [*filters, tantivy.Filter.ascii_fold()]:
-        builder = builder.filter(each)
-    return builder.build()
-
-
-def _is_known(each: tantivy.Filter) -> bool:
-    """tantivy tells only when the filter is used, and then that builder is spent."""
-    try:
-        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw()).filter(each)
-    except ValueError:
-        return False
-    return True
 
 
 class Bm25:
@@ -92,14 +61,14 @@ class Bm25:
         _link(self._directory, Path(self._links.name))
         return Path(self._links.name)
 
-    def search(self, text: str, k: int, only: Sequence[int] | None = None) -> list[tuple[int, float]]:
-        """At most k pairs of chunk id and score, best first; among the ids `only` where they are given."""
+    def search(self, text: str, k: int, documents: Sequence[int] | None = None) -> list[tuple[int, float]]:
+        """At most k pairs of chunk id and score, best first; of `documents`, by their keys, where given."""
         searcher = self._searcher()
         query = self._query(searcher, text)
         if query is None:
             return []
-        if only is not None:
-            among = tantivy.Query.term_set_query(self._schema, "id", only)
+        if documents is not None:
+            among = tantivy.Query.term_set_query(self._schema, "document", documents)
             must = [query, tantivy.Query.const_score_query(among, 0.0)]
             query = tantivy.Query.boolean_query([(tantivy.Occur.Must, each) for each in must])
         with _damage(self._directory):

@@ -24,7 +24,7 @@ from indexing.store.allowed import Ids
 from indexing.store.database import Database
 from indexing.store.factory import make
 from indexing.store.native import faiss
-from indexing.store.tail import Vectors
+from indexing.store.rows import Vectors
 
 _BLOCK = 16_384
 _POINTS_PER_LIST = 40
@@ -97,9 +97,15 @@ def _train(index: Any, database: Database, ids: Ids, dimension: int) -> None:
     if index.is_trained:
         return
     lists = getattr(faiss.downcast_index(index), "nlist", 0)
-    if lists:
-        index.cp.niter, index.cp.max_points_per_centroid = _ITERATIONS, _POINTS_PER_LIST
-    index.train(_sample(database, ids, min(max(lists * _POINTS_PER_LIST, _BLOCK), _MAX_TRAINING), dimension))
+    sample = _sample(database, ids, min(max(lists * _POINTS_PER_LIST, _BLOCK), _MAX_TRAINING), dimension)
+    if not lists:
+        index.train(sample)
+        return
+    index.cp.niter, index.cp.max_points_per_centroid = _ITERATIONS, _POINTS_PER_LIST
+    nearest = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(dimension)) if faiss.get_num_gpus() else None
+    index.clustering_index = nearest  # it does not own it
+    index.train(sample)
+    index.clustering_index = None
 
 
 def _sample(database: Database, ids: Ids, size: int, dimension: int) -> Vectors:

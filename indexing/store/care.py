@@ -1,6 +1,5 @@
 """Looking after a collection: what it holds, whether it is sound, and making it so."""
 
-import logging
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -17,8 +16,6 @@ from indexing.store.manifest import Manifest
 from indexing.store.rows import BLOCK_BITS
 from indexing.store.segment import Segment, SegmentRow, read_rows
 from indexing.store.upkeep import Upkeep
-
-log = logging.getLogger(__name__)
 
 _FREE = 0.2
 """Share of free pages at which SQLite's file is written again."""

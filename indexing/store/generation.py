@@ -13,24 +13,27 @@ import numpy as np
 from indexing.document import Hit
 from indexing.errors import IndexingError
 from indexing.store import merges, rows, segment
-from indexing.store.allowed import Allowed
-from indexing.store.bm25 import analyzer
+from indexing.store.allowed import Allowed, allowed
+from indexing.store.analyzer import analyzer
 from indexing.store.build import Built, Order
 from indexing.store.database import Database, storage_errors
 from indexing.store.factory import SEAL_ROWS, make, merged_factory, sealed_factory
+from indexing.store.filters import Filters
 from indexing.store.manifest import Manifest
+from indexing.store.rows import Vectors
 from indexing.store.segment import SegmentRow, add_row, read_rows
 from indexing.store.sparse import SparseIndex
-from indexing.store.tail import Vectors, inner_products
+from indexing.store.tail import inner_products
 from indexing.store.vectors import VectorIndex
+from indexing.store.where import where
 
 log = logging.getLogger(__name__)
 
 DATABASE = "store.sqlite3"
 VECTORS = "vectors"
 _SPARE = 16
-_FEW = 20_000
-"""Ids that BM25 is told one by one; past it hits are filtered as they come."""
+_FEW = 5_000
+"""Documents that BM25 is told one by one; past it hits are filtered as they come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class Generation:
         self.manifest = manifest
         self.vectors = VectorIndex(path / VECTORS, database, manifest.dimension, threads)
         self.sparse = SparseIndex(path, database, manifest.language)
+        self._allowed: tuple[object, Allowed] | None = None
 
     @classmethod
     def open(cls, path: Path, threads: int) -> "Generation":
@@ -74,6 +78,19 @@ class Generation:
             (path / VECTORS).mkdir(parents=True)
             Database.create(path / DATABASE, manifest.to_json()).close()
 
+    def allowed(self, filters: Filters | None) -> Allowed | None:
+        """What they leave of what is committed; None: all. Raises FilterError."""
+        if not filters:
+            return None
+        clause = where(filters)
+        asked = self.database.version(), clause
+        if (last := self._allowed) is not None and last[0] == asked:  # dense and sparse search ask for the same
+            return last[1]
+        with self.database.reading() as connection:
+            found = allowed(connection, clause)
+        self._allowed = asked, found
+        return found
+
     def search_dense(self, query: Vectors, k: int, only: Allowed | None) -> list[Hit]:
         candidates = self.vectors.search(query, k, only)
         with self.database.reading() as connection:
@@ -84,7 +101,7 @@ class Generation:
 
     def search_sparse(self, text: str, k: int, only: Allowed | None) -> list[Hit]:
         """Asks for more where hits were dropped: those that SQLite no longer has, and those that are not allowed."""
-        few = only.ids().tolist() if only is not None and only.count <= _FEW else None
+        few = only.documents.tolist() if only is not None and len(only.documents) <= _FEW else None
         limit = k + _SPARE if only is None or few is not None else self._for_each(k, only)
         while True:
             found = self.sparse.search(text, limit, few)

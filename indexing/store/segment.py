@@ -13,7 +13,7 @@ from indexing.store.allowed import Ids
 from indexing.store.disk import fsync, sha256
 from indexing.store.factory import candidates_per_hit
 from indexing.store.native import faiss
-from indexing.store.tail import Vectors
+from indexing.store.rows import Vectors
 
 Bits = NDArray[np.uint8]
 

@@ -1,7 +1,6 @@
 """Copies of a collection, and back: a directory with the files of a generation and their checksums."""
 
 import json
-import logging
 import shutil
 import time
 from pathlib import Path
@@ -13,8 +12,6 @@ from indexing.store.database import storage_errors
 from indexing.store.disk import fsync, sha256
 from indexing.store.generation import DATABASE, VECTORS
 from indexing.store.upkeep import Upkeep
-
-log = logging.getLogger(__name__)
 
 _LIST = "SNAPSHOT.json"
 _VERSION = 1

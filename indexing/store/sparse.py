@@ -28,8 +28,8 @@ class SparseIndex:
         with database.reading() as connection:
             self.buried = int(_meta(connection, "buried", "0"))
 
-    def search(self, text: str, k: int, only: Sequence[int] | None) -> list[tuple[int, float]]:
-        return self.current().search(text, k, only)
+    def search(self, text: str, k: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
+        return self.current().search(text, k, documents)
 
     def current(self) -> Bm25:
         """Raises DamagedIndexError."""

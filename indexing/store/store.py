@@ -11,29 +11,25 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from indexing.document import Chunk, Document, Hit, StoredChunk
 from indexing.errors import IndexBusyError, IndexMismatchError, StorageError
 from indexing.store import care, jobs, reindex, rows, snapshots
-from indexing.store.allowed import Allowed, allowed
 from indexing.store.care import Info, Problem
 from indexing.store.check import check_item
 from indexing.store.collections import CURRENT, create
 from indexing.store.current import Current
 from indexing.store.filters import Filters
-from indexing.store.generation import Generation
 from indexing.store.jobs import KeepsJobs
 from indexing.store.manifest import Manifest
 from indexing.store.reindex import Lag
-from indexing.store.rows import DocumentRow
+from indexing.store.rows import DocumentRow, Vectors
 from indexing.store.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
 _CATCH_UP_TIMEOUT_S = 1.0
 
-Vectors = NDArray[np.float32]
 Item = tuple[Document, Sequence[Chunk], Vectors]
 
 
@@ -128,12 +124,12 @@ class Store(KeepsJobs):
                 f" {len(query)}: embed it with {self.manifest.embedding_model}, or run `ragline index reindex`"
             )
         with self._current.using() as generation:
-            return generation.search_dense(query, k, _allowed(generation, filters))
+            return generation.search_dense(query, k, generation.allowed(filters))
 
     def search_sparse(self, text: str, k: int, filters: Filters | None = None) -> list[Hit]:
         """The k chunks of the highest BM25 score, best first; fewer where fewer have a term of the text."""
         with self._current.using() as generation:
-            return generation.search_sparse(text, k, _allowed(generation, filters))
+            return generation.search_sparse(text, k, generation.allowed(filters))
 
     def chunks(self, ids: Sequence[int]) -> list[StoredChunk]:
         """In the order of `ids`; those that are gone by now are left out."""
@@ -257,10 +253,3 @@ class Store(KeepsJobs):
         """For rows that no index follows: no turn is needed, SQLite's own lock does."""
         with self._current.using() as generation, generation.database.writing() as connection:
             yield connection
-
-
-def _allowed(generation: Generation, filters: Filters | None) -> Allowed | None:
-    if not filters:
-        return None
-    with generation.database.reading() as connection:
-        return allowed(connection, filters)

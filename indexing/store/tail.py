@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from indexing.store.allowed import Allowed, Ids
 from indexing.store.native import faiss
+from indexing.store.rows import Vectors
 
-Vectors = NDArray[np.float32]
 _LEAST_ROWS = 256
 
 

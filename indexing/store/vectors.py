@@ -12,8 +12,9 @@ from indexing.store import rows
 from indexing.store.allowed import Allowed, Ids
 from indexing.store.database import Database, storage_errors
 from indexing.store.native import faiss
+from indexing.store.rows import Vectors
 from indexing.store.segment import Bits, Mask, Segment, read_rows
-from indexing.store.tail import Tail, Vectors
+from indexing.store.tail import Tail
 
 _FEW = 2000
 """Chunks that a filter leaves which are scored one by one, from SQLite."""

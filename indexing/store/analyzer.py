@@ -1,0 +1,36 @@
+"""Text to BM25's terms: words of any script, stemmed, without stop words and accents."""
+
+import tantivy
+
+from indexing.errors import IndexMismatchError
+
+_LONGEST = 64
+"""Bytes of a term."""
+# A word, or one character of a script that sets no spaces.
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_WORD = rf"[{_UNSPACED}]|[\p{{Alphabetic}}\p{{M}}\p{{N}}--[{_UNSPACED}]]+"
+
+
+def analyzer(language: str) -> tantivy.TextAnalyzer:
+    """Raises IndexMismatchError for a language that has no stemmer; "none" has no need of one."""
+    filters = [tantivy.Filter.remove_long(_LONGEST), tantivy.Filter.lowercase()]
+    if language != "none":
+        stopword, stemmer = tantivy.Filter.stopword(language), tantivy.Filter.stemmer(language)
+        if not _is_known(stemmer):
+            raise IndexMismatchError(
+                f"index.language {language!r} has no stemmer; say 'english', or 'none' for no stemming"
+            )
+        filters += [stopword, stemmer] if _is_known(stopword) else [stemmer]
+    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.regex(_WORD))
+    for each in [*filters, tantivy.Filter.ascii_fold()]:
+        builder = builder.filter(each)
+    return builder.build()
+
+
+def _is_known(each: tantivy.Filter) -> bool:
+    """tantivy tells only when the filter is used, and then that builder is spent."""
+    try:
+        tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw()).filter(each)
+    except ValueError:
+        return False
+    return True
