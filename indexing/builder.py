@@ -219,7 +219,9 @@ def _every(*steps: Callable[[], Awaitable[None] | None]) -> Callable[[], Awaitab
 def _parser_settings(settings: IndexSettings, chunker: ChunkerSettings) -> ParserSettings:
     return ParserSettings(
         chunker=chunker,
-        limits=Limits(max_bytes=settings.max_file_bytes, max_chars=settings.max_document_chars),
+        limits=Limits(
+            max_bytes=settings.max_file_bytes, max_chars=settings.max_document_chars, scan_models=settings.scan_models
+        ),
         workers=settings.parse_workers,
         timeout_s=settings.parse_timeout_s,
         memory_bytes=settings.parse_memory_mb * 2**20,

@@ -20,7 +20,8 @@ from typing import Any, BinaryIO
 
 from indexing.chunker import Chunker, ChunkerSettings
 from indexing.document import Document
-from indexing.errors import NotADocumentError, UnreadableError
+from indexing.errors import IndexingError, NotADocumentError, UnreadableError
+from indexing.loaders import scan
 from indexing.loaders.extract import Limits
 from indexing.loaders.load import load, load_bytes
 from indexing.parsing import KNOWN_DIGITS
@@ -38,6 +39,12 @@ def main() -> None:
         return
     limits = Limits(**config["limits"])
     chunker = Chunker(ChunkerSettings(**config["chunker"]))
+    if limits.scan_models:
+        try:
+            scan.prepare(limits.scan_models)
+        except IndexingError as exc:
+            send(stdout, {"refused": str(exc)})
+            return
     _confine(config["memory_bytes"])
     send(stdout, {"ready": os.getpid()})
     while (request := receive(stdin)) is not None:

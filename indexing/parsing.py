@@ -167,12 +167,15 @@ class _Worker:
         }  # fmt: skip
         try:
             await _send(process, config)
-            await asyncio.wait_for(_receive(process), _START_S)
+            started = await asyncio.wait_for(_receive(process), _START_S)
         except (EOFError, ConnectionError, TimeoutError) as exc:
             await self.stop()
             raise EngineError(
                 f"the parser process does not start; try `{sys.executable} -m indexing.parse_worker`"
             ) from exc
+        if "refused" in started:
+            await self.stop()
+            raise EngineError(started["refused"])
         return process
 
     async def stop(self) -> None:

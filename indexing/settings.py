@@ -29,6 +29,9 @@ class IndexSettings(Section):
     """One file's time in the parser; past it the file is reported and skipped."""
     parse_memory_mb: int = Field(default=2048, gt=0)
     """Address space of a parser."""
+    scan_models: str = ""
+    """Folder of docling's models (`docling-tools models download`), which read PDFs without a text layer.
+    Takes `pip install ragline[docling]`, and about 8192 as parse_memory_mb. Empty: such scans are refused."""
     max_file_bytes: int = Field(default=256 * 2**20, gt=0)
     max_document_chars: int = Field(default=20_000_000, gt=0)
 

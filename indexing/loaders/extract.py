@@ -19,6 +19,8 @@ class Limits:
     """Of one markup part inside an archive (word/document.xml), unpacked."""
     max_record_bytes: int = 16 * 2**20
     """Of one line of JSONL."""
+    scan_models: str = ""
+    """Folder of docling's models, by which scans are read; empty: they are refused."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,14 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
 from indexing.errors import UnreadableError
+from indexing.loaders import scan
 from indexing.loaders.extract import Extract, Limits, joined_pages, one_line, real_title, require_chars, tidy
 from indexing.loaders.pdf_headings import NO_LEVELS, Line, levels_by_size, lines_of, marked, named
+
+_SCAN = (
+    "no text: its pages are images or empty (a scan?), and OCR is off: `pip install ragline[docling]` and set"
+    " index.scan_models to read scans"
+)
 
 
 def load(content: bytes, media_type: str, limits: Limits) -> Extract:
@@ -23,7 +29,9 @@ def load(content: bytes, media_type: str, limits: Limits) -> Extract:
         within = NO_LEVELS if bookmarks else levels
         pages = named([_text(marked(page, within)) for page in lines], bookmarks)
         if not any(pages):
-            raise UnreadableError("no text: its pages are images or empty (a scan?), and would need OCR")
+            if limits.scan_models:
+                return scan.load(content, limits)
+            raise UnreadableError(_SCAN)
         title = real_title(_title(document)) or _largest(_text(marked(lines[0], levels)))
     finally:
         document.close()

@@ -331,7 +331,7 @@ def test_xml_and_subtitles_and_rtf() -> None:
         (b"\x1f\x8b\x08\0\0\0", "a.txt", "an archive"),
         (bytes(range(256)) * 40, "a.txt", "binary data"),
         (b"%PDF-1.4\nnothing", "a.pdf", "broken PDF"),
-        (pdf(""), "scan.pdf", "would need OCR"),
+        (pdf(""), "scan.pdf", "OCR is off"),
         (zipped({"a": "x"}), "a.zip", "an archive"),
         (b"PK\x03\x04 and then nonsense", "a.docx", "zip archive cannot be opened"),
         (b"<html><body><script>draw()</script></body></html>", "a.html", "no text"),
