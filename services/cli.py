@@ -38,7 +38,9 @@ def serve(
     allow_insecure: Annotated[bool, typer.Option(help="Serve beyond loopback without a key.")] = False,
     served_model_name: Annotated[str | None, typer.Option(help="The model's name on the wire.")] = None,
     max_model_len: Annotated[int | None, typer.Option(min=1)] = None,
-    max_num_batched_tokens: Annotated[int | None, typer.Option(min=1, help="Tokens of one forward, padding counted.")] = None,
+    max_num_batched_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Tokens of a forward, padding counted.")
+    ] = None,
     dtype: Annotated[str | None, typer.Option(help="auto, float32, float16 (half), bfloat16.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1.")] = None,
     engine: Annotated[str | None, typer.Option(help="auto, onnx, openvino, torch.")] = None,
