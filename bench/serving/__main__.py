@@ -24,13 +24,15 @@ from bench.serving.contenders import Contender, Peers, Task, ours, peer
 from bench.serving.limits import limits
 from bench.serving.report import LIMIT, Figure, Figures, markdown, write
 from bench.serving.texts import Texts
-from bench.serving.workloads import MEASURES, OURS_ONCE, Measure
+from bench.serving.workloads import MEASURES, OURS_ONCE, WARM_UPS, Measure
 
 TASKS: tuple[Task, ...] = ("score", "embed", "generate")
 
 
 async def figures_of(task: Task, peers: Peers, rounds: int, logs: Path) -> list[Figures]:
     async with _contenders(task, peers, logs) as contenders:
+        for contender in contenders:
+            await WARM_UPS[task](contender, Texts(seed=-1))
         found = [await _measured(measure, contenders, rounds) for measure in MEASURES[task]]
         found += [await _measured(measure, contenders[:1], 1) for measure in OURS_ONCE[task]]
         return [*found, *_footprints(task, contenders)]
@@ -49,14 +51,13 @@ async def _contenders(task: Task, peers: Peers, logs: Path) -> AsyncIterator[lis
 
 
 async def _measured(measure: Measure, contenders: Sequence[Contender], rounds: int) -> Figures:
-    """The first round only warms up."""
     taken: dict[str, list[float]] = {contender.name: [] for contender in contenders}
-    for number in range(rounds + (rounds > 1)):
+    for number in range(rounds):
         for contender in contenders:
             value = await measure.run(contender, Texts(seed=number))
             taken[contender.name].append(value)
             print(f"  {measure.name:48} {contender.name:10} {value:9.1f} {measure.unit}", flush=True)
-    values = {name: Figure(float(np.median(run[1:] or run))) for name, run in taken.items()}
+    values = {name: Figure(float(np.median(run))) for name, run in taken.items()}
     return Figures(measure.name, measure.unit, values, smaller_is_better=measure.smaller_is_better)
 
 
@@ -73,7 +74,7 @@ def _footprints(task: Task, contenders: Sequence[Contender]) -> list[Figures]:
 def add_limits(task: Task, found: Sequence[Figures], rounds: int) -> None:
     """The engine alone, after the servers are gone."""
     for name, limit in limits(task).items():
-        values = [limit(Texts(seed=number)) for number in range(rounds + 1)][1:]
+        values = [limit(Texts(seed=number)) for number in range(rounds)]
         figures = next(figures for figures in found if figures.name == name)
         figures.values[LIMIT] = Figure(float(np.median([rate for rate, _ in values])), max(values)[1])
         print(f"  {name:48} {LIMIT:10} {figures.values[LIMIT].value:9.1f} {figures.unit}", flush=True)
@@ -97,7 +98,7 @@ async def main(options: argparse.Namespace) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", action="append", choices=TASKS)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer", type=Path, help="the script that serves the peers")
     parser.add_argument("--models", type=Path, help="the folder that its `models` made")
     parser.add_argument("--url", action="append", default=[], metavar="NAME=URL", help="a server that already runs")

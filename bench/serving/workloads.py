@@ -180,6 +180,22 @@ MEASURES: dict[Task, tuple[Measure, ...]] = {
         Measure("chat, first token of a context read before", "ms", first_token_again),
     ),
 }
+
+
+async def _warm_up_score(contender: Contender, texts: Texts) -> None:
+    await rerank(contender, texts.of(QUERY_TOKENS), texts.ragged(8, RAGGED_MEAN))
+
+
+async def _warm_up_embed(contender: Contender, texts: Texts) -> None:
+    await embed(contender, texts.ragged(8, RAGGED_MEAN))
+
+
+async def _warm_up_generate(contender: Contender, texts: Texts) -> None:
+    await chat(contender, texts.of(RAGGED_MEAN))
+
+
+WARM_UPS = {"score": _warm_up_score, "embed": _warm_up_embed, "generate": _warm_up_generate}
+
 OURS_ONCE: dict[Task, tuple[Measure, ...]] = {
     "score": (Measure(f"rerank, one pair beside {BIG:,}, p99", "ms", small_beside_big),),
     "embed": (),
