@@ -21,6 +21,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             ]
         )
         yield store
+    stores.drop("filters")
 
 
 def compare(operator: str, key: str, value: object) -> dict[str, object]:
