@@ -7,6 +7,7 @@ own weights, the likeliest token another one at every third position). Here the 
     python -m services.engines.openvino_convert FILE.gguf FOLDER
 """
 
+import atexit
 import logging
 import os
 import shutil
@@ -49,6 +50,7 @@ def converted(model: Path) -> Path:
     except OSError as exc:
         log.warning("%s cannot be kept in converted form (%s): each start converts it anew", model, exc)
         made = place = Path(tempfile.mkdtemp(prefix="ragline-"))
+        atexit.register(shutil.rmtree, made, ignore_errors=True)
     try:
         # in a process of its own: what it takes for a while is not kept by one that stays
         subprocess.run([sys.executable, "-m", __name__, str(model), str(made)], check=True)  # noqa: S603  our own
