@@ -71,13 +71,22 @@ def _check(body: ChatRequest) -> None:
     check_stream(body)
     top = body.top_logprobs or 0
     if top < 0 and top != -1:
-        raise BadRequestError("`top_logprobs` must be a positive value or -1.", param="top_logprobs")
+        raise BadRequestError(
+            "`top_logprobs` must be a positive value or -1. (parameter=top_logprobs)", param="top_logprobs"
+        )
     if top and not body.logprobs:
-        raise BadRequestError("when using `top_logprobs`, `logprobs` must be set to true.", param="top_logprobs")
+        raise BadRequestError(
+            "when using `top_logprobs`, `logprobs` must be set to true. (parameter=top_logprobs)", param="top_logprobs"
+        )
     if body.tools == []:
         raise BadRequestError(
-            "`tools` must not be an empty array. Either provide at least one tool or omit the field entirely.",
+            "`tools` must not be an empty array. Either provide at least one tool or omit the field entirely. "
+            "(parameter=tools)",
             param="tools",
+        )
+    if body.tool_choice not in (None, "none") and not body.tools:
+        raise BadRequestError(
+            "When using `tool_choice`, `tools` must be set. (parameter=tool_choice)", param="tool_choice"
         )
     choice = body.tool_choice or ("auto" if body.tools and "tool_choice" not in body.model_fields_set else "none")
     if choice != "none":
@@ -146,7 +155,9 @@ async def _chunks(model: Model, chat: Chat) -> AsyncGenerator[dict[str, Any], No
             written += len(delta.token_ids)
             if delta.text or delta.finish_reason or chat.body.return_token_ids or chat.body.logprobs:
                 choice = {"choices": [_stream_choice(model, chat, index, delta)]}
-                yield _chunk(model, order, choice) | ({"usage": order.usage(written)} if running else {})
+                chunk = _chunk(model, order, choice) | ({"usage": order.usage(written)} if running else {})
+                ended = delta.finish_reason is not None and not wants_usage
+                yield chunk | ({"system_fingerprint": model.fingerprint} if ended else {})
     if wants_usage:
         last = {"choices": [], "usage": order.usage(written), "system_fingerprint": model.fingerprint}
         yield _chunk(model, order, last)

@@ -64,7 +64,9 @@ def _check(body: CompletionRequest) -> None:
     if body.prompt_embeds is not None:
         raise BadRequestError("prompt_embeds is not supported; send `prompt`.", param="prompt_embeds")
     if body.prompt is None or body.prompt in ("", []):
-        raise BadRequestError("Either prompt or prompt_embeds must be provided and non-empty.", param="prompt")
+        raise BadRequestError(
+            "Either prompt or prompt_embeds must be provided and non-empty. (parameter=prompt)", param="prompt"
+        )
     if body.logprobs is not None and body.logprobs < 0:
         raise BadRequestError("`logprobs` must be a positive value.", param="logprobs")
     if body.echo and body.logprobs is not None:
@@ -141,7 +143,9 @@ async def _chunks(model: Model, plain: Plain) -> AsyncGenerator[dict[str, Any], 
             offset = so_far.get(index)
             so_far[index] = (offset or 0) + len(delta.text)
             choice = _stream_choice(model, plain, index, delta, offset)
-            yield _chunk(model, order, [choice]) | {"usage": order.usage(written) if running else None}
+            chunk = _chunk(model, order, [choice]) | ({"usage": order.usage(written)} if running else {})
+            ended = delta.finish_reason is not None and not wants_usage
+            yield chunk | ({"system_fingerprint": model.fingerprint} if ended else {})
     if wants_usage:
         yield _chunk(model, order, []) | {"usage": order.usage(written), "system_fingerprint": model.fingerprint}
 

@@ -101,15 +101,16 @@ def _submitted(queue: GenerationQueue, order: Order) -> Iterator[list[Generation
 async def _deltas(model: Model, generation: Generation, rules: TextRules) -> AsyncIterator[Delta]:
     sampling = generation.sampling
     detokenizer = Detokenizer(model.vocabulary, rules.stop, rules.skip_special, rules.include_stop, sampling.min_tokens)
+    stop_token_ids = frozenset(sampling.stop_token_ids)
     async for piece in generation:
-        delta = _delta(piece, detokenizer, model.folder.eos_token_ids, sampling.stop_token_ids)
+        delta = _delta(piece, detokenizer, model.folder.eos_token_ids, stop_token_ids)
         yield delta
         if delta.finish_reason is not None:
             model.queue.release(generation)  # a stop string is no end that the engine knows of
             return
 
 
-def _delta(piece: Piece, detokenizer: Detokenizer, eos: Sequence[int], stop_token_ids: Sequence[int]) -> Delta:
+def _delta(piece: Piece, detokenizer: Detokenizer, eos: Sequence[int], stop_token_ids: frozenset[int]) -> Delta:
     text, taken = "", 0
     finish: str | None = piece.finish
     reason: int | str | None = None

@@ -39,11 +39,16 @@ def check_length(model: Model, length: Length) -> None:
         )
 
 
+def check_chars(model: Model, count: int, what: str) -> None:
+    """Raises TooLargeError for what would keep the tokenizer from everybody else for long."""
+    if count > model.settings.max_chars:
+        raise TooLargeError(f"the prompt has {count} {what}, over max_chars = {model.settings.max_chars}.")
+
+
 def encode(model: Model, text: str, length: Length, *, special: bool) -> list[int]:
     """Blocking. Raises BadRequestError, TooLargeError."""
     check_length(model, length)
-    if len(text) > model.settings.max_chars:
-        raise TooLargeError(f"the prompt has {len(text)} characters, over max_chars = {model.settings.max_chars}.")
+    check_chars(model, len(text), "characters")
     most = model.max_model_len - length.output
     characters = most * model.vocabulary.max_chars_per_token
     if length.truncate is None and len(text) > characters:
@@ -66,7 +71,7 @@ def fit(model: Model, ids: Sequence[int], length: Length) -> list[int]:
         raise BadRequestError("The prompt cannot be empty: there is no token in it.", param="prompt")
     outside = next((i for i in ids if not 0 <= i < model.vocabulary.size), None)
     if outside is not None:
-        raise BadRequestError(f"Token id {outside} is out of vocabulary", param="prompt")
+        raise BadRequestError(f"Token id {outside} is out of vocabulary")
     if len(ids) > most or len(ids) == model.max_model_len:
         raise _too_long(model, length, f"at least {most + 1} input tokens", "input_tokens", most + 1)
     return list(ids)
@@ -100,12 +105,13 @@ def rendered(model: Model, chat: ChatFields, variables: Mapping[str, Any]) -> st
     if chat.continue_final_message and chat.add_generation_prompt and "add_generation_prompt" in chat.model_fields_set:
         raise BadRequestError("Cannot set both `continue_final_message` and `add_generation_prompt` to True.")
     kwargs = chat.chat_template_kwargs or {}
-    refused = kwargs.keys() & {"chat_template", "tools", "documents", "messages", "tokenize"}
+    if chat.chat_template is not None or "chat_template" in kwargs:  # a template is a program
+        raise BadRequestError("Chat template is passed with request. Refused request with untrusted chat template.")
+    refused = kwargs.keys() & {"tools", "documents", "messages", "tokenize"}
     if refused:
         raise BadRequestError(f"chat_template_kwargs cannot hold {min(refused)}.", param="chat_template_kwargs")
     return model.folder.template.render(
         [_message(message) for message in chat.messages],
-        template=chat.chat_template,
         add_generation_prompt=chat.add_generation_prompt and not chat.continue_final_message,
         continue_final_message=chat.continue_final_message,
         variables={"tools": chat.tools, "documents": chat.documents, **variables, **kwargs},

@@ -16,6 +16,9 @@ from services.protocol.generate import SamplingFields
 MIN_TEMPERATURE = 0.01
 """Below it, and above 0, numbers overflow; vLLM raises it silently too."""
 
+MAX_STOPS = 64
+"""Stop strings of a request; each is looked for after each token."""
+
 _DEFAULTS = {
     "temperature": 1.0,
     "top_p": 1.0,
@@ -113,8 +116,10 @@ async def check_structure(model: Model, body: SamplingFields, sampling: Sampling
 
 
 def check_stream(body: SamplingFields) -> None:
-    if body.stream_options and not body.stream:
-        raise BadRequestError("Stream options can only be defined when `stream=True`.", param="stream_options")
+    if body.stream_options and body.stream_options.model_fields_set and not body.stream:
+        raise BadRequestError(
+            "Stream options can only be defined when `stream=True`. (parameter=stream_options)", param="stream_options"
+        )
 
 
 def check_top_logprobs(sampling: Sampling, top: int, *, param: str) -> None:
@@ -155,6 +160,8 @@ def _check_lengths(body: SamplingFields, max_tokens: int, n: int) -> None:
 
 
 def _check_stops(body: SamplingFields, vocabulary_size: int) -> None:
+    if len(stops(body)) > MAX_STOPS:
+        raise BadRequestError(f"stop has {len(stops(body))} strings, over {MAX_STOPS}.", param="stop")
     if any(not text for text in stops(body)):
         raise BadRequestError("stop cannot contain an empty string.")
     for token in body.stop_token_ids or ():
@@ -187,7 +194,8 @@ def structure_of(body: SamplingFields) -> Structure | None:
     if form is not None and form.type == "json_schema":
         if form.json_schema is None:
             raise BadRequestError(
-                "When response_format type is 'json_schema', the 'json_schema' field must be provided.",
+                "When response_format type is 'json_schema', the 'json_schema' field must be provided. "
+                "(parameter=response_format)",
                 param="response_format",
             )
         return _json_schema(form.json_schema.json_schema or {})

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any, NoReturn
 
 import jinja2
@@ -14,36 +13,30 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from services.errors import BadRequestError
 
-MAX_TEMPLATE_CHARS = 200_000
-
 
 class ChatTemplate:
     def __init__(self, source: str | None, special_tokens: Mapping[str, str]) -> None:
         """special_tokens: bos_token, eos_token and the like, by which templates name them."""
-        self._source = source
+        self._template = None if source is None else _compiled(source)
         self._special_tokens = dict(special_tokens)
-        if source is not None:
-            _compiled(source)
 
     def render(
         self,
         messages: Sequence[Mapping[str, Any]],
         *,
-        template: str | None = None,
         add_generation_prompt: bool = True,
         continue_final_message: bool = False,
         variables: Mapping[str, Any] | None = None,
     ) -> str:
         """Raises BadRequestError for messages that the template does not take."""
-        source = template or self._source
-        if source is None:
-            raise BadRequestError("the model has no chat template; send `chat_template`, or use /v1/completions.")
+        if self._template is None:
+            raise BadRequestError("the model has no chat template; use /v1/completions.")
         if not messages:
             raise BadRequestError("Cannot apply chat template to an empty conversation. Provide at least one message.")
         given = self._special_tokens | dict(variables or {})
         given |= {"messages": messages, "add_generation_prompt": add_generation_prompt}
         try:
-            text = _compiled(source).render(given)
+            text = self._template.render(given)
         except jinja2.TemplateError as exc:
             raise BadRequestError(f"the chat template does not take these messages: {exc}") from exc
         except (TypeError, KeyError, ValueError, AttributeError) as exc:
@@ -64,13 +57,8 @@ def _open_ended(text: str, last: Mapping[str, Any]) -> str:
     return text[:end] + tail if text.startswith(tail, end) else text[:end]
 
 
-@lru_cache(maxsize=32)
 def _compiled(source: str) -> jinja2.Template:
     """Raises BadRequestError for what is not a template."""
-    if len(source) > MAX_TEMPLATE_CHARS:
-        raise BadRequestError(
-            f"the chat template is longer than {MAX_TEMPLATE_CHARS} characters.", param="chat_template"
-        )
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols], autoescape=False
     )
@@ -80,7 +68,7 @@ def _compiled(source: str) -> jinja2.Template:
     try:
         return environment.from_string(source)
     except jinja2.TemplateError as exc:
-        raise BadRequestError(f"the chat template is wrong: {exc}", param="chat_template") from exc
+        raise BadRequestError(f"the model's chat template is wrong: {exc}") from exc
 
 
 def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **_: Any) -> str:

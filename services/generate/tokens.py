@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 
 from services.errors import BadRequestError
 from services.generate.model import Model
-from services.generate.prompt import rendered
+from services.generate.prompt import check_chars, rendered
 from services.protocol.chat import ChatTokenizeRequest
 from services.protocol.pooling import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
 from services.server import served
@@ -23,6 +23,7 @@ def tokens_router(model: Model) -> APIRouter:
     @router.post("/detokenize")
     async def detokenize(request: Request, body: DetokenizeRequest) -> DetokenizeResponse:
         served(request).check_model(body.model, aliases=True)
+        check_chars(model, len(body.tokens), "tokens")
         outside = next((i for i in body.tokens if i >= model.vocabulary.size), None)
         if outside is not None:
             raise BadRequestError(f"Token id {outside} is out of vocabulary", param="tokens")
@@ -34,6 +35,7 @@ def tokens_router(model: Model) -> APIRouter:
 def _ids(model: Model, body: TokenizeRequest | ChatTokenizeRequest) -> list[int]:
     """Of any length: who asks wants to know how long it is."""
     text = rendered(model, body, {}) if isinstance(body, ChatTokenizeRequest) else body.prompt
+    check_chars(model, len(text), "characters")
     try:
         return model.vocabulary.encode(text, special=body.add_special_tokens)
     except (UnicodeEncodeError, TypeError) as exc:

@@ -38,6 +38,7 @@ class CompletionChoice(BaseModel):
     token_ids: list[int] | None = None
     prompt_logprobs: Any = None
     prompt_token_ids: list[int] | None = None
+    routed_experts: str | None = None
 
 
 class Completion(BaseModel):
@@ -50,3 +51,5 @@ class Completion(BaseModel):
     system_fingerprint: str | None = None
     usage: Usage
     kv_transfer_params: Any = None
+    ec_transfer_params: Any = None
+    metrics: Any = None

@@ -48,7 +48,7 @@ class SamplingFields(Wire):
     top_p: float | None = None
     top_k: int | None = None
     min_p: float | None = None
-    seed: int | None = Field(default=None, ge=-INT64, lt=INT64)
+    seed: int | None = Field(default=None, ge=-INT64, le=INT64 - 1)
     stop: str | list[str] | None = Field(default_factory=list)
     stop_token_ids: list[int] | None = Field(default_factory=list)
     include_stop_str_in_output: bool = False
@@ -60,7 +60,7 @@ class SamplingFields(Wire):
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
     structured_outputs: StructuredOutputs | None = None
-    truncate_prompt_tokens: int | None = Field(default=None, ge=-1, lt=INT64)
+    truncate_prompt_tokens: int | None = Field(default=None, ge=-1, le=INT64 - 1)
     truncation_side: Literal["left", "right"] | None = None
     logit_bias: dict[str, float] | None = None
     allowed_token_ids: list[int] | None = None
@@ -68,7 +68,7 @@ class SamplingFields(Wire):
     prompt_logprobs: int | None = None
     logprob_token_ids: list[int] | None = None
     use_beam_search: bool = False
-    priority: int = Field(default=0, ge=-INT64, lt=INT64)
+    priority: int = Field(default=0, ge=-INT64, le=INT64 - 1)
     return_token_ids: bool | None = None
     return_tokens_as_token_ids: bool | None = None
     user: str | None = None

@@ -25,6 +25,7 @@ def test_the_answer_has_vllms_fields(client):
         "token_ids": None,
         "prompt_logprobs": None,
         "prompt_token_ids": None,
+        "routed_experts": None,
     }
     usage = {"prompt_tokens": 5, "total_tokens": 7, "completion_tokens": 2}
     assert answer == {
@@ -37,6 +38,8 @@ def test_the_answer_has_vllms_fields(client):
         "system_fingerprint": IsStr,
         "usage": usage | {"prompt_tokens_details": None, "completion_tokens_details": None},
         "kv_transfer_params": None,
+        "ec_transfer_params": None,
+        "metrics": None,
     }
 
 

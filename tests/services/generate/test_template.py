@@ -38,7 +38,7 @@ def test_what_transformers_gives_to_templates_is_there():
 )
 def test_a_template_that_fails_is_the_requests_fault(source, message):
     with pytest.raises(BadRequestError, match=message):
-        ChatTemplate(None, {}).render(TURNS, template=source)
+        ChatTemplate(source, {}).render(TURNS)
 
 
 def test_a_model_without_a_template_says_so():
