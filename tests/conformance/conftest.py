@@ -1,9 +1,10 @@
-"""The servers that the suite runs against: RAGLINE_CONFORMANCE_EMBED and RAGLINE_CONFORMANCE_SCORE, or our own.
+"""The servers that the suite runs against: RAGLINE_CONFORMANCE_EMBED, _SCORE and _GENERATE, or our own.
 
-    RAGLINE_CONFORMANCE_SCORE=http://127.0.0.1:8100 pytest tests/conformance      a vLLM server, say
+    RAGLINE_CONFORMANCE_SCORE=http://127.0.0.1:8100 pytest tests/conformance/test_scores.py      a vLLM server, say
 
-The score server must hold ms-marco-MiniLM-L-12-v2 and the embed server bge-small-en-v1.5, each as a bare folder, so
-that nothing but the weights says how to serve them. The model's name on the wire is asked for.
+The score server must hold ms-marco-MiniLM-L-12-v2, the embed server bge-small-en-v1.5, the generate server
+SmolLM2-135M-Instruct, each as a bare folder, so that nothing but the weights says how to serve them. The model's name
+on the wire is asked for. docs/compatibility.md lists what differs; the tests that hold for ours alone ask for `ours`.
 """
 
 import os
@@ -21,7 +22,11 @@ from services.settings import Settings
 from services.weights import resolve
 
 STARTUP_S = 60.0
-PRESETS = {"embed": "bge-small-en-v1.5-int8", "score": "ms-marco-MiniLM-L-12-v2-int8"}
+PRESETS = {
+    "embed": "bge-small-en-v1.5-int8",
+    "score": "ms-marco-MiniLM-L-12-v2-int8",
+    "generate": "SmolLM2-135M-Instruct-Q4_1",
+}
 
 
 @contextmanager
@@ -66,6 +71,12 @@ def score() -> Iterator[httpx2.Client]:
 @pytest.fixture(scope="session")
 def embed() -> Iterator[httpx2.Client]:
     with server("embed") as url, httpx2.Client(base_url=url, timeout=120) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def generate() -> Iterator[httpx2.Client]:
+    with server("generate") as url, httpx2.Client(base_url=url, timeout=120) as client:
         yield client
 
 
