@@ -27,7 +27,7 @@ run: $(VENV)/.run
 
 test: $(VENV)/.dev lint
 	$(BIN)/ragline models pull
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile    # two files at a time: most of them wait, for servers and for time to pass
 
 test-slow: $(VENV)/.dev
 	$(BIN)/pytest -m slow
