@@ -74,13 +74,12 @@ def search(query: str, *, collection: CollectionOption = "", top_k: int = 10, as
 def up(
     *,
     docs: Annotated[list[str] | None, typer.Option(help="Index these first; may be given several times.")] = None,
-    collection: CollectionOption = "",
+    collection: Annotated[str, typer.Option("--collection", "-c", help="Where --docs go, and --ask asks.")] = "",
     question: Annotated[str, typer.Option("--ask", help="Ask this once everything stands.")] = "",
 ) -> None:
     """Start the three model services and the orchestrator here; Ctrl-C stops them."""
-    overrides = {"ask": {"collection": collection}} if collection else {}
     with suppress(asyncio.CancelledError):
-        asyncio.run(_up(AppSettings.load(**overrides), docs or [], collection, question))
+        asyncio.run(_up(AppSettings.load(), docs or [], collection, question))
     console.print("stopped.")
 
 

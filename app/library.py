@@ -40,6 +40,14 @@ class Library:
     async def names(self) -> list[str]:
         return await self.run((await self._there()).names)
 
+    async def default(self) -> str:
+        """Where a request goes that names no collection: ask.collection; where that is not there, the only one."""
+        name = self._settings.ask.collection
+        if name in self._stores:
+            return name
+        names = await self.names()
+        return names[0] if name not in names and len(names) == 1 else name
+
     async def create(self, name: str, manifest: Manifest) -> None:
         """Raises IndexMismatchError where there is one that was built otherwise."""
         (await self.run((await self._there()).create_or_open, name, manifest)).close()

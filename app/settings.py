@@ -10,7 +10,7 @@ from services.settings import Section
 
 class AskSettings(Section):
     collection: str = "default"
-    """Where a question goes that names no collection."""
+    """Where a request goes that names no collection; where this one is not there, to the only one there is."""
     top_k: int = Field(default=100, ge=1, le=1000)
     """Hits of each search, dense and BM25."""
     rerank_depth: int = Field(default=100, ge=0, le=1000)

@@ -43,7 +43,7 @@ class Asked:
 async def found(body: AskBody, here: Here) -> Asked:
     """A dependency, so that whatever fails before the first event is a proper status."""
     trace = Trace.starting(here.settings.ask.deadline_s)
-    found = await here.pipeline.find(_query(body, body.text, here), _question(body, here), trace)
+    found = await here.pipeline.find(await _query(body, body.text, here), _question(body, here), trace)
     return Asked(body, found, trace)
 
 
@@ -78,7 +78,7 @@ async def ask(asked: Annotated[Asked, Depends(found)], here: Here) -> Any:
 async def search(body: SearchBody, here: Here) -> SearchOut:
     """The passages that /ask would answer from."""
     trace = Trace.starting(here.settings.ask.deadline_s)
-    passages = await here.pipeline.retrieve(_query(body, body.query, here), trace)
+    passages = await here.pipeline.retrieve(await _query(body, body.query, here), trace)
     return SearchOut(
         results=[source(passage) for passage in passages],
         degraded=trace.degraded,
@@ -103,7 +103,7 @@ async def _events(asked: Asked, here: Orchestrator) -> AsyncIterator[bytes]:
         yield _event("error", exc.body())
 
 
-def _query(body: RetrievalBody, text: str, here: Orchestrator) -> Query:
+async def _query(body: RetrievalBody, text: str, here: Orchestrator) -> Query:
     limits, defaults = here.settings.server, here.settings.ask
     if len(text) > limits.max_question_chars:
         raise TooLargeError(
@@ -113,7 +113,7 @@ def _query(body: RetrievalBody, text: str, here: Orchestrator) -> Query:
     depth = defaults.rerank_depth if body.rerank_depth is None else body.rerank_depth
     return Query(
         text=text,
-        collection=body.collection or defaults.collection,
+        collection=body.collection or await here.library.default(),
         filters=body.filters,
         top_k=body.retrieve_k or defaults.top_k,
         rerank_depth=depth if body.rerank else 0,

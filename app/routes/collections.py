@@ -13,7 +13,7 @@ router = APIRouter(prefix="/collections", tags=["collections"])
 async def list_collections(here: Here) -> CollectionList:
     return CollectionList(
         collections=[await _described(name, here) for name in await here.library.names()],
-        default=here.settings.ask.collection,
+        default=await here.library.default(),
     )
 
 

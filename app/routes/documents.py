@@ -122,7 +122,7 @@ async def _accept(request: Request, here: Orchestrator, *, document_id: str | No
     if request.headers.get("content-type", "").startswith("multipart/form-data"):
         submission, content = await _upload(request, here, document_id)
     else:
-        submission, content = _text(await request.body(), here, document_id)
+        submission, content = await _text(await request.body(), here, document_id)
     accepted = await here.ingest.submit(submission, content)
     return DocumentAccepted(
         document_id=submission.document_id,
@@ -141,7 +141,7 @@ async def _upload(request: Request, here: Orchestrator, document_id: str | None)
         text = {key: value for key, value in form.items() if isinstance(value, str)}
         try:
             metadata = _METADATA.validate_json(text.get("metadata") or "{}")
-            collection = _NAME.validate_python(text.get("collection") or here.settings.ask.collection)
+            collection = _NAME.validate_python(text.get("collection") or await here.library.default())
         except ValidationError as exc:
             raise BadRequestError(f"the form's fields are wrong: {exc.errors()[0]['msg']}", param="metadata") from exc
         identity = document_id or text.get("id") or _id_of(name)
@@ -149,7 +149,7 @@ async def _upload(request: Request, here: Orchestrator, document_id: str | None)
         return submission, await file.read()
 
 
-def _text(body: bytes, here: Orchestrator, document_id: str | None) -> tuple[Submission, bytes]:
+async def _text(body: bytes, here: Orchestrator, document_id: str | None) -> tuple[Submission, bytes]:
     try:
         given = DocumentBody.model_validate_json(body)
     except ValidationError as exc:
@@ -157,7 +157,7 @@ def _text(body: bytes, here: Orchestrator, document_id: str | None) -> tuple[Sub
         where = ".".join(map(str, first["loc"])) or "body"
         raise BadRequestError(f"{where}: {first['msg']}", param=where) from exc
     identity = document_id or given.id or _id_of(given.url or given.text)
-    collection = given.collection or here.settings.ask.collection
+    collection = given.collection or await here.library.default()
     submission = Submission(collection, identity, given.url, given.title, is_text=True, metadata=given.metadata)
     return submission, given.text.encode()
 
@@ -168,7 +168,7 @@ def _id_of(name: str) -> str:
 
 
 async def _store(here: Orchestrator, collection: str | None) -> DocumentStore:
-    return await here.library.store(collection or here.settings.ask.collection)
+    return await here.library.store(collection or await here.library.default())
 
 
 async def _row(here: Orchestrator, collection: str | None, document_id: str) -> DocumentRow:

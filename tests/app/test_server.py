@@ -191,6 +191,20 @@ async def test_filters_and_collections_keep_documents_apart(stack: Stack, tmp_pa
         assert (await http.post("/search", json=other)).status_code == 404
 
 
+async def test_a_request_that_names_no_collection_goes_to_the_default_or_the_only_one(
+    stack: Stack, tmp_path: Path
+) -> None:
+    async with serving(settings_over(stack, tmp_path)) as http:
+        await add(http, "a", TEXTS["pump"], collection="plant")
+        assert (await http.get("/collections")).json()["default"] == "plant"
+        assert (await http.post("/ask", json=ASK)).json()["sources"][0]["document_id"] == "a"
+        assert (await http.get("/documents/a")).status_code == 200
+        await add(http, "b", TEXTS["pump"], collection="other")
+        assert (await http.post("/ask", json=ASK)).status_code == 404
+        await add(http, "c", TEXTS["pump"], collection="default")
+        assert (await http.post("/ask", json=ASK)).json()["sources"][0]["document_id"] == "c"
+
+
 async def test_a_key_guards_all_but_probes_and_the_page(stack: Stack, data_dir: Path) -> None:
     async with serving(settings_over(stack, data_dir, server={"api_key": "secret"})) as http:
         for path in ("/", "/health/live", "/health/ready", "/metrics"):
