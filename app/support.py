@@ -8,6 +8,11 @@ SUPPORT = 0.6
 """The share of a claim's words that a quote must hold."""
 
 _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?!\s)[^.!?\n]*)*[.!?]*")
+_WRAPPED = range(40, 200)
+"""Characters of the longest line of a text whose lines were broken to fit a width."""
+_BLOCK = re.compile(r"\s*(?:[-*•>#|]|\d{1,3}[.)]\s|```|$)")
+"""What begins a line that does not go on with the one before: lists, headings, tables, fences, nothing."""
+_OWN_LINE = re.compile(r"\s*[#|]")
 _LEAD = re.compile(r"^\s*(?:(?:[-*•>#]+|\d{1,3}[.)])\s+)?")
 _MARKER = re.compile(r"\[\d+\]")
 _WORD = re.compile(r"\w+(?:[.,]\d+)*")
@@ -54,12 +59,29 @@ def says_more(claim: str, question: str, quote: str) -> bool:
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
-    """Start and end of each sentence or line of a text, without the mark of a list or a heading."""
+    """Start and end of each sentence or line of a text, without the mark of a list or a heading.
+
+    A line that was broken to fit a width is no end of a sentence.
+    """
     spans = (
         (found.start() + len(found[0]) - len(_LEAD.sub("", found[0])), found.end())
-        for found in _SENTENCE.finditer(text)
+        for found in _SENTENCE.finditer(_unwrapped(text))
     )
     return [(start, end) for start, end in spans if start < end]
+
+
+def _unwrapped(text: str) -> str:
+    """The text with a space for each line break that is there because the next word did not fit: same offsets."""
+    lines = text.split("\n")
+    width = max(map(len, lines))
+    if width not in _WRAPPED:
+        return text
+    joined = lines[0]
+    for line, following in pairwise(lines):
+        word = following.lstrip().partition(" ")[0]
+        ends = len(line) + 1 + len(word) <= width or _BLOCK.match(following) or _OWN_LINE.match(line)
+        joined += ("\n" if ends else " ") + following
+    return joined
 
 
 def _content(text: str) -> set[str]:
