@@ -34,6 +34,7 @@ export class SourcePanel {
     if (answer !== this.#shown) return;
     const cards = [...this.#cards.values()].sort((a, b) => b.cited - a.cited || a.source.index - b.source.index);
     this.#list.append(...cards.map((card) => card.node));
+    for (const card of cards) card.toQuote(); // a node that moved has forgotten where it was scrolled to
   }
 
   /** Opens the panel; at one source, and the sentence that `citation` quotes, where they are given. */
@@ -75,7 +76,7 @@ class Card {
     this.#citations.push(citation);
     this.node.classList.add("cited");
     this.#draw();
-    this.#toQuote("mark");
+    this.toQuote();
   }
 
   /** To the reader's eye: the card, and the quoted sentence in it. */
@@ -96,12 +97,12 @@ class Card {
     this.node.classList.toggle("whole", whole);
     this.#more.textContent = whole ? "Less" : "Whole passage";
     this.#more.setAttribute("aria-expanded", String(whole));
-    if (!whole) this.#toQuote("mark");
+    if (!whole) this.toQuote();
   }
 
   /** The short view begins at the quote. */
-  #toQuote(selector) {
-    const quote = this.#text.querySelector(selector);
+  toQuote() {
+    const quote = this.#text.querySelector("mark");
     if (quote) this.#text.scrollTop = quote.offsetTop;
   }
 

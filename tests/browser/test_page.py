@@ -62,6 +62,14 @@ def test_an_answer_streams_with_its_sources_and_marks_the_quote(stack: Stack, pa
     expect(page.locator(".source[aria-current=true] mark.chosen")).to_have_count(1)
 
 
+def test_the_short_view_of_a_source_begins_at_its_quote(stack: Stack, page: Page, tmp_path: Path) -> None:
+    before = "Nothing is known of this rock, and nobody goes there in any season. " * 8
+    put(stack, tmp_path, "rock.md", f"# Rock\n\n{before}\n\nThe beacon Halvard burns for 77 hours.\n")
+    page.reload()
+    ask(page, "How long does the beacon Halvard burn?")
+    expect(page.locator(".source.cited mark").first).to_be_in_viewport()
+
+
 def test_hostile_text_stays_text(stack: Stack, page: Page, tmp_path: Path) -> None:
     put(stack, tmp_path, "hostile.txt", HOSTILE)
     page.reload()
