@@ -1,7 +1,9 @@
 """How far a text carries a claim: by its words, and all of its numbers."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 SUPPORT = 0.6
@@ -16,6 +18,7 @@ _OWN_LINE = re.compile(r"\s*[#|]")
 _LEAD = re.compile(r"^\s*(?:(?:[-*•>#]+|\d{1,3}[.)])\s+)?")
 _MARKER = re.compile(r"\[\d+\]")
 _WORD = re.compile(r"\w+(?:[.,]\d+)*")
+_PLURAL = re.compile(r"\w{2,}[^\Ws]s")
 _STOP_WORDS = frozenset(
     """
     a an and are as at be been by can do does for from had has have he her his i if in into is it its may more not
@@ -40,14 +43,11 @@ def support(claim: str, text: str) -> Support:
     0 where a number of the claim is missing: a wrong year with all the right words is not supported.
     """
     wanted = _content(_MARKER.sub(" ", claim))
-    spans = sentences(text)
+    numbers = {word for word in wanted if word[0].isdigit()}
     best = Support(0.0, 0, 0)
-    for start, end in spans + [(a[0], b[1]) for a, b in pairwise(spans)]:
-        held = _content(text[start:end])
-        if not wanted or any(word[0].isdigit() and word not in held for word in wanted):
-            continue
+    for start, end, held in _quotes(text) if wanted else ():
         share = len(wanted & held) / len(wanted)
-        if share > best.share:
+        if share > best.share and numbers <= held:
             best = Support(share, start, end)
     return best
 
@@ -68,6 +68,13 @@ def sentences(text: str) -> list[tuple[int, int]]:
         for found in _SENTENCE.finditer(_unwrapped(text))
     )
     return [(start, end) for start, end in spans if start < end]
+
+
+@lru_cache(maxsize=256)
+def _quotes(text: str) -> Sequence[tuple[int, int, frozenset[str]]]:
+    """Start, end and words of each sentence, and then of each two neighbours; each claim of an answer asks for them."""
+    one = [(start, end, frozenset(_content(text[start:end]))) for start, end in sentences(text)]
+    return [*one, *((start, end, a | b) for (start, _, a), (_, end, b) in pairwise(one))]
 
 
 def _unwrapped(text: str) -> str:
@@ -91,4 +98,4 @@ def _content(text: str) -> set[str]:
 
 
 def _singular(word: str) -> str:
-    return word[:-1] if re.fullmatch(r"\w{2,}[^\Ws]s", word) else word
+    return word[:-1] if _PLURAL.fullmatch(word) else word
