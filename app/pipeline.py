@@ -21,7 +21,7 @@ from app.passages import Candidate, Passage, Query, reciprocal_rank_fusion
 from app.prompt import CHARS_PER_TOKEN, Prompt, PromptBuilder, Question
 from app.settings import AskSettings
 from app.trace import Trace
-from indexing.document import passage
+from indexing.document import Hit, passage
 from services.client import EmbedClient, GenerateClient, ScoreClient, Usage
 
 NOT_FOUND = "The documents do not answer this question."
@@ -73,8 +73,8 @@ class Pipeline:
 
     async def retrieve(self, query: Query, trace: Trace) -> list[Passage]:
         """The best passages for a query, best first; [] where nothing reaches `min_score`."""
-        vector = await self._embed(query, trace)
-        candidates = await self._search(query, vector, trace)
+        vector, sparse = await asyncio.gather(self._embed(query, trace), self.library.search_sparse(query))
+        candidates = await self._search(query, vector, sparse, trace)
         if not candidates:
             await self.library.check_not_empty(query.collection)
         logits = await self._rerank(query, candidates[: query.rerank_depth], trace)
@@ -152,12 +152,12 @@ class Pipeline:
             return vectors.reshape(-1)
         return None
 
-    async def _search(self, query: Query, vector: NDArray[np.float32] | None, trace: Trace) -> list[Candidate]:
-        """Dense and BM25 side by side, fused; deep enough for the rerank and the answer."""
+    async def _search(
+        self, query: Query, vector: NDArray[np.float32] | None, sparse: Sequence[Hit], trace: Trace
+    ) -> list[Candidate]:
+        """The nearest passages, fused with BM25's; deep enough for the rerank and the answer."""
         with trace.stage("search"):
-            dense, sparse = await asyncio.gather(
-                self.library.search_dense(query, vector), self.library.search_sparse(query)
-            )
+            dense = await self.library.search_dense(query, vector)
             fused = reciprocal_rank_fusion(dense, sparse, self.settings.rrf_k)[: max(query.rerank_depth, query.top_n)]
             chunks = {chunk.id: chunk for chunk in await self.library.chunks(query, [hit.chunk_id for hit in fused])}
             found = [hit for hit in fused if hit.chunk_id in chunks]
