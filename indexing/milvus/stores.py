@@ -85,7 +85,7 @@ class MilvusStores:
         path = self._data_dir / "milvus" / f"{name}.sqlite3"
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            Database.create(path, "").close()
+            Database.create(path, "", dimension=0).close()
         return Database(path)
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from indexing.errors import DamagedIndexError, IndexBusyError, IndexingError, StorageError
-from indexing.store.schema import APPLICATION_ID, PAGE_BYTES, SCHEMA
+from indexing.store.schema import APPLICATION_ID, SCHEMA, page_bytes
 
 _BUSY_S = 30.0
 _CACHE_KB = 8192
@@ -36,14 +36,14 @@ class Database:
         self._closed = False
 
     @classmethod
-    def create(cls, path: Path, manifest: str) -> "Database":
+    def create(cls, path: Path, manifest: str, dimension: int) -> "Database":
         """Raises FileExistsError where there is one."""
         with path.open("xb"):
             pass
         database = cls(path)
         with storage_errors(path):
             connection = _connect(path, writes=True)
-            connection.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+            connection.execute(f"PRAGMA page_size = {page_bytes(dimension)}")
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA}")

@@ -76,7 +76,7 @@ class Generation:
         cls.check(manifest)
         with storage_errors(path):
             (path / VECTORS).mkdir(parents=True)
-            Database.create(path / DATABASE, manifest.to_json()).close()
+            Database.create(path / DATABASE, manifest.to_json(), manifest.dimension).close()
 
     def allowed(self, filters: Filters | None) -> Allowed | None:
         """What they leave of what is committed; None: all. Raises FilterError."""

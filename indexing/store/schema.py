@@ -6,8 +6,25 @@ replaced gets a new key, and its chunks new ids.
 
 APPLICATION_ID = 0x5241474C  # "RAGL"
 
-# Rows of 1.5 kB (384 float32) fill pages of 8 kB to 94%, and pages of 4 kB to 75%.
-PAGE_BYTES = 8192
+PAGES = (8192, 16384, 32768)
+"""Sizes of a page in bytes that are considered."""
+_FULL = 0.85
+_ROW_BYTES = 12
+"""Of a vector's row, beside the vector."""
+
+
+def page_bytes(dimension: int) -> int:
+    """The smallest page that rows of float32 vectors fill well, else the one that they fill best.
+
+    A page of 8 kB holds five vectors of 384 dimensions, and of 1024 one: half of it would be empty. A row that is
+    longer than a page is spread over several in any case.
+    """
+    row = 4 * dimension + _ROW_BYTES
+    if row > PAGES[0]:
+        return PAGES[0]
+    share = {size: size // row * row / size for size in PAGES}
+    return next((size for size in PAGES if share[size] >= _FULL), max(PAGES, key=share.__getitem__))
+
 
 SCHEMA = """
 CREATE TABLE meta (

@@ -1,9 +1,10 @@
 """Filters to SQL over the table of documents."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from indexing.store.filters import FIELDS, Comparison, Filter, Filters, by_kind, parsed
+from indexing.store.filters import FIELDS, Comparison, Filter, Filters, by_kind, kind, parsed
 
 Clause = tuple[str, list[Any]]
 
@@ -17,20 +18,35 @@ def where(filters: Filters) -> Clause:
 
 def _clause(node: Filter) -> Clause:
     if isinstance(node, Comparison):
-        sql, parameters = _membership(node) if node.operator == "in" else _order(node)
+        sql, parameters = _membership(node) if node.operator == "in" else _range([node])
         return (f"NOT ({sql})" if node.negated else sql), parameters
-    clauses = [_clause(each) for each in node.parts]
+    clauses = _all_of(node.parts) if node.operator == "and" else [_clause(each) for each in node.parts]
     sql = f" {node.operator.upper()} ".join(f"({sql})" for sql, _ in clauses)
     return sql, [parameter for _, parameters in clauses for parameter in parameters]
 
 
-def _order(node: Comparison) -> Clause:
-    sign, (value,) = _COMPARE[node.operator], node.values
-    if node.key in FIELDS:
-        return f"{_column(node.key)} {sign} ?", [value]
-    ((kind, _),) = by_kind(node.values).items()
-    sql = f"key IN (SELECT document FROM metadata WHERE name = ? AND kind = ? AND value {sign} ?)"  # noqa: S608
-    return sql, [node.key, kind, value]
+def _all_of(parts: Sequence[Filter]) -> list[Clause]:
+    """What two comparisons leave of one key, a range, is looked up at once."""
+    ranges: dict[tuple[str, str], list[Comparison]] = {}
+    clauses = []
+    for each in parts:
+        if isinstance(each, Comparison) and each.operator != "in" and not each.negated:
+            ranges.setdefault((each.key, kind(each.values[0])), []).append(each)
+        else:
+            clauses.append(_clause(each))
+    return [*map(_range, ranges.values()), *clauses]
+
+
+def _range(nodes: Sequence[Comparison]) -> Clause:
+    """All of these comparisons, which are of one key and with values of one kind."""
+    key = nodes[0].key
+    column = _column(key) if key in FIELDS else "value"
+    compared = " AND ".join(f"{column} {_COMPARE[node.operator]} ?" for node in nodes)
+    values = [value for node in nodes for value in node.values]
+    if key in FIELDS:
+        return compared, values
+    sql = f"key IN (SELECT document FROM metadata WHERE name = ? AND kind = ? AND {compared})"  # noqa: S608
+    return sql, [key, kind(values[0]), *values]
 
 
 def _membership(node: Comparison) -> Clause:

@@ -53,6 +53,9 @@ CASES = [
     (compare("gt", "source", "/made/b.txt"), "cd"),
     (compare("nin", "title", ["A", "B"]), "cd"),
     ({"type": "and", "filters": [compare("eq", "tag", "x"), compare("gt", "year", 2005)]}, "c"),
+    ({"type": "and", "filters": [compare("gte", "year", 2001), compare("lt", "year", 2010)]}, "a"),
+    ({"type": "and", "filters": [compare("gte", "year", 2001), compare("lte", "year", "2010")]}, ""),
+    ({"type": "and", "filters": [compare("gt", "source", "/made/a.txt"), compare("lt", "source", "/made/c.txt")]}, "b"),
     ({"type": "or", "filters": [compare("eq", "tag", "y"), compare("eq", "document_id", "d")]}, "bd"),
     (
         {"type": "and", "filters": [{"type": "or", "filters": [compare("eq", "tag", "x")]}, compare("ne", "ok", True)]},

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from indexing.errors import IndexMismatchError
-from indexing.store import Store, collection_path
+from indexing.store import Manifest, Store, collection_path
 from tests.indexing.made import MANIFEST, bulk, clustered
 
 ROWS = 36_000
@@ -124,3 +124,13 @@ def test_factories(tmp_path: Path, factory: str) -> None:
 def test_factories_that_faiss_has_not_are_refused(tmp_path: Path, factory: str) -> None:
     with pytest.raises(IndexMismatchError, match=factory):
         Store.create_or_open(collection_path(tmp_path, "other"), replace(MANIFEST, vectors=factory))
+
+
+@pytest.mark.parametrize("dimension", [384, 768, 1024, 4096])
+def test_vectors_fill_their_pages(tmp_path: Path, dimension: int) -> None:
+    vectors = np.eye(dimension, dtype=np.float32)[:380]
+    with Store.create_or_open(tmp_path / "filled", Manifest(embedding_model="made", dimension=dimension)) as store:
+        store.put(bulk(vectors))
+        store.compact()
+    (database,) = (tmp_path / "filled").rglob("*.sqlite3")
+    assert database.stat().st_size < 1.25 * vectors.nbytes + 500_000
