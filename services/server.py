@@ -70,7 +70,7 @@ class Service:
     """More fields of the model's entry in /v1/models."""
 
     def check_model(self, name: str | None, *, aliases: bool = False) -> None:
-        """Raises NotFoundError for a model that is not the served one; chat routes list the aliases, as vLLM does."""
+        """Raises NotFoundError for a model that is not the served one; some routes list the aliases, as vLLM does."""
         if name and name != self.model_name:
             known = f" Valid aliases: {self.model_name}." if aliases else ""
             raise NotFoundError(f"The model `{name}` does not exist.{known}", param="model" if aliases else None)

@@ -89,7 +89,7 @@ class Tokenizer:
             if wrong is not None:
                 raise BadRequestError(f"Token id {wrong} is out of vocabulary")
             if cut.limit is None and len(sequence) > self.max_model_len:
-                raise self._too_long(f"{len(sequence)} input tokens", "input_tokens", len(sequence))
+                raise self._too_many(len(sequence))
         return [self._whole(np.array(s, dtype=np.int64), cut, special=False) for s in sequences]
 
     def encode_pairs(self, queries: Sequence[str], documents: Sequence[str], cut: Truncation) -> list[Tokens]:
@@ -176,9 +176,7 @@ class Tokenizer:
         if limit is not None and len(tokens) > limit:  # less than the special tokens alone
             tokens = Tokens(tokens.ids[:limit], tokens.types[:limit])
         if len(tokens) > self.max_model_len:
-            raise self._too_long(
-                f"at least {self.max_model_len + 1} input tokens", "input_tokens", self.max_model_len + 1
-            )
+            raise self._too_many(self.max_model_len + 1)
         if not len(tokens):
             raise BadRequestError("The decoder prompt cannot be empty")
         return tokens
@@ -192,6 +190,11 @@ class Tokenizer:
             if len(text) > bound:
                 contains = f"{len(text)} characters (more than {bound} characters, which is the upper bound for "
                 raise self._too_long(f"{contains}{self.max_model_len} input tokens)", "input_text", len(text))
+
+    def _too_many(self, tokens: int) -> BadRequestError:
+        """One too many may be all that were counted, which is what vLLM says of any such prompt."""
+        least = "at least " if tokens == self.max_model_len + 1 else ""
+        return self._too_long(f"{least}{tokens} input tokens", "input_tokens", tokens)
 
     def _too_long(self, contains: str, parameter: str, value: int) -> BadRequestError:
         excess = ", which exceeds this limit even without any output tokens" if parameter == "input_tokens" else ""

@@ -21,7 +21,7 @@ def vocabulary_router(model: Model) -> APIRouter:
 
     @router.post("/tokenize")
     async def tokenize(request: Request, body: TokenizeRequest | TokenizeChatRequest) -> TokenizeResponse:
-        served(request).check_model(body.model)
+        served(request).check_model(body.model, aliases=True)
         if isinstance(body, TokenizeChatRequest):
             raise no_chat_template()
         model.check_inputs([body.prompt], param="prompt")
@@ -31,7 +31,7 @@ def vocabulary_router(model: Model) -> APIRouter:
 
     @router.post("/detokenize")
     async def detokenize(request: Request, body: DetokenizeRequest) -> DetokenizeResponse:
-        served(request).check_model(body.model)
+        served(request).check_model(body.model, aliases=True)
         return DetokenizeResponse(prompt=await model.off_loop(lambda: tokenizer.decode(body.tokens)))
 
     @router.get("/tokenizer.json", response_class=JSONResponse)

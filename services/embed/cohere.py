@@ -8,12 +8,12 @@ from fastapi import APIRouter, Request, Response
 
 from services.answers import json_answer
 from services.embed.vectors import base64_of, check_dimensions, encoded, finished, packed_bits
-from services.engines import Rows
+from services.engines import Rows, Tokens
 from services.errors import BadRequestError
 from services.model import Model
 from services.protocol.embedding import CohereBilledUnits, CohereEmbedRequest, CohereEmbedResponse, CohereMeta
 from services.server import answer_id, served
-from services.tokenizer import Truncation
+from services.tokenizer import Tokenizer, Truncation
 
 COHERE_NAMES = {"search_query": "query", "search_document": "document"}
 
@@ -29,8 +29,7 @@ def cohere_router(model: Model) -> APIRouter:
         checkpoint = model.checkpoint
         check_dimensions(body.output_dimension, checkpoint, width=model.batcher.width, name=model.name)
         prefix = _prefix(checkpoint.prefixes, body.input_type)
-        cut = _truncation(model, body)
-        read = await model.read(request, lambda: model.tokenizer.encode([prefix + text for text in texts], cut))
+        read = await model.read(request, lambda: _encoded(model.tokenizer, [prefix + text for text in texts], body))
         rows = finished(read.rows, checkpoint, dimensions=body.output_dimension, use_activation=None)
         answer = {
             "id": answer_id("embd", request),
@@ -72,12 +71,19 @@ def _prefix(known: Mapping[str, str], input_type: str | None) -> str:
     )
 
 
-def _truncation(model: Model, body: CohereEmbedRequest) -> Truncation:
-    longest = model.tokenizer.max_model_len
-    limit = min(body.max_tokens or longest, longest)
-    if body.truncate == "NONE":
-        return Truncation()
-    return Truncation(limit=limit, side="left" if body.truncate == "START" else "right")
+def _encoded(tokenizer: Tokenizer, texts: list[str], body: CohereEmbedRequest) -> list[Tokens]:
+    """Cut to max_tokens, or to the model's length; refused where nothing may be cut."""
+    if body.truncate != "NONE":
+        limit = tokenizer.limit(-1 if body.max_tokens is None else body.max_tokens)
+        return tokenizer.encode(texts, Truncation(limit, "left" if body.truncate == "START" else "right"))
+    inputs = tokenizer.encode(texts, Truncation())
+    longest = max(map(len, inputs))
+    if body.max_tokens is not None and longest > body.max_tokens:
+        raise BadRequestError(
+            f"Input of {longest} tokens exceeds max_tokens={body.max_tokens} with truncate=NONE. "
+            "Set truncate to END or START to allow truncation."
+        )
+    return inputs
 
 
 def _as_type(rows: Rows, name: str) -> Any:

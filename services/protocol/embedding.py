@@ -48,12 +48,13 @@ class CohereEmbedRequest(Wire):
     output_dimension: int | None = None
     embedding_types: list[CohereType] | None = None
     truncate: Literal["NONE", "START", "END"] = "END"
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=-1)] | None = None
     priority: int = 0
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
-        if sum(bool(given) for given in (self.texts, self.images, self.inputs)) != 1:
+        given = [kind for kind in (self.texts, self.images, self.inputs) if kind is not None]
+        if len(given) != 1 or not given[0]:
             raise ValueError("Exactly one of texts, images, or inputs must be provided, and it must be non-empty")
         return self
 

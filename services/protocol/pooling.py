@@ -14,6 +14,7 @@ EncodingFormat = Literal["float", "base64", "bytes", "bytes_only"]
 EmbedDtype = Literal["float32", "float16", "bfloat16", "fp8_e4m3", "fp8_e5m2"]
 Endianness = Literal["native", "big", "little"]
 PoolingTask = Literal["embed", "classify", "token_embed", "token_classify", "plugin", "embed&token_classify"]
+REMOVED_TASKS = {"score": "use `classify` instead.", "encode": "use `token_embed` or `token_classify` instead."}
 Input = list[int] | list[list[int]] | str | list[str]
 
 
@@ -74,6 +75,9 @@ class InputRequest(PoolingRequest):
                 "Parameter `normalize` was removed; use `use_activation` instead. (parameter=normalize)",
                 param="normalize",
             )
+        task = body.get("task")
+        if isinstance(task, str) and task in REMOVED_TASKS:
+            raise BadRequestError(f"`{task}` task was removed; {REMOVED_TASKS[task]} (parameter=task)", param="task")
 
 
 class ChatInputRequest(PoolingRequest):
@@ -91,14 +95,6 @@ class EncodedRequest(InputRequest):
 
 class PoolingTaskRequest(EncodedRequest):
     task: PoolingTask | None = None
-
-    @classmethod
-    def refuse(cls, body: dict[str, Any]) -> None:
-        super().refuse(body)
-        removed = {"score": "use `classify` instead.", "encode": "use `token_embed` or `token_classify` instead."}
-        task = body.get("task")
-        if isinstance(task, str) and task in removed:
-            raise BadRequestError(f"`{task}` task was removed; {removed[task]} (parameter=task)", param="task")
 
 
 class PoolingDatum(BaseModel):

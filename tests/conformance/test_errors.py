@@ -79,6 +79,20 @@ EMBED = {
     "nothing left": ("/v1/embeddings", {"input": "a", "truncate_prompt_tokens": 0}, 400, "cannot be empty"),
     "a chat": ("/v1/embeddings", {"messages": [{"role": "user", "content": "x"}]}, 400, "provide a chat template"),
     "a removed task": ("/pooling", {"input": "a", "task": "score"}, 400, "`score` task was removed; use `classify`"),
+    "another removed task": ("/v1/embeddings", {"input": "a", "task": "encode"}, 400, "`encode` task was removed"),
+    "texts and images": (
+        "/v2/embed",
+        {"texts": ["a"], "images": []},
+        400,
+        "Exactly one of texts, images, or inputs must be provided",
+    ),
+    "a text that may not be cut": (
+        "/v2/embed",
+        {"texts": ["a b c d"], "truncate": "NONE", "max_tokens": 2},
+        400,
+        "Input of 6 tokens exceeds max_tokens=2 with truncate=NONE",
+    ),
+    "max_tokens": ("/v2/embed", {"texts": ["a"], "max_tokens": 513}, 400, "Please request a smaller truncation size"),
     "an input_type": ("/v2/embed", {"texts": ["a"], "input_type": "search_query"}, 400, "Unsupported input_type"),
     "token ids for detokenize": ("/detokenize", {"tokens": [-1]}, 400, "greater_than_equal"),
 }
