@@ -31,9 +31,12 @@ def check_length(model: Model, length: Length) -> None:
             length.output,
         )
     if length.truncate is not None and length.truncate > limit - length.output:
+        most = f"max_model_len = {limit}"
+        if length.truncate <= limit:
+            most = f"max_model_len - {name} = {limit - length.output}"
         raise wrong(
-            f"truncate_prompt_tokens={length.truncate} cannot be greater than max_model_len - {name} = "
-            f"{limit - length.output}. Please request a smaller truncation size.",
+            f"truncate_prompt_tokens={length.truncate} cannot be greater than {most}. "
+            "Please request a smaller truncation size.",
             "truncate_prompt_tokens",
             length.truncate,
         )
@@ -119,8 +122,10 @@ def rendered(model: Model, chat: ChatFields, variables: Mapping[str, Any]) -> st
 
 
 def _message(message: ChatMessage) -> dict[str, Any]:
-    """As templates read it: text parts joined by newlines, arguments of calls as objects."""
+    """As templates read it: text parts joined by newlines, calls' arguments as objects, developers as the system."""
     made: dict[str, Any] = message.model_dump(exclude_none=True, exclude={"content", "tool_calls"})
+    if message.role == "developer":
+        made["role"] = "system"
     made["content"] = _text(message.content)
     if message.tool_calls:
         made["tool_calls"] = [_call(call) for call in message.tool_calls]

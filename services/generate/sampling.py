@@ -164,9 +164,13 @@ def _check_stops(body: SamplingFields, vocabulary_size: int) -> None:
         raise BadRequestError(f"stop has {len(stops(body))} strings, over {MAX_STOPS}.", param="stop")
     if any(not text for text in stops(body)):
         raise BadRequestError("stop cannot contain an empty string.")
-    for token in body.stop_token_ids or ():
-        if not 0 <= token < vocabulary_size:
-            raise wrong(f"stop_token_ids must be in [0, {vocabulary_size}), got {token}.", "stop_token_ids", token)
+    if outside := [token for token in body.stop_token_ids or () if not 0 <= token < vocabulary_size]:
+        raise wrong(
+            f"token_id(s) {outside} in stop_token_ids contain out-of-vocab token ids. "
+            f"Vocabulary size: {vocabulary_size}",
+            "stop_token_ids",
+            outside,
+        )
 
 
 def stops(body: SamplingFields) -> list[str]:

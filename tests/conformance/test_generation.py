@@ -44,6 +44,15 @@ def test_a_chats_fields(generate: httpx2.Client):
     assert set(answer) >= {"service_tier", "system_fingerprint", "prompt_logprobs", "kv_transfer_params"}
 
 
+def test_a_developer_speaks_as_the_system(generate: httpx2.Client):
+    said = [
+        posted(generate, CHAT, messages=[{"role": role, "content": "Be brief."}, *HI], max_tokens=4, temperature=0)
+        for role in ("developer", "system")
+    ]
+    assert said[0]["usage"] == said[1]["usage"]
+    assert said[0]["choices"] == said[1]["choices"]
+
+
 def test_a_chats_stream(generate: httpx2.Client):
     first, *middle, last, usage = chunks(
         generate, CHAT, messages=HI, max_tokens=3, ignore_eos=True, stream_options={"include_usage": True}
