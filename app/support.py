@@ -12,7 +12,7 @@ SUPPORT = 0.6
 _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?!\s)[^.!?\n]*)*[.!?]*")
 _WRAPPED = range(40, 200)
 """Characters of the longest line of a text whose lines were broken to fit a width."""
-_BLOCK = re.compile(r"\s*(?:[-*•>#|]|\d{1,3}[.)]\s|```|$)")
+_BLOCK = re.compile(r"\s*(?:[-*•>]\s|[#|]|\d{1,3}[.)]\s|```|$)")
 """What begins a line that does not go on with the one before: lists, headings, tables, fences, nothing."""
 _OWN_LINE = re.compile(r"\s*[#|]")
 _LEAD = re.compile(r"^\s*(?:(?:[-*•>#]+|\d{1,3}[.)])\s+)?")

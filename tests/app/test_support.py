@@ -24,7 +24,7 @@ def test_a_wrapped_line_ends_no_sentence() -> None:
     text = (
         "# Pumps of the northern plant, all of them here\n"
         "The pump in hall 4 was replaced by Ana Ruiz in\n"
-        "March 2024. Its limit is 8 bar.\n"
+        "*March* 2024. Its limit is 8 bar.\n"
         "- Every valve is opened once a week, by two of\n"
         "  the people on duty.\n"
         "- short\n"
@@ -33,7 +33,7 @@ def test_a_wrapped_line_ends_no_sentence() -> None:
     )
     assert [" ".join(text[a:b].split()) for a, b in sentences(text)] == [
         "Pumps of the northern plant, all of them here",
-        "The pump in hall 4 was replaced by Ana Ruiz in March 2024.",
+        "The pump in hall 4 was replaced by Ana Ruiz in *March* 2024.",
         "Its limit is 8 bar.",
         "Every valve is opened once a week, by two of the people on duty.",
         "short",
