@@ -1,5 +1,6 @@
 """Each format from a file made here; hostile files; and, where it is present, a shared folder of real ones."""
 
+import asyncio
 import csv
 import hashlib
 import io
@@ -410,6 +411,23 @@ def mutated(content: bytes, draw: random.Random) -> bytes:
     return bytes(changed)
 
 
+async def unforeseen(files: Mapping[str, bytes], mutants: int, spooled: Path) -> list[str]:
+    """What a loader did with damaged files that it should not: an error that it does not name, or no end."""
+    settings = ParserSettings(ChunkerSettings(64, 0, None), Limits(), 1, 20, 2 * 2**30)
+    draw = random.Random(5)
+    wrong = []
+    async with Parsers(settings) as parsers:
+        for number in range(mutants):
+            name = draw.choice(sorted(files))
+            await asyncio.to_thread(spooled.write_bytes, mutated(files[name], draw))
+            try:
+                [batch async for batch in parsers.upload(spooled, name)]
+            except UnreadableError as exc:
+                if str(exc).startswith(("cannot be read", "given up")):
+                    wrong.append(f"{number} {name}: {exc}")
+    return wrong
+
+
 @pytest.mark.anyio
 async def test_damaged_files_are_read_or_refused_and_nothing_else(tmp_path: Path) -> None:
     made = {
@@ -424,20 +442,7 @@ async def test_damaged_files_are_read_or_refused_and_nothing_else(tmp_path: Path
         "a.rtf": rb"{\rtf1\ansi Hello \b bold\b0\par there}",
         "a.rst": b"Top\n===\n\ntext\n",
     }
-    settings = ParserSettings(ChunkerSettings(64, 0, None), Limits(), 1, 20, 2 * 2**30)
-    spooled = tmp_path / "spooled"
-    draw = random.Random(5)
-    wrong = []
-    async with Parsers(settings) as parsers:
-        for number in range(200):
-            name = draw.choice(sorted(made))
-            spooled.write_bytes(mutated(made[name], draw))
-            try:
-                [batch async for batch in parsers.upload(spooled, name)]
-            except UnreadableError as exc:
-                if str(exc).startswith(("cannot be read", "given up")):
-                    wrong.append(f"{number} {name}: {exc}")
-    assert wrong == []
+    assert await unforeseen(made, 200, tmp_path / "spooled") == []
 
 
 def shared_files() -> list[dict[str, str]]:
@@ -445,6 +450,15 @@ def shared_files() -> list[dict[str, str]]:
         return []
     with (FORMATS / "manifest.csv").open() as file:
         return list(csv.DictReader(file))
+
+
+@pytest.mark.anyio
+@pytest.mark.skipif(not shared_files(), reason=f"no shared documents at {FORMATS}")
+async def test_damaged_documents_of_every_suffix(tmp_path: Path) -> None:
+    paths = sorted((FORMATS / row["path"] for row in shared_files()), key=lambda path: -path.stat().st_size)
+    smallest = {f"a{path.suffix.lower()}": path for path in paths if path.stat().st_size}
+    files = {name: path.read_bytes() for name, path in smallest.items()}
+    assert await unforeseen(files, 300, tmp_path / "spooled") == []
 
 
 @pytest.mark.skipif(not shared_files(), reason=f"no shared documents at {FORMATS}")
