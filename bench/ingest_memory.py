@@ -81,7 +81,7 @@ async def main(records: int) -> None:
 
 
 def progress(state: Progress) -> None:
-    if state.documents and state.documents % 100_000 < 200:
+    if round(state.elapsed_s) % 10 == 0:
         print(
             f"  {state.documents:,} documents, {state.elapsed_s:.0f} s, {megabytes(resource.RUSAGE_SELF):,.0f} MB",
             flush=True,

@@ -4,7 +4,6 @@ What is committed stays, whatever ends a build: a second one takes up what is le
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -33,7 +32,6 @@ from services.client import EmbedClient
 
 _SPECIAL_TOKENS = 8
 """[CLS], [SEP] and their like, at most."""
-_TOLD_EVERY_S = 0.1
 
 
 class Builder:
@@ -89,18 +87,16 @@ class Builder:
         found = await stages.blocking(sources.find, paths)
         plan = Plan(await stages.blocking(self._store.known))
         tally = Tally(len(found.files) + len(found.urls), sum(found.files.values()), skipped=dict(found.skipped))
-        embedded = stages.embedding.embedded
         given: Iterator[tuple[Given, int]] = chain(found.files.items(), ((url, 0) for url in found.urls))
         params = {"paths": [str(path) for path in paths], "prune": prune}
         async with Job(stages, "index", tally, params) as job:
-            build = Build(stages, plan, tally, _every(job.tell, lambda: on_progress(tally.progress())))
+            build = Build(stages, plan, tally, _telling(stages, job, tally, on_progress))
             intake = await self._run(build, given, found.given)
             dropped = intake.vanished
             if prune:
                 dropped = dropped + await stages.blocking(plan.gone, [*found.roots, *gone])
             tally.removed = await stages.write(self._store.delete, dropped) if dropped else 0
-        on_progress(tally.progress())
-        return tally.report(job.id, stages.embedding.embedded - embedded)
+        return tally.report(job.id)
 
     async def add_all(
         self,
@@ -113,18 +109,17 @@ class Builder:
         """Documents that are text already, `count` of them, taken one by one as there is room."""
         stages = await self._ready()
         tally = Tally(count, count)
-        embedded = stages.embedding.embedded
         given = ((document, 1) for document in documents)
         async with Job(stages, kind, tally, {}) as job:
-            build = Build(stages, Plan({}), tally, _every(job.tell, lambda: on_progress(tally.progress())))
+            build = Build(stages, Plan({}), tally, _telling(stages, job, tally, on_progress))
             await self._run(build, given, frozenset())
-        on_progress(tally.progress())
-        return tally.report(job.id, stages.embedding.embedded - embedded)
+        return tally.report(job.id)
 
     async def _run(self, build: Build, given: Iterator[tuple[Given, int]], named: frozenset[Path]) -> Intake:
         pipeline = Pipeline(build)
         intake = Intake(build, pipeline, named)
         await pipeline.run(intake.read(given) for _ in range(self._settings.parse_workers + 2))
+        await build.tell()
         return intake
 
     async def add(self, document: Document) -> int:
@@ -201,17 +196,15 @@ async def manifest_of(embed: EmbedClient, settings: IndexSettings) -> Manifest:
     )
 
 
-def _every(*steps: Callable[[], Awaitable[None] | None]) -> Callable[[], Awaitable[None]]:
-    """All steps one after the other, at most every _TOLD_EVERY_S."""
-    told = 0.0
+def _telling(
+    stages: Stages, job: Job, tally: Tally, on_progress: Callable[[Progress], None]
+) -> Callable[[], Awaitable[None]]:
+    before = stages.embedding.embedded
 
     async def tell() -> None:
-        nonlocal told
-        if time.monotonic() - told >= _TOLD_EVERY_S:
-            told = time.monotonic()
-            for step in steps:
-                if (waiting := step()) is not None:
-                    await waiting
+        tally.embedded = stages.embedding.embedded - before
+        on_progress(tally.progress())
+        await job.tell()
 
     return tell
 

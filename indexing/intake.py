@@ -24,7 +24,6 @@ class Intake:
         self._stages = build.stages
         self._plan = build.plan
         self._tally = build.tally
-        self._changed = build.changed
         self._pipeline = pipeline
         self._named = named
         self._next = asyncio.Lock()
@@ -47,7 +46,6 @@ class Intake:
                 self._tally.fail(name_of(what), str(exc))
             self._tally.files += 1
             self._tally.bytes += size - self._partly.pop(name_of(what), 0)
-            await self._changed()
 
     async def _taken(self, given: Iterator[tuple[Given, int]]) -> tuple[Given, int] | None:
         """On a thread: the iterator may read from a disk."""

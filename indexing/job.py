@@ -1,7 +1,6 @@
 """A build's row in the store, which `ragline jobs` and GET /jobs/{id} read."""
 
 import asyncio
-import time
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -9,8 +8,6 @@ from typing import Any, Self
 from indexing.pipeline import Stages
 from indexing.progress import Tally
 from indexing.store.jobs import State
-
-_WRITTEN_EVERY_S = 1.0
 
 
 class Job:
@@ -21,7 +18,6 @@ class Job:
         self._kind = kind
         self._tally = tally
         self._params = params
-        self._written = 0.0
         self._failures = 0
         self.id = ""
 
@@ -30,13 +26,8 @@ class Job:
         self.id = await self._stages.write(store.job_create, self._kind, self._tally.total_files, self._params)
         return self
 
-    async def tell(self) -> None:
-        """Write how far it is, at most once in a while."""
-        if time.monotonic() - self._written >= _WRITTEN_EVERY_S:
-            self._written = time.monotonic()
-            await self._write()
-
-    async def _write(self, *, state: State | None = None, message: str | None = None) -> None:
+    async def tell(self, *, state: State | None = None, message: str | None = None) -> None:
+        """Write how far it is."""
         new = self._tally.failures[self._failures :]
         self._failures = len(self._tally.failures)
         await self._stages.write(
@@ -54,8 +45,8 @@ class Job:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            await self._write(state="done")
+            await self.tell(state="done")
         elif isinstance(error, asyncio.CancelledError):
-            await self._write(state="cancelled", message="stopped; the same command goes on with what is left")
+            await self.tell(state="cancelled", message="stopped; the same command goes on with what is left")
         else:
-            await self._write(state="failed", message=str(error))
+            await self.tell(state="failed", message=str(error))

@@ -23,6 +23,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 _WRITE_CHUNKS = 512
 """Of one transaction at most, unless one document has more."""
+_TOLD_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +71,8 @@ class Build:
     stages: Stages
     plan: Plan
     tally: Tally
-    changed: Callable[[], Awaitable[None]]
-    """Called often; tells whom it concerns now and then."""
+    tell: Callable[[], Awaitable[None]]
+    """Whom it concerns, how far it is; called every _TOLD_EVERY_S."""
 
 
 class Pipeline:
@@ -81,7 +82,7 @@ class Pipeline:
         self._stages = build.stages
         self._plan = build.plan
         self._tally = build.tally
-        self._changed = build.changed
+        self._tell = build.tell
         self._room = _Room(build.stages.waiting_chunks)
         self._writes: asyncio.Queue[tuple[Parsed, Vector] | None] = asyncio.Queue()
         self._documents: asyncio.TaskGroup | None = None
@@ -90,11 +91,14 @@ class Pipeline:
         """Until all readers have ended and all they submitted is committed. Raises the first error, bare."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._write())
+                telling = group.create_task(self._keep_telling())
+                writing = group.create_task(self._write())
                 async with asyncio.TaskGroup() as self._documents:
                     for reader in readers:
                         self._documents.create_task(reader)
                 self._writes.put_nowait(None)
+                await writing
+                telling.cancel()
         except BaseExceptionGroup as errors:
             raise _first(errors) from errors
 
@@ -103,7 +107,8 @@ class Pipeline:
         if self._documents is None:
             raise RuntimeError("submit() is for readers of run()")
         await self._room.take(len(parsed.chunks))
-        self._tally.waiting += len(parsed.chunks)
+        self._tally.waiting_chunks += len(parsed.chunks)
+        self._tally.waiting_tokens += sum(parsed.tokens)
         work = self._embed(parsed)
         try:
             self._documents.create_task(work)
@@ -124,7 +129,8 @@ class Pipeline:
 
     def _free(self, parsed: Parsed) -> None:
         self._room.free(len(parsed.chunks))
-        self._tally.waiting -= len(parsed.chunks)
+        self._tally.waiting_chunks -= len(parsed.chunks)
+        self._tally.waiting_tokens -= sum(parsed.tokens)
 
     async def _write(self) -> None:
         """All that is ready, one transaction after the other."""
@@ -146,7 +152,11 @@ class Pipeline:
             self._tally.documents += 1
             self._tally.chunks += len(parsed.chunks)
             self._tally.tokens += sum(parsed.tokens)
-        await self._changed()
+
+    async def _keep_telling(self) -> None:
+        while True:
+            await asyncio.sleep(_TOLD_EVERY_S)
+            await self._tell()
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

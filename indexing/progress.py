@@ -15,21 +15,21 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Counts so far. Documents and chunks count when they are committed."""
+    """Counts so far."""
 
     files: int
     total_files: int
     documents: int
+    """That are committed."""
     chunks: int
-    tokens: int
+    """That have a vector."""
+    total_chunks: int
+    """Of the files so far."""
     failed: int
     elapsed_s: float
+    tokens_per_s: float
     left_s: float | None
     """None until enough is done to tell."""
-
-    @property
-    def tokens_per_s(self) -> float:
-        return self.tokens / self.elapsed_s if self.elapsed_s > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Report:
 
 @dataclass(slots=True)
 class Tally:
-    """The counts of a build that is under way."""
+    """The counts of a build that is under way. Documents, chunks and tokens count when they are committed."""
 
     total_files: int = 0
     total_bytes: int = 0
@@ -63,9 +63,12 @@ class Tally:
     bytes: int = 0
     documents: int = 0
     chunks: int = 0
-    waiting: int = 0
-    """Chunks that are cut and not yet committed."""
     tokens: int = 0
+    waiting_chunks: int = 0
+    """That are cut and not yet committed."""
+    waiting_tokens: int = 0
+    embedded: int = 0
+    """Chunks whose text was new."""
     unchanged: int = 0
     moved: int = 0
     removed: int = 0
@@ -81,20 +84,19 @@ class Tally:
 
     def progress(self) -> Progress:
         elapsed = time.monotonic() - self.began
-        share = self._share()
-        left = elapsed * (1 - share) / share if share and elapsed > 1 else None
+        total_chunks = self.chunks + self.waiting_chunks
+        chunks = min(max(self.chunks, self.embedded), total_chunks)
+        done = chunks / total_chunks if total_chunks else 1.0
+        share = done * min(self.bytes / self.total_bytes, 1.0) if self.total_bytes else 1.0
         return Progress(
-            self.files, self.total_files, self.documents, self.chunks, self.tokens, len(self.failures), elapsed, left
-        )
+            self.files, self.total_files, self.documents, chunks, total_chunks, len(self.failures), elapsed,
+            tokens_per_s=done * (self.tokens + self.waiting_tokens) / elapsed if elapsed else 0.0,
+            left_s=elapsed * (1 - share) / share if share and elapsed > 1 else None,
+        )  # fmt: skip
 
-    def _share(self) -> float:
-        """Of the work: bytes that are read, less the part of their chunks that waits."""
-        committed = self.chunks / (self.chunks + self.waiting) if self.waiting else 1.0
-        return committed * min(self.bytes / self.total_bytes, 1.0) if self.total_bytes else 1.0
-
-    def report(self, job: str, embedded: int) -> Report:
+    def report(self, job: str) -> Report:
         return Report(
-            job=job, documents=self.documents, chunks=self.chunks, tokens=self.tokens, embedded=embedded,
+            job=job, documents=self.documents, chunks=self.chunks, tokens=self.tokens, embedded=self.embedded,
             unchanged=self.unchanged, moved=self.moved, removed=self.removed, skipped=dict(self.skipped),
             failures=tuple(self.failures), elapsed_s=time.monotonic() - self.began,
         )  # fmt: skip

@@ -28,7 +28,7 @@ async def reindex(
         manifest = await manifest_of(embed, settings)
         if not live.manifest.asks_to_embed(manifest):
             await asyncio.to_thread(live.adopt, manifest)
-            return Tally(unchanged=live.stats().documents).report("", 0)
+            return Tally(unchanged=live.stats().documents).report("")
         new = await asyncio.to_thread(live.successor, manifest)
         try:
             async with Builder(new, embed, settings) as builder:

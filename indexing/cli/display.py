@@ -58,7 +58,8 @@ class Display:
 
 def _counts(progress: Progress) -> str:
     parts = [
-        counted(progress.documents, "document"), counted(progress.chunks, "chunk"),
+        counted(progress.documents, "document"),
+        f"{progress.chunks:,} of {counted(progress.total_chunks, 'chunk')}",
         f"{progress.tokens_per_s:,.0f} tokens/s",
     ]  # fmt: skip
     if progress.failed:

@@ -63,6 +63,22 @@ async def test_everything_is_found_and_progress_ends_at_the_total(builder, store
     assert chunk.heading == "Bees"
 
 
+async def test_progress_is_told_while_a_long_document_is_embedded(store, embed_server, tmp_path) -> None:
+    long = tmp_path / "long.txt"
+    long.write_text("\n\n".join(f"Hive {i} gave {i} jars of honey. " * 20 for i in range(16)))
+    embed_server.delay_s = 0.3
+    seen: list[Progress] = []
+    client = embed_server.client()
+    async with Builder(store, client, SETTINGS.model_copy(update={"batch_chunks": 2, "embed_in_flight": 1})) as builder:
+        report = await builder.sync([long], on_progress=seen.append)
+    await client.aclose()
+    early, last = seen[0], seen[-1]
+    assert early.documents == 0
+    assert 0 < early.chunks < early.total_chunks == report.chunks
+    assert (last.documents, last.chunks, last.total_chunks) == (1, report.chunks, report.chunks)
+    assert [p.chunks for p in seen] == sorted(p.chunks for p in seen)
+
+
 async def test_a_second_run_embeds_nothing(builder, docs, embed_server) -> None:
     await builder.sync([docs])
     embed_server.texts.clear()
