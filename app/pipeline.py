@@ -9,6 +9,7 @@ import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from app.citations import Citation, Citer
 from app.evidence import Evidence, select_evidence
 from app.library import Library
 from app.neighbours import join
-from app.passages import Candidate, Passage, Query, reciprocal_rank_fusion
+from app.passages import Candidate, Fused, Passage, Query, reciprocal_rank_fusion
 from app.prompt import CHARS_PER_TOKEN, Prompt, PromptBuilder, Question
 from app.settings import AskSettings
 from app.trace import Trace
@@ -155,13 +156,22 @@ class Pipeline:
     async def _search(
         self, query: Query, vector: NDArray[np.float32] | None, sparse: Sequence[Hit], trace: Trace
     ) -> list[Candidate]:
-        """The nearest passages, fused with BM25's; deep enough for the rerank and the answer."""
+        """The nearest passages, fused with BM25's, each text once; deep enough for the rerank and the answer."""
         with trace.stage("search"):
             dense = await self.library.search_dense(query, vector)
-            fused = reciprocal_rank_fusion(dense, sparse, self.settings.rrf_k)[: max(query.rerank_depth, query.top_n)]
-            chunks = {chunk.id: chunk for chunk in await self.library.chunks(query, [hit.chunk_id for hit in fused])}
-            found = [hit for hit in fused if hit.chunk_id in chunks]
-            return [Candidate(chunks[hit.chunk_id], hit, rank) for rank, hit in enumerate(found, start=1)]
+            fused = reciprocal_rank_fusion(dense, sparse, self.settings.rrf_k)
+            return await self._distinct(query, fused, max(query.rerank_depth, query.top_n))
+
+    async def _distinct(self, query: Query, fused: Sequence[Fused], count: int) -> list[Candidate]:
+        """The first `count` with texts that differ: copies of a document tell the language model nothing more."""
+        found: dict[str, Candidate] = {}
+        left = iter(fused)
+        while hits := list(islice(left, count - len(found))):
+            chunks = {chunk.id: chunk for chunk in await self.library.chunks(query, [hit.chunk_id for hit in hits])}
+            for hit in hits:
+                if (chunk := chunks.get(hit.chunk_id)) is not None:
+                    found.setdefault(chunk.text, Candidate(chunk, hit, rank=len(found) + 1))
+        return list(found.values())
 
     async def _rerank(self, query: Query, candidates: Sequence[Candidate], trace: Trace) -> NDArray[np.float32] | None:
         """The logits of the candidates in their order; None where there is no cross-encoder to ask."""

@@ -191,6 +191,18 @@ async def test_filters_and_collections_keep_documents_apart(stack: Stack, tmp_pa
         assert (await http.post("/search", json=other)).status_code == 404
 
 
+async def test_a_text_that_stands_in_several_documents_is_one_passage(stack: Stack, tmp_path: Path) -> None:
+    async with serving(settings_over(stack, tmp_path)) as http:
+        for copy in ("first", "second", "third"):
+            await add(http, copy, TEXTS["pump"], metadata={"copy": copy})
+        await add(http, "tower", TEXTS["tower"])
+        query = {"query": "Who replaced the pump P-17?", "rerank_depth": 2, "top_k": 2, "min_score": 0}
+        results = (await http.post("/search", json=query)).json()["results"]
+        assert [(hit["text"], hit["rank_before"]) for hit in results] == [(TEXTS["pump"], 1), (TEXTS["tower"], 2)]
+        third = {**query, "filters": {"type": "eq", "key": "copy", "value": "third"}}
+        assert [hit["document_id"] for hit in (await http.post("/search", json=third)).json()["results"]] == ["third"]
+
+
 async def test_a_request_that_names_no_collection_goes_to_the_default_or_the_only_one(
     stack: Stack, tmp_path: Path
 ) -> None:
