@@ -21,7 +21,8 @@ _RUNNING = 0.2
 """Share of the pages; a title on more of them is a running one."""
 _LONGEST = 120
 _LEVELS = 4
-_HEADING = re.compile(r"(?=.*[^\W\d_]{2}).{3,}[^.,;:]", re.DOTALL)
+_HEADING = re.compile(r"(?![•·●▪◦‣*{\u2013-])(?=.*[^\W\d_]{2})[^@]{3,}[^@.,;:]")
+"""No list's item, no address of an author, no sentence."""
 
 
 @dataclass(frozen=True, slots=True)

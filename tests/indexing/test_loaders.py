@@ -142,6 +142,13 @@ def test_pdf_running_titles_are_no_headings() -> None:
     assert headings == [f"# Part {letter} begins" for letter in "ABCDEFGH"]
 
 
+def test_pdf_lines_of_a_list_and_addresses_are_no_headings() -> None:
+    text = [(10, f"Line {i} of the text that says this and that.") for i in range(16)]
+    large = [(20, "On Bees"), (14, "{ann, bob}@hive.example"), (14, "- Keywords"), (14, "Foraging - a survey")]
+    headings = [line for line in one(lines_pdf([*large, *text]), "r.pdf").text.splitlines() if line.startswith("#")]
+    assert headings == ["# On Bees", "## Foraging - a survey"]
+
+
 def test_docx_becomes_markdown_with_headings_and_rows() -> None:
     cell = "<w:tc>{}</w:tc>".format
     row = "<w:tr>{}</w:tr>".format
