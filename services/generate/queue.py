@@ -5,7 +5,6 @@ submit -> waiting, bounded in tokens -> admitted while its tokens have room in t
 
 import math
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -32,7 +31,8 @@ class GenerationQueue:
         self._engine = engine
         self._max_queue_tokens = max_queue_tokens
         self._counts = counts
-        self._waiting: deque[Generation] = deque()
+        self._waiting: dict[Generation, None] = {}
+        self._waiting_tokens = 0
         self._running: dict[Generation, _Progress] = {}
         self._tokens_per_s = 1000.0
         self._stopped = False
@@ -41,10 +41,6 @@ class GenerationQueue:
     @property
     def dead(self) -> str | None:
         return self._engine.dead
-
-    @property
-    def waiting_tokens(self) -> int:
-        return sum(len(generation.prompt) for generation in self._waiting)
 
     async def start(self) -> None:
         await self._engine.start(self)
@@ -63,6 +59,7 @@ class GenerationQueue:
         for generation in [*self._waiting, *self._running]:
             generation.fail(UnavailableError("the service is stopping.", retry_after=5))
         self._waiting.clear()
+        self._waiting_tokens = 0
         await self._engine.stop()
 
     def submit(self, prompt: Sequence[int], sampling: Sampling) -> Generation:
@@ -71,7 +68,8 @@ class GenerationQueue:
             raise UnavailableError(f"the engine is dead: {self.dead or 'it was stopped'}")
         self._check_room(len(prompt))
         generation = Generation(prompt, sampling)
-        self._waiting.append(generation)
+        self._waiting[generation] = None
+        self._waiting_tokens += len(prompt)
         self._admit()
         return generation
 
@@ -80,8 +78,8 @@ class GenerationQueue:
         if generation in self._running:
             del self._running[generation]
             self._engine.cancel(generation)
-        elif not generation.ended:
-            self._waiting.remove(generation)
+        elif generation in self._waiting:
+            self._take(generation)
         generation.ended = True
         self._admit()
 
@@ -105,6 +103,11 @@ class GenerationQueue:
     def on_step(self, gauges: Mapping[str, float]) -> None:
         self._counts.kv_cache_usage.set(gauges["kv_cache_usage"])
 
+    def _take(self, generation: Generation) -> None:
+        """It waits no longer."""
+        del self._waiting[generation]
+        self._waiting_tokens -= len(generation.prompt)
+
     def _leave(self, generation: Generation) -> None:
         self._running.pop(generation, None)
         self._admit()
@@ -114,20 +117,20 @@ class GenerationQueue:
         capacity = self._engine.capacity
         room = capacity.tokens - sum(map(_expected, self._running))
         while self._waiting and len(self._running) < capacity.sequences:
-            generation = self._waiting[0]
+            generation = next(iter(self._waiting))
             room -= _expected(generation)
             if room < 0 and self._running:
                 break
-            self._waiting.popleft()
+            self._take(generation)
             self._running[generation] = _Progress(time.monotonic())
             self._engine.add(generation)
-        self._counts.queue(len(self._running), len(self._waiting), self.waiting_tokens)
+        self._counts.queue(len(self._running), len(self._waiting), self._waiting_tokens)
 
     def _check_room(self, tokens: int) -> None:
         if tokens > self._max_queue_tokens:
             self._counts.rejected("max_queue_tokens")
             raise TooLargeError(f"the prompt's {tokens} tokens are over max_queue_tokens = {self._max_queue_tokens}.")
-        waiting = self.waiting_tokens
+        waiting = self._waiting_tokens
         if waiting + tokens > self._max_queue_tokens:
             self._counts.rejected("queue_full")
             wait = math.ceil(waiting / self._tokens_per_s)
