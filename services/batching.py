@@ -65,7 +65,8 @@ class Batcher:
         await self.check()
 
     async def check(self) -> None:
-        await self.run([self._probe])
+        """Past the queue's bound: that it is full says nothing of the engine."""
+        await self._run([self._probe])
 
     async def stop(self) -> None:
         self._stopping = True
@@ -81,10 +82,14 @@ class Batcher:
 
     async def run(self, inputs: Sequence[Tokens]) -> Ran:
         """Raises OverloadedError, TooLargeError, EngineError, UnavailableError; when cancelled, its inputs go too."""
+        self._check_room(sum(map(len, inputs)))
+        return await self._run(inputs)
+
+    async def _run(self, inputs: Sequence[Tokens]) -> Ran:
         job = job_of(inputs, self._encoder.width, asyncio.get_running_loop())
         if not inputs:
             return Ran(job.rows, 0.0, 0.0)
-        self._admit(job.waiting_tokens)
+        self._brought += job.waiting_tokens
         self._inbox.put(job)
         try:
             if self.dead is not None:
@@ -93,7 +98,7 @@ class Batcher:
         finally:
             job.closed = True
 
-    def _admit(self, tokens: int) -> None:
+    def _check_room(self, tokens: int) -> None:
         if tokens > self._max_queue_tokens:
             self._reject("max_queue_tokens")
             raise TooLargeError(
@@ -106,7 +111,6 @@ class Batcher:
                 f"{self.queue_tokens} tokens are waiting and max_queue_tokens is {self._max_queue_tokens}; try again.",
                 retry_after=min(max(wait, 1), MAX_RETRY_AFTER_S),
             )
-        self._brought += tokens
 
     def _reject(self, reason: str) -> None:
         self._metrics.rejections.labels(self._metrics.model_name, reason).inc()

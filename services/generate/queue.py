@@ -35,6 +35,7 @@ class GenerationQueue:
         self._waiting_tokens = 0
         self._running: dict[Generation, _Progress] = {}
         self._tokens_per_s = 1000.0
+        self._kv_cache_usage = 0.0
         self._stopped = False
         self.last_forward = -math.inf
 
@@ -47,7 +48,8 @@ class GenerationQueue:
         self.last_forward = time.monotonic()
 
     async def check(self) -> None:
-        generation = self.submit([0], Sampling(max_tokens=1, temperature=0.0))
+        """One token, past the queue's bound: that it is full says nothing of the engine."""
+        generation = self._enter([0], Sampling(max_tokens=1, temperature=0.0))
         try:
             async for _ in generation:
                 pass
@@ -67,11 +69,7 @@ class GenerationQueue:
         if self.dead is not None or self._stopped:
             raise UnavailableError(f"the engine is dead: {self.dead or 'it was stopped'}")
         self._check_room(len(prompt))
-        generation = Generation(prompt, sampling)
-        self._waiting[generation] = None
-        self._waiting_tokens += len(prompt)
-        self._admit()
-        return generation
+        return self._enter(prompt, sampling)
 
     def release(self, generation: Generation) -> None:
         """Nobody wants it any more: what is left of its work is dropped."""
@@ -101,7 +99,17 @@ class GenerationQueue:
         generation.fail(error)
 
     def on_step(self, gauges: Mapping[str, float]) -> None:
-        self._counts.kv_cache_usage.set(gauges["kv_cache_usage"])
+        before, self._kv_cache_usage = self._kv_cache_usage, gauges["kv_cache_usage"]
+        if self._kv_cache_usage > before:  # a prompt is being read, long before its first piece
+            self.last_forward = time.monotonic()
+        self._counts.kv_cache_usage.set(self._kv_cache_usage)
+
+    def _enter(self, prompt: Sequence[int], sampling: Sampling) -> Generation:
+        generation = Generation(prompt, sampling)
+        self._waiting[generation] = None
+        self._waiting_tokens += len(prompt)
+        self._admit()
+        return generation
 
     def _take(self, generation: Generation) -> None:
         """It waits no longer."""

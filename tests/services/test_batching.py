@@ -130,13 +130,15 @@ async def test_a_full_queue_says_when_to_come_back():
     encoder.hold.clear()
     first = asyncio.create_task(batcher.run([tokens(1)]))
     await asyncio.sleep(0.05)
-    second = asyncio.create_task(batcher.run([tokens(*[1] * 90)]))
+    second = asyncio.create_task(batcher.run([tokens(*[1] * 100)]))
     await asyncio.sleep(0)
     with pytest.raises(OverloadedError, match="max_queue_tokens is 100") as caught:
         await batcher.run([tokens(*[1] * 20)])
     assert caught.value.retry_after is not None
+    probe = asyncio.create_task(batcher.check())
+    await asyncio.sleep(0)
     encoder.hold.set()
-    await asyncio.gather(first, second)
+    await asyncio.gather(first, second, probe)
     assert batcher.queue_tokens == 0
     await batcher.stop()
 

@@ -1,9 +1,17 @@
 """The queue in front of a generator."""
 
-from services.engines.generator import Capacity, Generation, Sampling
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+
+from services.engines.generator import Capacity, Generation, Piece, Sampling
+from services.errors import OverloadedError
 from services.generate.counts import Counts
+from services.generate.engines import MAX_BATCH_TOKENS, open_engine
 from services.generate.queue import GenerationQueue
 from services.metrics import Metrics
+from services.settings import ServiceSettings
 
 FEW = Sampling(max_tokens=16)
 
@@ -66,3 +74,49 @@ def test_the_work_of_a_request_does_not_grow_with_the_queue():
     for generation in generations[500:]:
         queue.release(generation)
     assert Prompt.asked < 20 * len(generations)
+
+
+class Watching(GenerationQueue):
+    """Notes each new `last_forward`."""
+
+    def __init__(self, *arguments, **named) -> None:
+        super().__init__(*arguments, **named)
+        self.seen: list[float] = []
+        self.before_a_piece: list[float] = []
+
+    def on_step(self, gauges: Mapping[str, float]) -> None:
+        super().on_step(gauges)
+        self.seen += [self.last_forward] if self.last_forward not in self.seen else []
+
+    def on_piece(self, generation: Generation, piece: Piece) -> None:
+        self.before_a_piece = self.before_a_piece or list(self.seen)
+        super().on_piece(generation, piece)
+
+
+@pytest.mark.anyio
+async def test_an_engine_that_reads_a_long_prompt_is_seen_to_work(folder):
+    prompt = [5 + n % 999 for n in range(4 * MAX_BATCH_TOKENS)]
+    engine = open_engine(ServiceSettings(model="m"), folder, len(prompt) + 8)
+    queue = Watching(engine, max_queue_tokens=len(prompt), counts=Counts(Metrics("m")))
+    await queue.start()
+    generation = queue.submit(prompt, Sampling(max_tokens=1, temperature=0.0))
+    assert [piece.finish async for piece in generation] == ["length"]
+    queue.release(generation)
+    await queue.stop()
+    assert len(queue.before_a_piece) >= 3, "a step reads MAX_BATCH_TOKENS of it"
+
+
+@pytest.mark.anyio
+async def test_a_full_queue_is_no_failed_check():
+    engine = Busy(1)
+    queue = queue_of(engine, Metrics("m"), max_queue_tokens=20)
+    queue.submit([7], FEW)
+    queue.submit([7] * 20, FEW)
+    with pytest.raises(OverloadedError):
+        queue.submit([7], FEW)
+    check = asyncio.create_task(queue.check())
+    await asyncio.sleep(0)
+    for generation in engine.running:  # each that ends lets the next one in
+        queue.on_piece(generation, Piece([1], finish="length"))
+    await check
+    assert len(engine.running) == 3
