@@ -34,6 +34,8 @@ from services.protocol import new_id
 log = logging.getLogger(__name__)
 
 WORK = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+METHODS = WORK | {"GET", "HEAD", "OPTIONS"}
+"""Counted by name; any other word that a client takes for a method is `other`, or each would be a series."""
 BODY_TIMEOUT_S = 30.0
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
@@ -273,5 +275,6 @@ class _Reply:
         handler = getattr(self._scope.get("route"), "path", "other")
         status = "499" if self.abandoned else str(self._status)
         name = self._metrics.model_name
-        self._metrics.http_requests.labels(name, self._scope["method"], handler, status).inc()
+        method = self._scope["method"] if self._scope["method"] in METHODS else "other"
+        self._metrics.http_requests.labels(name, method, handler, status).inc()
         self._metrics.http_time.labels(name, handler).observe(time.perf_counter() - self._began)

@@ -58,6 +58,15 @@ def test_no_route_but_the_probes_answers_without_the_key(strict, given):
     assert (error["type"], error["code"]) == ("AuthenticationError", 401)
 
 
+def test_made_up_methods_are_counted_as_one(strict):
+    with strict.client() as client:
+        for number in range(20):
+            assert client.request(f"M{number}", "/score").status_code == 401
+        counted = [line for line in client.get("/metrics").text.splitlines() if line.startswith("http_requests_total")]
+    assert not [line for line in counted if 'method="M' in line]
+    assert any('method="other"' in line and line.endswith(" 20.0") for line in counted)
+
+
 @pytest.mark.parametrize(
     ("body", "status", "limit"),
     [
