@@ -6,6 +6,7 @@ unknown path, wrong method       {"detail": "Not Found"}, {"detail": "Method Not
 anything else                    500, without a word of what happened inside
 """
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -39,28 +40,39 @@ class RequestShapeError(RequestValidationError):
         super().__init__([message])
 
 
+class ErrorResponse(JSONResponse):
+    """A message may quote the request, whose text may hold lone surrogates; UTF-8 has none of them."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
 def install(app: FastAPI) -> None:
     app.add_exception_handler(RaglineError, _ragline_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
+
+
+def answer_of(error: RaglineError) -> ErrorResponse:
+    return ErrorResponse(error.body(), error.status, headers=error.headers)
 
 
 def internal_error() -> dict[str, Any]:
     return error_body("The service failed on this request; its log says why.", "InternalServerError", None, 500)
 
 
-async def _ragline_error(request: Request, exc: Exception) -> JSONResponse:
+async def _ragline_error(request: Request, exc: Exception) -> ErrorResponse:
     del request
     assert isinstance(exc, RaglineError)  # noqa: S101 - starlette's signature is wider than what it calls with
-    return JSONResponse(exc.body(), exc.status, headers=exc.headers)
+    return answer_of(exc)
 
 
-async def _validation_error(request: Request, exc: Exception) -> JSONResponse:
+async def _validation_error(request: Request, exc: Exception) -> ErrorResponse:
     del request
     assert isinstance(exc, RequestValidationError)  # noqa: S101 - as above
     errors = exc.errors()
     first = errors[0] if errors else None
     param = _place(first["loc"]) if isinstance(first, Mapping) and first.get("loc") else None
-    return JSONResponse(error_body(describe(errors), "Bad Request", param, 400), 400)
+    return ErrorResponse(error_body(describe(errors), "Bad Request", param, 400), 400)
 
 
 def describe(errors: Sequence[Any]) -> str:

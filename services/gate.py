@@ -17,7 +17,6 @@ from typing import Protocol
 from prometheus_client import Counter, Gauge, Histogram
 from pydantic import SecretStr
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.errors import (
@@ -28,7 +27,7 @@ from services.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from services.faults import internal_error
+from services.faults import ErrorResponse, answer_of, internal_error
 from services.protocol import new_id
 
 log = logging.getLogger(__name__)
@@ -164,12 +163,12 @@ class Gate:
             else:
                 await self.app(scope, receive, reply)
         except RaglineError as exc:
-            await JSONResponse(exc.body(), exc.status, headers=exc.headers)(scope, receive, reply)
+            await answer_of(exc)(scope, receive, reply)
         except Exception:
             log.exception("request %s %s failed", scope["method"], scope["path"])
             if reply.started:
                 raise
-            await JSONResponse(internal_error(), 500)(scope, receive, reply)
+            await ErrorResponse(internal_error(), 500)(scope, receive, reply)
         finally:
             reply.record()
 

@@ -5,7 +5,7 @@ and truncation needs no state in the tokenizer. How they are joined is read off 
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -112,7 +112,7 @@ class Tokenizer:
 
     def shortened(self, texts: Sequence[str], most: Sequence[int], side: Side) -> list[str]:
         """Each text cut, between tokens, to at most its number of them, special ones not counted."""
-        encodings = self._inner.encode_batch(list(texts), add_special_tokens=False)
+        encodings = _encodings(self._inner.encode_batch, texts)
         return [_shortened(text, e.offsets, n, side) for text, e, n in zip(texts, encodings, most, strict=True)]
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -138,10 +138,7 @@ class Tokenizer:
     def _bare(self, texts: Sequence[str]) -> list[Ids]:
         """Token ids without special tokens; equal texts are tokenized once."""
         distinct = list(dict.fromkeys(texts))
-        try:
-            encodings = self._inner.encode_batch_fast(distinct, add_special_tokens=False)
-        except (UnicodeEncodeError, TypeError) as exc:
-            raise BadRequestError("an input is not valid Unicode: it has a lone surrogate.") from exc
+        encodings = _encodings(self._inner.encode_batch_fast, distinct)
         ids = {text: np.array(e.ids, dtype=np.int64) for text, e in zip(distinct, encodings, strict=True)}
         return [ids[text] for text in texts]
 
@@ -235,6 +232,14 @@ def longest_first(first: int, second: int, room: int) -> tuple[int, int]:
         shorter = room // 2
         longer = shorter + room % 2
     return (shorter, longer) if first <= second else (longer, shorter)
+
+
+def _encodings(encode: Callable[..., list[tokenizers.Encoding]], texts: Sequence[str]) -> list[tokenizers.Encoding]:
+    """Without special tokens. Raises BadRequestError for what is no Unicode."""
+    try:
+        return encode(list(texts), add_special_tokens=False)
+    except (UnicodeEncodeError, TypeError) as exc:
+        raise BadRequestError("an input is not valid Unicode: it has a lone surrogate.") from exc
 
 
 def _cut(ids: Ids, length: int, side: Side) -> Ids:

@@ -43,4 +43,4 @@ async def _lines(first: dict[str, Any], events: AsyncGenerator[dict[str, Any], N
 
 
 def _line(event: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+    return b"data: " + json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n\n"

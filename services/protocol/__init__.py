@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,6 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 def new_id() -> str:
     """The part of an answer's id after its prefix, where the client gave no X-Request-Id."""
     return uuid.uuid4().hex[:16]
+
+
+RequestId = Annotated[str, Field(default_factory=new_id, min_length=0)]
+"""A bound, whichever it is, has pydantic refuse lone surrogates: an answer, which carries the id, could not be sent."""
 
 
 def now() -> int:

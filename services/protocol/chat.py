@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from services.protocol import Usage, Wire, new_id
+from services.protocol import RequestId, Usage, Wire
 from services.protocol.generate import SamplingFields
 
 
@@ -36,7 +36,7 @@ class ChatFields(Wire):
 
 class ChatRequest(ChatFields, SamplingFields):
     n: int | None = 1
-    request_id: str = Field(default_factory=new_id)
+    request_id: RequestId
     max_completion_tokens: int | None = None
     logprobs: bool | None = False
     top_logprobs: int | None = 0

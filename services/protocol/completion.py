@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from services.protocol import Usage, new_id
+from services.protocol import RequestId, Usage
 from services.protocol.generate import SamplingFields
 
 TokenId = Annotated[int, Field(ge=0)]
@@ -19,7 +19,7 @@ class CompletionRequest(SamplingFields):
     suffix: str | None = None
     prompt_embeds: Any = None
     add_special_tokens: bool = True
-    request_id: str = Field(default_factory=new_id)
+    request_id: RequestId
 
 
 class CompletionLogprobs(BaseModel):

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, ModelWrapValidatorHandler, model_validator
 
 from services.errors import BadRequestError
-from services.protocol import Usage, Wire, new_id, now
+from services.protocol import RequestId, Usage, Wire, now
 
 INT64 = 2**63
 MAX_SALT_CHARS = 128
@@ -26,7 +26,7 @@ class PoolingRequest(Wire):
     truncate_prompt_tokens: Annotated[int, Field(ge=-1)] | None = None
     truncation_side: Literal["left", "right"] | None = None
     padding: Literal["max_length", "do_not_pad"] | None = None
-    request_id: str = Field(default_factory=new_id)
+    request_id: RequestId
     priority: int = Field(default=0, ge=-INT64, le=INT64 - 1)
     mm_processor_kwargs: dict[str, Any] | None = None
     cache_salt: str | None = Field(default=None, min_length=1, max_length=MAX_SALT_CHARS)

@@ -1,5 +1,7 @@
 """What the embed service does beyond vLLM's contract, with a preset's knowledge of its model."""
 
+import json
+
 import httpx2
 import numpy as np
 import pytest
@@ -45,6 +47,31 @@ def test_a_row_is_what_it_is_in_any_company(embed):
 
 def test_the_tokenizer_is_given_for_cutting_chunks(embed, embed_folder):
     assert embed.get("/tokenizer.json").text == (embed_folder / "tokenizer.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "said"),
+    [
+        ("/v1/embeddings", {"input": "a", "model": "\ud800"}, 404, "The model `?` does not exist."),
+        ("/tokenize", {"prompt": "a", "model": "\ud800"}, 404, "The model `?` does not exist."),
+        ("/v1/embeddings", {"input": "a", "request_id": "\ud800"}, 400, "body.request_id"),
+        ("/pooling", {"input": "a", "request_id": "\ud800"}, 400, "body.request_id"),
+        ("/v1/embeddings", {"input": "\ud800"}, 400, "lone surrogate"),
+        ("/v2/embed", {"texts": ["a", "\ud800"]}, 400, "lone surrogate"),
+        ("/v2/embed", {"texts": ["a"], "input_type": "\ud800"}, 400, "Unsupported input_type"),
+        ("/score", {"queries": "a", "documents": ["\ud800"]}, 400, "lone surrogate"),
+    ],
+)
+def test_a_lone_surrogate_is_refused_wherever_it_stands(embed, path, body, status, said):
+    content = json.dumps(body)  # in ASCII, as it can be sent
+    answer = embed.post(path, content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == status
+    assert said in answer.json()["error"]["message"]
+
+
+def test_a_lone_surrogate_that_nobody_reads_is_ignored(embed):
+    content = json.dumps({"input": "a", "user": "\ud800", "more": "\ud800"})
+    assert embed.post("/v1/embeddings", content=content, headers={"Content-Type": "application/json"}).is_success
 
 
 def test_timing_headers(embed):

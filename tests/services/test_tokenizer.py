@@ -82,6 +82,8 @@ def test_ids_out_of_the_vocabulary(ours):
 def test_a_lone_surrogate_is_the_clients_fault(ours):
     with pytest.raises(BadRequestError, match="surrogate"):
         ours.encode(["\ud800"], Truncation())
+    with pytest.raises(BadRequestError, match="surrogate"):
+        ours.shortened(["\ud800"], [5], "right")
 
 
 def test_a_limit_beyond_the_model_is_refused(ours):

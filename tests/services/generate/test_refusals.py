@@ -64,6 +64,9 @@ WORDS = {
             "Cannot set both `continue_final_message` and `add_generation_prompt` to True.",
         ),
         ({"messages": [{"role": "user", "content": "\ud800"}]}, 400, None, "lone surrogate"),
+        ({"messages": HI, "model": "\ud800"}, 404, "model", "The model `?` does not exist."),
+        ({"messages": HI, "request_id": "\ud800"}, 400, "body.request_id", "string_unicode"),
+        ({"messages": HI, "request_id": "\ud800", "stream": True}, 400, "body.request_id", "string_unicode"),
         ({"messages": [{"role": "user", "content": "x" * 1_000_001}]}, 413, None, "over max_chars = 1000000"),
     ],
 )
