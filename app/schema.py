@@ -11,9 +11,12 @@ Scalar = str | int | float | bool
 
 
 class Body(BaseModel):
-    """A request: unknown fields are errors, so that a misspelt one is not silently without effect."""
+    """A request: unknown fields are errors, so that a misspelt one is not silently without effect.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    With any bound of its strings pydantic refuses lone surrogates, which no service can be sent.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_min_length=0)
 
 
 class ChatMessage(Body):

@@ -2,6 +2,7 @@
 
 services.errors.RaglineError     its own status, type and param
 what does not validate           400 "Bad Request": "N validation errors:\\n  {'type': ..., 'loc': 'body.x', ...}"
+a body that is not read          400 "Bad Request": no UTF-8, or nested too deep; what is no JSON does not validate
 unknown path, wrong method       {"detail": "Not Found"}, {"detail": "Method Not Allowed"}
 anything else                    500, without a word of what happened inside
 """
@@ -9,11 +10,14 @@ anything else                    500, without a word of what happened inside
 import json
 import re
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
 
 from services.errors import RaglineError, error_body
 from services.protocol import ErrorBody
@@ -50,6 +54,7 @@ class ErrorResponse(JSONResponse):
 def install(app: FastAPI) -> None:
     app.add_exception_handler(RaglineError, _ragline_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(HTTPException, _http_error)
 
 
 def answer_of(error: RaglineError) -> ErrorResponse:
@@ -73,6 +78,13 @@ async def _validation_error(request: Request, exc: Exception) -> ErrorResponse:
     first = errors[0] if errors else None
     param = _place(first["loc"]) if isinstance(first, Mapping) and first.get("loc") else None
     return ErrorResponse(error_body(describe(errors), "Bad Request", param, 400), 400)
+
+
+async def _http_error(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)  # noqa: S101 - as above
+    if exc.status_code != HTTPStatus.BAD_REQUEST:
+        return await http_exception_handler(request, exc)
+    return ErrorResponse(error_body(str(exc.detail), "Bad Request", None, 400), 400)
 
 
 def describe(errors: Sequence[Any]) -> str:

@@ -81,6 +81,21 @@ async def test_without_a_service_the_answer_is_degraded_and_says_so(
     assert ready.json()["services"] == {name: name != section for name in ("embed", "score", "generate")}
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/ask", b'{"question": "\xff"}'),
+        ("/ask", rb'{"question": "\ud800"}'),
+        ("/ask", rb'{"messages": [{"role": "user", "content": "\ud800"}]}'),
+        ("/search", rb'{"query": "\ud800"}'),
+    ],
+)
+async def test_what_is_no_unicode_is_the_clients_fault(stack: Stack, data_dir: Path, path: str, body: bytes) -> None:
+    async with serving(settings_over(stack, data_dir)) as http:
+        answer = await http.post(path, content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (400, 400)
+
+
 async def test_without_any_service_the_passages_come_by_bm25(stack: Stack, data_dir: Path) -> None:
     away = {name: {"url": NOBODY} for name in ("embed", "score", "generate")}
     async with serving(settings_over(stack, data_dir, **away)) as http:

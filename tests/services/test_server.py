@@ -83,6 +83,21 @@ def test_each_limit_is_named(keyed, body, status, limit):
     assert keyed.post("/score", json=PAIR).status_code == 200
 
 
+@pytest.mark.parametrize("body", [b'{"queries": "\xff"}', b'{"queries": ' + b"[" * 40_000 + b"]" * 40_000 + b"}"])
+def test_a_body_that_is_not_read_is_the_clients_fault(keyed, body):
+    answer = keyed.post("/score", content=body, headers={"Content-Type": "application/json"})
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["type"], error["param"]) == (400, 400, "Bad Request", None)
+    assert error["message"]
+
+
+def test_an_unknown_path_and_a_wrong_method_answer_as_fastapi_does(keyed):
+    assert keyed.get("/nope").json() == {"detail": "Not Found"}
+    wrong = keyed.get("/score")
+    assert (wrong.status_code, wrong.json()) == (405, {"detail": "Method Not Allowed"})
+    assert wrong.headers["allow"] == "POST"
+
+
 def test_a_chunked_body_is_counted_too(keyed):
     chunks = (b" " * 1000 for _ in range(200))
     answer = keyed.post("/score", content=chunks, headers={"Content-Type": "application/json"})
