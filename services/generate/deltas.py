@@ -6,7 +6,6 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 
 from services.engines.generator import Generation, Piece, Sampling
-from services.errors import RaglineError
 from services.generate.detokenizer import Detokenizer
 from services.generate.model import Model
 from services.generate.queue import GenerationQueue
@@ -136,14 +135,14 @@ async def _interleaved(streams: Sequence[AsyncIterator[Delta]]) -> AsyncGenerato
         async for delta in streams[0]:
             yield 0, delta
         return
-    arrived: asyncio.Queue[tuple[int, Delta] | RaglineError | None] = asyncio.Queue()
+    arrived: asyncio.Queue[tuple[int, Delta] | Exception | None] = asyncio.Queue()
 
     async def drain(index: int, stream: AsyncIterator[Delta]) -> None:
         try:
             async for delta in stream:
                 arrived.put_nowait((index, delta))
             arrived.put_nowait(None)
-        except RaglineError as exc:
+        except Exception as exc:  # noqa: BLE001  whatever it is, somebody waits for it
             arrived.put_nowait(exc)
 
     tasks = [asyncio.create_task(drain(index, stream)) for index, stream in enumerate(streams)]
@@ -151,7 +150,7 @@ async def _interleaved(streams: Sequence[AsyncIterator[Delta]]) -> AsyncGenerato
     try:
         while left:
             got = await arrived.get()
-            if isinstance(got, RaglineError):
+            if isinstance(got, Exception):
                 raise got
             if got is None:
                 left -= 1
