@@ -15,7 +15,7 @@ class AppMetrics:
 
     model_name: str = "ragline"
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    running: Gauge = field(init=False)
+    in_flight: Gauge = field(init=False)
     rejections: Counter = field(init=False)
     http_requests: Counter = field(init=False)
     http_time: Histogram = field(init=False)
@@ -24,7 +24,7 @@ class AppMetrics:
 
     def __post_init__(self) -> None:
         registry = self.registry
-        self.running = Gauge("ragline_requests_running", "Requests being answered.", registry=registry)
+        self.in_flight = Gauge("ragline_requests_running", "Requests being answered.", registry=registry)
         self.rejections = Counter(
             "ragline_rejections", "Requests refused, by limit.", ["model_name", "reason"], registry=registry
         )

@@ -83,7 +83,8 @@ class Batcher:
     async def run(self, inputs: Sequence[Tokens]) -> Ran:
         """Raises OverloadedError, TooLargeError, EngineError, UnavailableError; when cancelled, its inputs go too."""
         self._check_room(sum(map(len, inputs)))
-        return await self._run(inputs)
+        with self._metrics.running.track_inprogress():
+            return await self._run(inputs)
 
     async def _run(self, inputs: Sequence[Tokens]) -> Ran:
         job = job_of(inputs, self._encoder.width, asyncio.get_running_loop())

@@ -63,7 +63,7 @@ class DoorMetrics(Protocol):
     """What is counted at a door; the first label is `model_name`."""
 
     model_name: str
-    running: Gauge
+    in_flight: Gauge
     rejections: Counter
     http_requests: Counter
     http_time: Histogram
@@ -111,11 +111,11 @@ class Doorkeeper:
                 f"{self.in_flight} requests are in flight, as many as max_concurrent allows; try again.", retry_after=1
             )
         self.in_flight += 1
-        self._metrics.running.set(self.in_flight)
+        self._metrics.in_flight.set(self.in_flight)
 
     def leave(self) -> None:
         self.in_flight -= 1
-        self._metrics.running.set(self.in_flight)
+        self._metrics.in_flight.set(self.in_flight)
         self._left.set()
 
     async def drain(self, limit_s: float) -> bool:

@@ -16,6 +16,7 @@ class Metrics:
 
     model_name: str
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    in_flight: Gauge = field(init=False)
     running: Gauge = field(init=False)
     waiting: Gauge = field(init=False)
     queue_tokens: Gauge = field(init=False)
@@ -35,7 +36,8 @@ class Metrics:
     http_time: Histogram = field(init=False)
 
     def __post_init__(self) -> None:
-        self.running = self._gauge("vllm:num_requests_running", "Requests being answered.")
+        self.in_flight = self._gauge("http_requests_in_flight", "Requests inside the door, as /load tells them.")
+        self.running = self._gauge("vllm:num_requests_running", "Requests at the engine.")
         self.waiting = self._gauge("vllm:num_requests_waiting", "Requests with inputs in the queue.")
         self.queue_tokens = self._gauge("te_queue_tokens", "Tokens in the queue.")
         self.batch_tokens = self._histogram("te_batch_next_tokens", "Padded tokens of a forward pass.", TOKENS)

@@ -115,6 +115,24 @@ def test_overload_is_429_with_retry_after(keyed):
     assert keyed.post("/score", json=PAIR).status_code == 200
 
 
+def test_what_is_in_flight_and_what_runs_is_told(strict, keyed):
+    names = ("http_requests_in_flight", "vllm:num_requests_running")
+
+    def told() -> tuple[float, ...]:
+        lines = dict(line.rsplit(" ", 1) for line in keyed.get("/metrics").text.splitlines() if line[0] != "#")
+        return tuple(float(lines[f'{name}{{model_name="ms-marco-MiniLM-L-12-v2-int8"}}']) for name in names)
+
+    assert told() == (0, 0)
+    with concurrent.futures.ThreadPoolExecutor(1) as threads:
+        running = threads.submit(keyed.post, "/score", json=slow(15))
+        seen = {told()}
+        while not running.done():
+            seen.add(told())
+        assert running.result().status_code == 200
+    assert (1, 1) in seen
+    assert told() == (0, 0)
+
+
 def test_clients_that_leave_take_their_work_along(strict, keyed):
     gauge = 'te_queue_tokens{model_name="ms-marco-MiniLM-L-12-v2-int8"}'
 

@@ -79,6 +79,27 @@ def test_what_was_generated_is_counted(client):
 
 
 @pytest.mark.anyio
+async def test_requests_in_flight_are_counted_apart_from_those_that_run(launch):
+    """The cache has room for one of them."""
+    small = {"RAGLINE_GENERATE__MAX_MODEL_LEN": "512", "RAGLINE_GENERATE__KV_CACHE_GB": "0.001"}
+    served = launch("--task", "generate", **small)
+    names = ("http_requests_in_flight", "vllm:num_requests_running", "vllm:num_requests_waiting")
+    endless = body("Count. " * 30, max_tokens=400, ignore_eos=True)
+    with served.client() as probe:
+        async with httpx2.AsyncClient(base_url=served.url, timeout=120) as client:
+            asked = [asyncio.create_task(client.post("/v1/chat/completions", json=endless)) for _ in range(4)]
+            for left in (4, 3):
+                async with asyncio.timeout(20):
+                    while [gauge(probe, name) for name in names] != [left, 1, left - 1]:
+                        await asyncio.sleep(0.02)
+                asked[left - 1].cancel()
+            for each in asked:
+                each.cancel()
+        until(lambda: not any(gauge(probe, name) for name in names))
+    served.stop()
+
+
+@pytest.mark.anyio
 async def test_past_a_full_queue_there_is_a_429(launch):
     small = {"RAGLINE_GENERATE__MAX_MODEL_LEN": "512", "RAGLINE_GENERATE__KV_CACHE_GB": "0.001"}
     served = launch("--task", "generate", RAGLINE_GENERATE__MAX_QUEUE_TOKENS="300", **small)
