@@ -121,7 +121,7 @@ class FairQueue:
 
     def _virtual_end(self, job: Job) -> float:
         """When, in tokens given to everybody alike, the job's next batch would be done."""
-        return job.virtual_start + min(job.waiting_tokens, self._budget)
+        return job.virtual_start + max(job.waiting[-1][0], min(job.waiting_tokens, self._budget))
 
 
 def job_of(inputs: Sequence[Tokens], width: int, loop: asyncio.AbstractEventLoop) -> Job:
