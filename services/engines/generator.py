@@ -140,7 +140,10 @@ class Generator(Protocol):
         """Loads the model and generates a first token. Raises EngineError."""
 
     async def refusal(self, structure: Structure) -> str | None:
-        """Why the engine cannot hold a text to it, in a sentence; None where it can."""
+        """Why the engine cannot hold a text to it, in a sentence; None where it can.
+
+        Raises BadRequestError, OverloadedError where another time it may.
+        """
 
     def add(self, generation: Generation) -> None:
         """Begins; the listener is told of each piece."""

@@ -4,13 +4,16 @@ openvino-genai compiles a grammar in the middle of a step: a bad one ends the pi
 and a large one holds everybody up. So each is first tried on a model without weights (same tokenizer, all logits zero,
 one token), in a process that may be killed.
 
-    python -m services.engines.openvino_grammar FOLDER    in: [kind, text]    out: {"refusal": null or why}
+    python -m services.engines.openvino_grammar FOLDER    in: [kind, text]    out: {"refusal": null or why, "took": s}
 """
 
 import asyncio
 import json
+import math
 import os
 import re
+import resource
+import signal
 import sys
 import time
 from pathlib import Path
@@ -18,47 +21,75 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from services.engines.generator import Structure
+from services.errors import BadRequestError, OverloadedError
 
 COMPILE_S = 1.0
 """Longer than this nobody else's tokens shall wait; a usual grammar takes 10 ms."""
+CPU_S = 5.0
+"""Of processor time: a grammar that takes as much is refused for good, however busy the machine was."""
 PROCESS_S = 20.0
+RETRY_AFTER_S = 10
 MAX_CHARS = 100_000
+CRASHES = (-signal.SIGSEGV, -signal.SIGABRT)
+"""What a compiler does that recurses without end."""
 
 _WHERE = re.compile(r"^.*\.cc:\d+: ")
 """Source file and line, with which xgrammar begins a message."""
 
 
 async def refusal(folder: Path, structure: Structure) -> str | None:
-    """Why the engine cannot use it, in a sentence; None where it can."""
+    """Why the engine cannot use it, in a sentence that is true of the grammar for good; None where it can.
+
+    Raises BadRequestError where it took too long this time, OverloadedError where it could not be tried to its end.
+    """
     if len(structure.text) > MAX_CHARS:
         return f"it has {len(structure.text)} characters, over {MAX_CHARS}."
+    if any("\ud800" <= character <= "\udfff" for character in structure.text):
+        return "it is not valid Unicode: it has a lone surrogate."
+    said, code = await _asked(folder, structure)
+    if code == -signal.SIGXCPU:
+        return f"it takes over {CPU_S:.0f} s of processor time to compile; make it smaller."
+    if code in CRASHES:
+        return "it cannot be compiled."
+    if code or not said:
+        raise OverloadedError(
+            "the machine is too busy to compile the grammar; try again, or make it smaller.", retry_after=RETRY_AFTER_S
+        )
+    answer = json.loads(said)
+    if answer["refusal"] is None and answer["took"] > COMPILE_S:
+        raise BadRequestError(f"it took {answer['took']:.1f} s to compile, over {COMPILE_S:.0f} s; make it smaller.")
+    refused: str | None = answer["refusal"]
+    return refused
+
+
+async def _asked(folder: Path, structure: Structure) -> tuple[bytes, int | None]:
+    """What the process says, and how it ended; None where it had to be ended."""
     pipe = asyncio.subprocess.PIPE
     command = (sys.executable, "-m", __name__, str(folder))
     process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL)
     try:
         async with asyncio.timeout(PROCESS_S):
             said, _ = await process.communicate(json.dumps([structure.kind, structure.text]).encode())
-        answer: str | None = json.loads(said)["refusal"]
     except TimeoutError:
-        return f"it does not compile within {PROCESS_S:.0f} s; make it smaller."
-    except ValueError:
-        return "it cannot be compiled."
+        return b"", None
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    return answer
+    return said, process.returncode
 
 
 def _main() -> None:
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what the library prints is not for the parent
     kind, text = json.load(sys.stdin)
-    print(json.dumps({"refusal": _tried(Path(sys.argv[1]), kind, text)}), file=out, flush=True)
+    refused, took = _tried(Path(sys.argv[1]), kind, text)
+    print(json.dumps({"refusal": refused, "took": took}), file=out, flush=True)
     os._exit(0)  # what is left of a large grammar takes long to free
 
 
-def _tried(folder: Path, kind: str, text: str) -> str | None:
+def _tried(folder: Path, kind: str, text: str) -> tuple[str | None, float]:
+    """Why it does not compile, and the processor's seconds that it took."""
     import numpy as np  # noqa: PLC0415  the parent has no use for these
     import openvino  # noqa: PLC0415
     import openvino_genai as genai  # noqa: PLC0415
@@ -69,14 +100,21 @@ def _tried(folder: Path, kind: str, text: str) -> str | None:
         pipeline = genai.LLMPipeline(tiny, tokenizer, "CPU", ATTENTION_BACKEND="SDPA")
     config = genai.GenerationConfig(max_new_tokens=1, apply_chat_template=False)
     config.structured_output_config = genai.StructuredOutputConfig(**{kind: text})
-    began = time.monotonic()
+    _limit(CPU_S)
+    began = time.process_time()
     try:
         pipeline.generate(openvino.Tensor(np.zeros((1, 1), dtype=np.int64)), config)
     except RuntimeError as exc:
         lines = str(exc).strip().splitlines()
-        return _WHERE.sub("", lines[-1]) if lines else "it cannot be compiled."
-    took = time.monotonic() - began
-    return f"it takes {took:.1f} s to compile, over {COMPILE_S:.0f} s; make it smaller." if took > COMPILE_S else None
+        return _WHERE.sub("", lines[-1]) if lines else "it cannot be compiled.", 0.0
+    return None, time.process_time() - began
+
+
+def _limit(seconds: float) -> None:
+    """Ends this process by SIGXCPU once it has used so much more."""
+    until = math.ceil(time.process_time() + seconds)
+    resource.setrlimit(resource.RLIMIT_CPU, (until, until + 1))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _weightless(vocabulary: int) -> Any:

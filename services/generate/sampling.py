@@ -109,8 +109,14 @@ def _check_features(sampling: Sampling, features: frozenset[Feature]) -> None:
 
 
 async def check_structure(model: Model, body: SamplingFields, sampling: Sampling) -> None:
-    """Raises BadRequestError for a grammar that the engine cannot use."""
-    if sampling.structure is not None and (refusal := await model.engine.refusal(sampling.structure)):
+    """Raises BadRequestError for a grammar that the engine cannot use, OverloadedError where it could not be tried."""
+    if sampling.structure is None:
+        return
+    try:
+        refusal = await model.engine.refusal(sampling.structure)
+    except BadRequestError as exc:
+        refusal = str(exc)
+    if refusal:
         param = "response_format" if body.response_format else "structured_outputs"
         raise BadRequestError(f"{param} cannot be used: {refusal}", param=param)
 

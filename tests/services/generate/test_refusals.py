@@ -88,6 +88,7 @@ def test_a_chat_is_refused(client, body, status, param, message):
         ({"structured_outputs": {"json": {"type": "nonsense"}}}, 'Unsupported type "nonsense"'),
         ({"structured_outputs": {"json": {}, "regex": "a"}}, "multiple are specified"),
         ({"structured_outputs": {}}, "none are specified"),
+        ({"structured_outputs": {"json": {"type": "string", "maxLength": 70_000}}}, "to compile"),
         ({"response_format": {"type": "json_schema"}}, "'json_schema' field must be provided"),
     ],
 )
@@ -103,3 +104,4 @@ def test_a_structure_that_cannot_be_used_harms_nobody_else(client, wanted, messa
         assert [line for line in lines if line][-1] == "data: [DONE]"
     assert refused.status_code == 400
     assert message in refused.json()["error"]["message"]
+    assert refused.json()["error"]["param"] == next(iter(wanted))
