@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +18,13 @@ WAIT_S = 0.02
 WARM_UP_S = 300.0
 
 
+@dataclass(slots=True)
+class _Sequence:
+    stops: frozenset[int]
+    sent: int = 0
+    """How many of its tokens were given out."""
+
+
 class Torch:
     """Greedy and sampled sequences share batches: greedy is top_k 1."""
 
@@ -26,9 +34,7 @@ class Torch:
             torch.set_num_threads(options["threads"])
         model = _model(options, device)
         self._top_k: int = model.config.get_text_config().vocab_size
-        self._stops: dict[int, frozenset[int]] = {}
-        self._sent: dict[int, int] = {}
-        """How many tokens of each sequence were given out."""
+        self._sequences: dict[int, _Sequence] = {}
         self._manager = model.init_continuous_batching(
             generation_config=_sampled(self._top_k), continuous_batching_config=_batching(options, device)
         )
@@ -41,7 +47,7 @@ class Torch:
 
     @property
     def busy(self) -> bool:
-        return bool(self._sent)
+        return bool(self._sequences)
 
     @property
     def kv_cache_usage(self) -> float:
@@ -63,10 +69,10 @@ class Torch:
         )
         if accepted is None:
             raise RuntimeError(f"transformers takes no more: {self._manager.background_thread_status.fatal_error}")
-        self._stops[name], self._sent[name] = frozenset(stops), 0
+        self._sequences[name] = _Sequence(frozenset(stops))
 
     def cancel(self, name: int) -> None:
-        if self._sent.pop(name, None) is not None:
+        if self._sequences.pop(name, None) is not None:
             self._manager.cancel_request(str(name))
 
     def step(self) -> worker.Step:
@@ -84,18 +90,16 @@ class Torch:
     def _piece(self, output: Any) -> list[worker.Gain]:
         """What is new of it; outputs hold all tokens of their sequence."""
         name = int(output.request_id)
-        sent = self._sent.get(name)
-        if sent is None:
+        sequence = self._sequences.get(name)
+        if sequence is None:
             return []
         tokens = output.generated_tokens
+        new, sequence.sent = tokens[sequence.sent :], len(tokens)
         finish = None
         if output.is_finished():
-            del self._sent[name]
-            stopped = bool(tokens) and tokens[-1] in self._stops.pop(name)
-            finish = output.error or ("stop" if stopped else "length")
-        else:
-            self._sent[name] = len(tokens)
-        return [(name, tokens[sent:], [], finish)] if finish or len(tokens) > sent else []
+            del self._sequences[name]
+            finish = output.error or ("stop" if tokens and tokens[-1] in sequence.stops else "length")
+        return [(name, new, [], finish)] if finish or new else []
 
     def _warm_up(self) -> None:
         self.add(0, [0], {"max_tokens": 2, "temperature": 0.0})

@@ -88,3 +88,17 @@ def test_what_the_engine_has_not_is_refused(server, asked):
         refused = client.post("/v1/completions", json={"prompt": "a", "max_tokens": 4, **asked})
     assert refused.status_code == 400
     assert "does not have" in refused.json()["error"]["message"]
+
+
+def test_nothing_is_kept_of_a_sequence_that_ended_or_was_cancelled(tiny):
+    from services.engines.torch_generator import Torch  # noqa: PLC0415  needs torch
+
+    options = {"model": str(tiny), "device": "cpu", "dtype": "auto", "threads": 1}
+    engine = Torch({**options, "sequences": 4, "kv_tokens": 512, "max_batch_tokens": 64})
+    for name in (1, 2):
+        engine.add(name, [5, 6], {"max_tokens": 20, "temperature": 0.0, "stop_token_ids": [0]})
+    engine.cancel(1)
+    while engine.busy:
+        engine.step()
+    engine._manager.stop(block=True)
+    assert [kept for kept in vars(engine).values() if isinstance(kept, dict)] == [{}]
