@@ -71,4 +71,4 @@ def passage(heading: str, text: str) -> str:
 
 def document_id(source: str) -> str:
     """Of a document that came without one."""
-    return hashlib.sha256(source.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+    return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:32]

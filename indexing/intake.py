@@ -11,6 +11,7 @@ from indexing.errors import NotADocumentError, UnreadableError
 from indexing.parsing import Batch
 from indexing.pipeline import Build, Pipeline
 from indexing.plan import content_hash
+from indexing.store.filters import storable
 
 Given = Path | str | Document
 """A file, a URL, or a document that is text already."""
@@ -61,6 +62,8 @@ class Intake:
             await self._file(what)
 
     async def _file(self, path: Path) -> None:
+        if not storable(str(path)):
+            raise UnreadableError("its name is not in UTF-8, and cannot be stored: rename it")
         before = self._plan.of_file(path)
         try:
             now = await self._stages.blocking(content_hash, path)

@@ -11,6 +11,7 @@ import numpy as np
 
 from indexing.document import passage
 from indexing.embedding import Embedding, Vector, is_away
+from indexing.errors import InvalidDocumentError
 from indexing.parsing import Parsed, Parsers
 from indexing.plan import Plan
 from indexing.progress import Tally
@@ -119,13 +120,16 @@ class Pipeline:
     async def _embed(self, parsed: Parsed) -> None:
         try:
             vectors = await self._stages.vectors(parsed)
-        except RaglineError as exc:
-            if is_away(exc):
+        except (RaglineError, UnicodeError) as exc:  # a lone surrogate cannot be hashed, nor sent
+            if isinstance(exc, RaglineError) and is_away(exc):
                 raise
-            self._tally.fail(parsed.document.source, str(exc))
-            self._free(parsed)
+            self._fail(parsed, exc)
         else:
             self._writes.put_nowait((parsed, vectors))
+
+    def _fail(self, parsed: Parsed, error: Exception) -> None:
+        self._tally.fail(parsed.document.source, str(error))
+        self._free(parsed)
 
     def _free(self, parsed: Parsed) -> None:
         self._room.free(len(parsed.chunks))
@@ -144,8 +148,17 @@ class Pipeline:
             await self._commit(ready)
 
     async def _commit(self, ready: list[tuple[Parsed, Vector]]) -> None:
+        """All of them; where the store refuses one, each in a transaction of its own."""
         items = [(self._plan.identified(parsed.document), parsed.chunks, vectors) for parsed, vectors in ready]
-        await self._stages.write(self._stages.store.put, items)
+        try:
+            await self._stages.write(self._stages.store.put, items)
+        except InvalidDocumentError as exc:
+            if len(ready) > 1:
+                for each in ready:
+                    await self._commit([each])
+                return
+            self._fail(ready[0][0], exc)
+            return
         for parsed, _ in ready:
             self._stages.embedding.forget([passage(chunk.heading, chunk.text) for chunk in parsed.chunks])
             self._free(parsed)

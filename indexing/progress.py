@@ -80,7 +80,8 @@ class Tally:
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
 
     def fail(self, source: str, reason: str) -> None:
-        self.failures.append(Failure(source, reason))
+        """Names and values that no UTF-8 can write are given as \\udce9: a failure is stored and printed."""
+        self.failures.append(Failure(_written(source), _written(reason)))
 
     def progress(self) -> Progress:
         elapsed = time.monotonic() - self.began
@@ -100,3 +101,7 @@ class Tally:
             unchanged=self.unchanged, moved=self.moved, removed=self.removed, skipped=dict(self.skipped),
             failures=tuple(self.failures), elapsed_s=time.monotonic() - self.began,
         )  # fmt: skip
+
+
+def _written(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -174,6 +175,29 @@ async def test_what_cannot_be_read_is_reported_and_stops_nothing(builder, store,
     assert (job.state, job.done, job.total, dict(job.failures)) == (
         "done", 7, 7, {failure.source: failure.reason for failure in report.failures},
     )  # fmt: skip
+
+
+async def test_what_the_store_refuses_is_reported_and_stops_nothing(builder, store, docs) -> None:
+    old = os.fsdecode(b"caf\xe9.txt")  # Latin-1, as old disks and archives have it
+    (docs / old).write_text("an old name")
+    odd = [{"_id": "name", "text": "bad name", "\ud800": "x"}, {"_id": "\ud800", "text": "bad key"}]
+    (docs / "odd.jsonl").write_text("\n".join(map(json.dumps, [*odd, {"_id": "good", "text": "good"}])))
+    report = await builder.sync([docs], prune=True)
+    reasons = {failure.source: failure.reason for failure in report.failures}
+    assert set(reasons) == {
+        f"{docs}/caf\\udce9.txt", f"{docs}/odd.jsonl#record=name", f"{docs}/odd.jsonl#record=\\ud800",
+    }  # fmt: skip
+    assert "rename it" in reasons[f"{docs}/caf\\udce9.txt"]
+    assert (report.documents, store.stats().documents) == (43, 43)
+    assert dict(store.job(report.job).failures) == reasons
+
+
+async def test_a_title_that_cannot_be_hashed_is_that_documents_failure(builder, store) -> None:
+    bad = Document("bad", "bad", "\ud800", "# Text\n\nwords", "text/markdown", {}, (), "h")
+    good = Document("good", "good", "Good", "words", "text/markdown", {}, (), "h")
+    report = await builder.add_all([bad, good], count=2)
+    assert [failure.source for failure in report.failures] == ["bad"]
+    assert set(store.known()) == {"good"}
 
 
 async def test_a_file_that_breaks_keeps_its_old_version(builder, store, docs) -> None:

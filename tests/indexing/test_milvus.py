@@ -1,5 +1,6 @@
 """What only the store in Milvus has to do: several writers without a lock, and writers that die."""
 
+import json
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import replace
@@ -7,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from indexing.builder import Builder, manifest_of
 from indexing.errors import IndexMismatchError, InvalidDocumentError
-from indexing.settings import IndexingSettings, MilvusSettings
+from indexing.settings import IndexingSettings, IndexSettings, MilvusSettings
 from indexing.stores import Stores, stores_of
 from services.errors import UnavailableError
 from tests.indexing.made import MANIFEST, item, vector_of
@@ -141,6 +143,23 @@ def test_what_milvus_cannot_hold_is_refused(store: MilvusStore) -> None:
     with pytest.raises(InvalidDocumentError, match="65535"):
         store.put([item("a", "é" * 40_000)])
     assert store.known() == {}
+
+
+@pytest.mark.anyio
+async def test_a_build_reports_what_milvus_cannot_hold_and_goes_on(milvus_lite: Stores, embed_server, tmp_path) -> None:
+    wide = {"_id": "wide", "text": "too much beside it", **{f"field{n}": "x" * 4000 for n in range(20)}}
+    records = [{"_id": "a", "text": "before"}, wide, {"_id": "b", "text": "after"}]
+    (tmp_path / "records.jsonl").write_text("\n".join(map(json.dumps, records)))
+    client, settings = embed_server.client(), IndexSettings()
+    with closing(milvus_lite.create_or_open("refusing", await manifest_of(client, settings))) as store:
+        async with Builder(store, client, settings) as builder:
+            report = await builder.sync([tmp_path])
+        assert {source.partition("#record=")[2] for source in store.known()} == {"a", "b"}
+    milvus_lite.drop("refusing")
+    await client.aclose()
+    ((source, reason),) = [(failure.source, failure.reason) for failure in report.failures]
+    assert source.endswith("#record=wide")
+    assert "65535" in reason
 
 
 @pytest.mark.parametrize(
