@@ -1,18 +1,21 @@
 """A collection built anew from its stored texts, with another model or other chunks; and copies of collections."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from indexing.builder import Builder, manifest_of
 from indexing.document import Document
-from indexing.progress import Progress, Report, Tally
+from indexing.errors import IndexingError
+from indexing.progress import Failure, Progress, Report, Tally
 from indexing.settings import IndexSettings
 from indexing.store import Store
 from indexing.stores import DocumentStore
 from services.client import EmbedClient
 
 _PAGE = 200
+_NAMED = 10
+"""Failures that an error tells one by one."""
 
 
 async def reindex(
@@ -21,7 +24,7 @@ async def reindex(
     """Make the collection at `path` what `settings` and the service say.
 
     It grows beside the one in use, which is searched and written to meanwhile, and takes its place when it has caught
-    up. One that is broken off goes on where it was.
+    up. One that is broken off goes on where it was. Raises IndexingError where documents cannot be built anew.
     """
     live = await asyncio.to_thread(Store.open, path)
     try:
@@ -46,7 +49,18 @@ async def _caught_up(builder: Builder, live: Store, new: Store, on_progress: Cal
     lag = await asyncio.to_thread(live.lag, new)
     report = await builder.add_all(_texts(live, lag.put), count=len(lag.put), kind="reindex", on_progress=on_progress)
     await asyncio.to_thread(new.delete, lag.delete)
+    if report.failures:
+        raise _stuck(report.failures)
     return report
+
+
+def _stuck(failures: Sequence[Failure]) -> IndexingError:
+    named = "; ".join(f"{failure.source}: {failure.reason}" for failure in failures[:_NAMED])
+    more = f"; and {len(failures) - _NAMED:,} more" if len(failures) > _NAMED else ""
+    return IndexingError(
+        f"the index stays as it is, for {len(failures):,} of its documents cannot be built anew: {named}{more}. Remove"
+        " or replace what is named, and run `ragline index reindex` again: it goes on with what is left"
+    )
 
 
 def _texts(store: Store, identities: Iterable[str]) -> Iterator[Document]:

@@ -2,14 +2,18 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from indexing.builder import Builder, manifest_of
+from indexing.document import Chunk
+from indexing.errors import IndexingError
 from indexing.reindex import copy, reindex
 from indexing.settings import IndexSettings
 from indexing.store import Store
+from tests.indexing.conftest import hashed_vector
 
 pytestmark = pytest.mark.anyio
 BEFORE = IndexSettings(chunk_tokens=64, batch_chunks=16)
@@ -91,6 +95,26 @@ async def test_a_build_that_is_broken_off_goes_on(path, embed_server) -> None:
     report = await reindex(path, client, AFTER, lambda _: None)
     assert kept > 0
     assert report.documents == 31 - kept
+    await client.aclose()
+
+
+async def test_a_document_that_cannot_be_built_anew_ends_it_with_its_name(path, docs, embed_server) -> None:
+    client = embed_server.client()
+    with Store.open(path) as live:
+        identity, _ = live.known()[str(docs / "long.md")]
+        document, _, _ = live.item(identity)
+        # As it was taken by a service that is not so strict as the one of today.
+        poisoned = replace(document, text="This is poison.")
+        live.put([(poisoned, [Chunk(0, poisoned.text, 0, 15, None, "")], hashed_vector(poisoned.text)[None])])
+        with pytest.raises(IndexingError, match=r"1 of its documents.*long\.md: .*refused.*index reindex` again"):
+            await asyncio.wait_for(reindex(path, client, AFTER, lambda _: None), 30)
+        assert live.manifest.chunk_tokens == 64
+        assert _documents(path / ".next") == 30
+        live.delete([identity])
+    report = await reindex(path, client, AFTER, lambda _: None)
+    assert report.documents == 0, "the others were kept"
+    with Store.open(path) as store:
+        assert store.manifest.chunk_tokens == 32
     await client.aclose()
 
 
