@@ -35,15 +35,19 @@ def lag(old: sqlite3.Connection, new: sqlite3.Connection) -> Lag:
 
 
 def successor_path(path: Path, manifest: Manifest) -> Path:
-    """Where it is; what was begun with another manifest is dropped."""
+    """Where it is; what was begun with another manifest is dropped, and what a killed install() left of one."""
     successor = path / _NEXT
     if (successor / CURRENT).is_file() and _manifest(successor) != manifest:
         drop(successor)
     return successor
 
 
-def _manifest(path: Path) -> Manifest:
-    generation = Generation.open(path / (path / CURRENT).read_text().strip(), threads=1)
+def _manifest(path: Path) -> Manifest | None:
+    """None where the generation in use is gone."""
+    try:
+        generation = Generation.open(path / (path / CURRENT).read_text().strip(), threads=1)
+    except FileNotFoundError:
+        return None
     try:
         return generation.manifest
     finally:
@@ -51,7 +55,7 @@ def _manifest(path: Path) -> Manifest:
 
 
 def install(path: Path, successor: Path) -> None:
-    """By who has the lock of both."""
+    """By who has the lock of both. Whoever is killed in here leaves a successor without a generation, or in pieces."""
     target = next_generation(path)
     (successor / (successor / CURRENT).read_text().strip()).rename(target)
     swap(path, target)

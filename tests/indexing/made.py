@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from indexing.store import Item, Manifest
 
 DIMENSION = 16
 MANIFEST = Manifest(embedding_model="made/embedder", dimension=DIMENSION)
+OTHER = replace(MANIFEST, embedding_model="made/other", dimension=8)
 
 
 def vector_of(text: str) -> NDArray[np.float32]:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,10 +8,8 @@ import pytest
 
 from indexing.document import Chunk
 from indexing.errors import IndexMismatchError
-from indexing.store import Item, Store, collection_path
-from tests.indexing.made import MANIFEST, bulk, clustered, item, vector_of
-
-OTHER = replace(MANIFEST, embedding_model="made/other", dimension=8)
+from indexing.store import Item, Manifest, Store, collection_path
+from tests.indexing.made import MANIFEST, OTHER, bulk, clustered, item, vector_of
 
 
 @pytest.fixture
@@ -80,6 +80,27 @@ def test_a_successor_goes_on_where_it_was_left(path: Path) -> None:
             assert set(store.lag(successor).put) == {"b", "empty"}
         with store.successor(replace(OTHER, chunk_tokens=7)) as successor:  # another wish: anew
             assert set(store.lag(successor).put) == {"a", "b", "empty"}
+
+
+@pytest.mark.parametrize("wish", [OTHER, replace(OTHER, chunk_tokens=7)], ids=["the same wish", "another"])
+def test_a_promotion_may_be_killed_anywhere(path: Path, tmp_path: Path, wish: Manifest) -> None:
+    with Store.open(path) as store, store.successor(OTHER) as successor:
+        catch_up(store, successor)
+    command = [sys.executable, "-m", "tests.indexing.crash_promotion", str(path), str(tmp_path / "copies")]
+    subprocess.run(command, check=True)
+    *killed, whole = sorted((tmp_path / "copies").iterdir())
+    assert len(killed) > 5
+    for copy in (*killed, whole):
+        with Store.open(copy) as store:
+            assert store.manifest in {MANIFEST, OTHER}
+            assert len(store.known()) == 3
+            with store.successor(wish) as successor:
+                catch_up(store, successor)
+                assert store.promote(successor)
+            assert store.manifest == wish
+            assert store.verify() == []
+    with Store.open(whole) as store:
+        assert sorted(each.name for each in whole.iterdir() if each.is_dir()) == ["g000002", "g000003"]
 
 
 def test_vectors_and_language_change_without_embedding(path: Path) -> None:
