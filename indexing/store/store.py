@@ -198,14 +198,15 @@ class Store(KeepsJobs):
 
         False, and nothing is done, where it lags behind: something was written since. Else the successor is closed.
         """
-        with self._upkeep.still() as generation, generation.database.reading() as old:
-            with successor._reading() as new:  # noqa: SLF001 (one of this class)
+        with self._upkeep.still() as generation:
+            with generation.database.reading() as old, successor._reading() as new:  # noqa: SLF001 (one of this class)
                 if reindex.lag(old, new):
                     return False
-            with successor._noting() as new:  # noqa: SLF001 (one of this class)
-                jobs.copy(old, new)
-            successor.close()
-            reindex.install(self._path, successor.path)
+            with generation.database.writing() as old:  # whoever notes a job waits, and then finds the new generation
+                with successor._noting() as new:  # noqa: SLF001 (one of this class)
+                    jobs.copy(old, new)
+                successor.close()
+                reindex.install(self._path, successor.path)
             return True
 
     def info(self) -> Info:
@@ -250,6 +251,14 @@ class Store(KeepsJobs):
 
     @contextmanager
     def _noting(self) -> Iterator[sqlite3.Connection]:
-        """For rows that no index follows: no turn is needed, SQLite's own lock does."""
-        with self._current.using() as generation, generation.database.writing() as connection:
-            yield connection
+        """For rows that no index follows: no turn is needed, SQLite's own lock does.
+
+        Again where another generation took the place of this one while the lock was waited for.
+        """
+        while True:
+            with self._current.using() as generation, generation.database.writing() as connection:
+                with self._current.using() as now:
+                    pass
+                if now is generation:
+                    yield connection
+                    return

@@ -1,5 +1,8 @@
 import subprocess
 import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -70,6 +73,33 @@ def test_another_embedding_takes_the_place_of_the_live_index(path: Path) -> None
         store.put([(item("d", "x")[0], [Chunk(0, "x", 0, 1, None, "")], np.eye(8, dtype=np.float32)[:1])])
         assert reader.stats().documents == 4
     assert sorted(each.name for each in path.iterdir() if each.is_dir()) == ["g000001", "g000002"]
+
+
+def test_a_job_that_is_noted_during_a_promotion_is_kept(path: Path) -> None:
+    with Store.open(path) as store, Store.open(path) as other:
+        long = store.job_create("index")
+        store.job_update(long, failures=[(f"/made/{n}", "cannot be read") for n in range(20_000)])
+        noted: list[str] = []
+        promoted = threading.Event()
+
+        def note() -> None:
+            while not promoted.is_set():
+                noted.append(other.job_create("index"))
+                other.job_update(noted[-1], done=1, failures=[("/made/x", "cannot be read")])
+
+        with store.successor(OTHER) as successor, ThreadPoolExecutor() as threads:
+            catch_up(store, successor)
+            noting = threads.submit(note)
+            while not noted:
+                time.sleep(0.01)
+            try:
+                assert store.promote(successor)
+            finally:
+                promoted.set()
+            noting.result()
+        assert store.manifest == OTHER
+        assert {job.id for job in store.jobs(10_000) if job.done == len(job.failures) == 1} == set(noted)
+        assert len(store.job(long).failures) == 20_000
 
 
 def test_a_successor_goes_on_where_it_was_left(path: Path) -> None:
