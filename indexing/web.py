@@ -22,6 +22,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _REDIRECTS = 5
 _REDIRECT_CODES = frozenset((301, 302, 303, 307, 308))
 _OK = 200
+_MOST_PORT = 65535
 _EMBEDS_V4 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")))
 """NAT64 and IPv4-compatible: the last 32 bits are an IPv4 address."""
 _HEADERS = {"User-Agent": "ragline", "Accept": "text/html,*/*;q=0.5", "Accept-Encoding": "identity"}
@@ -64,6 +65,8 @@ class Fetcher:
             raise UnreadableError(f"given up: no page within {self._timeout_s:g} s") from exc
         except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException) as exc:
             raise UnreadableError(f"cannot be fetched: {exc or type(exc).__name__}") from exc
+        except (httpx2.InvalidURL, ValueError) as exc:  # given, or where a server redirects to
+            raise UnreadableError(f"not a URL: {exc}") from exc
 
     async def _followed(self, url: str) -> Page:
         for _ in range(_REDIRECTS + 1):
@@ -106,13 +109,12 @@ def is_url(path: str) -> bool:
 
 
 def _checked(url: str) -> httpx2.URL:
-    """One parser for what is judged and what is asked."""
-    try:
-        parsed = httpx2.URL(url)
-    except httpx2.InvalidURL as exc:
-        raise UnreadableError(f"not a URL: {exc}") from exc
+    """One parser for what is judged and what is asked. Raises InvalidURL, and UnicodeError for a lone surrogate."""
+    parsed = httpx2.URL(url)
     if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo:
         raise UnreadableError("not fetched: only http and https, and without a user name")
+    if not 0 < (parsed.port or 80) <= _MOST_PORT:
+        raise UnreadableError(f"not a URL: there is no port {parsed.port}")
     return parsed
 
 
@@ -149,6 +151,6 @@ class _GuardedBackend(httpcore2.AsyncNetworkBackend):
 async def _resolved(host: str, port: int) -> list[Address]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as exc:
+    except (OSError, UnicodeError) as exc:  # of an empty label, or one past 63 characters
         raise UnreadableError(f"cannot be fetched: the name {host} is not known") from exc
     return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]

@@ -118,6 +118,7 @@ PAGES: dict[str, tuple[int, dict[str, str], bytes]] = {
     "/loop": (302, {"Location": "/loop"}, b""),
     "/metadata": (302, {"Location": "http://169.254.169.254/latest/meta-data/"}, b""),
     "/file": (302, {"Location": "file:///etc/passwd"}, b""),
+    "/nowhere": (302, {"Location": "http://[/x"}, b""),
     "/large": (200, {}, b"x" * 5000),
     "/missing": (404, {}, b""),
 }

@@ -33,6 +33,7 @@ async def test_a_page_and_its_name(site: str) -> None:
         ("/loop", "more than 5 redirects"),
         ("/metadata", r"169\.254\.169\.254, which is not a public address"),
         ("/file", "only http and https"),
+        ("/nowhere", "not a URL: Invalid IPv6 URL"),
         ("/large", "1,000 bytes"),
     ],
 )
@@ -60,6 +61,18 @@ async def test_a_slow_server_is_given_up(site: str) -> None:
 async def test_private_addresses_in_every_spelling(site: str, url: str) -> None:
     with pytest.raises(UnreadableError):
         await Fetcher(max_bytes=1000, timeout_s=5).fetch(url.format(port=site.rpartition(":")[2]))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://{'a' * 64}.example/", "http://a..b/", "http://.a/", "http://127.0.0.1:99999/", "http://127.0.0.1:x/",
+        "http://127.0.0.1:99999999999999999999/", "http://example.org/\udce9",
+    ],
+)  # fmt: skip
+async def test_what_is_no_url(url: str) -> None:
+    with pytest.raises(UnreadableError, match=r"not a URL|is not known"):
+        await open_fetcher().fetch(url)
 
 
 def test_public_addresses_are_public() -> None:
