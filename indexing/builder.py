@@ -74,17 +74,16 @@ class Builder:
         paths: Sequence[str | Path],
         *,
         prune: bool = False,
-        gone: Sequence[Path] = (),
+        exact: bool = False,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> Report:
         """Index what is new or changed below `paths`; with `prune`, drop what is gone from the folders among them.
 
-        `gone` are files that are known to be gone, whose folders may be gone as well.
-
-        Raises UnavailableError where the embed service is away, NotFoundError for a path that does not exist.
+        Raises UnavailableError where the embed service is away, NotFoundError for a path that does not exist, unless
+        paths are `exact`: those of files that were found before.
         """
         stages = await self._ready()
-        found = await stages.blocking(sources.find, paths)
+        found = await stages.blocking(sources.find, paths, exact=exact)
         plan = Plan(await stages.blocking(self._store.known))
         tally = Tally(len(found.files) + len(found.urls), sum(found.files.values()), skipped=dict(found.skipped))
         given: Iterator[tuple[Given, int]] = chain(found.files.items(), ((url, 0) for url in found.urls))
@@ -94,7 +93,7 @@ class Builder:
             intake = await self._run(build, given, found.given)
             dropped = intake.vanished
             if prune:
-                dropped = dropped + await stages.blocking(plan.gone, [*found.roots, *gone])
+                dropped = dropped + await stages.blocking(plan.gone, found.roots)
             tally.removed = await stages.write(self._store.delete, dropped) if dropped else 0
         return tally.report(job.id)
 

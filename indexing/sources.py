@@ -2,6 +2,7 @@
 
 import glob
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,8 +34,11 @@ class Sources:
     urls: tuple[str, ...] = ()
 
 
-def find(paths: Sequence[str | Path]) -> Sources:
-    """Raises NotFoundError for a path that is not there, unless its folder is (a file that is gone)."""
+def find(paths: Sequence[str | Path], *, exact: bool = False) -> Sources:
+    """Raises NotFoundError for a path that is not there, unless its folder is (a file that is gone).
+
+    Paths that are `exact` were found before: none is a glob, and of those that are gone the folder may be as well.
+    """
     files: dict[Path, int] = {}
     given: set[Path] = set()
     roots: list[Path] = []
@@ -42,22 +46,24 @@ def find(paths: Sequence[str | Path]) -> Sources:
     for path in paths:
         if is_url(str(path)):
             continue
-        matches = _matches(Path(path))
-        for match in matches:
-            if match.is_dir():
+        for match in _matches(Path(path), exact=exact):
+            status = _status(match)
+            if status is None or stat.S_ISLNK(status.st_mode):
                 roots.append(match)
-                files |= {file: file.lstat().st_size for file in _below(match, skipped)}
-            elif match.exists():
-                given.add(match)
-                files[match] = match.stat().st_size
+            elif stat.S_ISDIR(status.st_mode):
+                roots.append(match)
+                files |= _below(match, skipped)
             else:
-                roots.append(match)
+                given.add(match)
+                files[match] = status.st_size
     return Sources(files, frozenset(given), tuple(roots), +skipped, tuple(filter(is_url, map(str, paths))))
 
 
-def _matches(path: Path) -> list[Path]:
+def _matches(path: Path, *, exact: bool) -> list[Path]:
     """The path itself, or what it matches as a glob; links in what the user typed are followed."""
     path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 (resolve() would lose a name that is gone)
+    if exact:
+        return [path]
     if path.exists():
         return [path.resolve()]
     if matches := sorted(glob.glob(str(path), recursive=True)):  # noqa: PTH207 (absolute)
@@ -67,7 +73,7 @@ def _matches(path: Path) -> list[Path]:
     return [path.parent.resolve() / path.name]
 
 
-def _below(root: Path, skipped: Counter[str]) -> Iterator[Path]:
+def _below(root: Path, skipped: Counter[str]) -> Iterator[tuple[Path, int]]:
     """Regular files below a folder; links are not followed, so that nothing outside of it is read."""
     for folder, names, files in os.walk(root, onerror=lambda _: skipped.update(["no permission"])):
         kept = [name for name in names if not _hidden(name) and name not in _FOLDERS]
@@ -75,22 +81,31 @@ def _below(root: Path, skipped: Counter[str]) -> Iterator[Path]:
         names[:] = sorted(kept)
         for name in sorted(files):
             path = Path(folder, name)
-            if why := _why_not(path):
+            status = _status(path)
+            if why := _why_not(path, status):
                 skipped[why] += 1
-            else:
-                yield path
+            elif status is not None:
+                yield path, status.st_size
 
 
 def _hidden(name: str) -> bool:
     return name.startswith((".", "~$"))
 
 
-def _why_not(path: Path) -> str:
+def _status(path: Path) -> os.stat_result | None:
+    """None where it is gone, as any file may be by now."""
+    try:
+        return path.lstat()
+    except OSError:
+        return None
+
+
+def _why_not(path: Path, status: os.stat_result | None) -> str:
     if _hidden(path.name):
         return "hidden"
-    if path.is_symlink():
+    if status is not None and stat.S_ISLNK(status.st_mode):
         return "link"
-    if not path.is_file():
+    if status is None or not stat.S_ISREG(status.st_mode):
         return "not a file"
     if path.suffix.lower().lstrip(".") in _BINARY:
         return "not a document"

@@ -33,6 +33,6 @@ def retry(job_id: str, *, as_json: AsJson = False) -> None:
 
     collection, paths = job_list.failed_paths(job_id)
     if paths:
-        session.build(paths, collection, prune=False, as_json=as_json)
+        session.build(paths, collection, prune=False, exact=True, as_json=as_json)
     else:
         typer.echo(f"nothing failed in job {job_id}")

@@ -21,15 +21,16 @@ from indexing.settings import IndexingSettings
 from indexing.stores import stores_of
 from indexing.watch import changes, look
 from services.client import EmbedClient
-from services.errors import NotFoundError, UnavailableError
+from services.errors import UnavailableError
 
 T = TypeVar("T")
 _AGAIN_S = 5.0
 
 
-def build(paths: Sequence[str], collection: str, *, prune: bool, as_json: bool) -> None:
+def build(paths: Sequence[str], collection: str, *, prune: bool, as_json: bool, exact: bool = False) -> None:
+    """`exact` as of Builder.sync."""
     console = Console(stderr=as_json)
-    report = run(_built(paths, collection, prune=prune, console=console), console)
+    report = run(_built(paths, collection, prune=prune, exact=exact, console=console), console)
     finish(report, collection, console, as_json=as_json)
 
 
@@ -94,10 +95,10 @@ async def _stoppable(work: Coroutine[None, None, T]) -> T:
     return await work
 
 
-async def _built(paths: Sequence[str], collection: str, *, prune: bool, console: Console) -> Report:
+async def _built(paths: Sequence[str], collection: str, *, prune: bool, exact: bool, console: Console) -> Report:
     async with building(collection) as builder:
         with Display(console) as display:
-            return await builder.sync(paths, prune=prune, on_progress=display.show)
+            return await builder.sync(paths, prune=prune, exact=exact, on_progress=display.show)
 
 
 async def _watched(paths: Sequence[str], collection: str, console: Console) -> None:
@@ -109,16 +110,14 @@ async def _watched(paths: Sequence[str], collection: str, console: Console) -> N
         console.print("Watching for changes; Ctrl-C stops.")
         async for changed, gone in changes(paths, before):
             # What is waited for is another process.
-            while not await _followed(builder, changed, gone, collection, console):  # noqa: ASYNC110
+            while not await _followed(builder, [*changed, *gone], collection, console):  # noqa: ASYNC110
                 await asyncio.sleep(_AGAIN_S)
 
 
-async def _followed(builder: Builder, changed: list[Path], gone: list[Path], collection: str, console: Console) -> bool:
+async def _followed(builder: Builder, files: list[Path], collection: str, console: Console) -> bool:
     """Whether it is done; not where a service is away."""
     try:
-        summarize(console, await builder.sync(changed, prune=True, gone=gone), collection)
-    except NotFoundError:  # gone again already; the next look will say so
-        return True
+        summarize(console, await builder.sync(files, prune=True, exact=True), collection)
     except UnavailableError as exc:
         console.print(f"[yellow]{escape(str(exc))}[/] Trying again.")
         return False

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -63,6 +64,17 @@ def test_jobs_list_show_and_retry_only_what_failed(environment, docs) -> None:
     retried = ragline(environment, "jobs", "retry", job, "--json")
     assert json.loads(retried.stdout)["documents"] == 1
     assert "no job 'nonsense'" in ragline(environment, "jobs", "show", "nonsense").stderr
+
+
+def test_retry_passes_over_what_is_gone_by_now(environment, docs) -> None:
+    (docs / "old").mkdir()
+    (docs / "old/scan.pdf").write_bytes(b"%PDF-1.4 broken")
+    job = json.loads(ragline(environment, "index", docs, "--json").stdout)["job"]
+    shutil.rmtree(docs / "old")
+    (docs / "scan.pdf").write_text("mended, and plain text by now")
+    retried = ragline(environment, "jobs", "retry", job, "--json")
+    assert retried.returncode == 0, retried.stderr
+    assert json.loads(retried.stdout)["documents"] == 1
 
 
 def test_a_service_that_does_not_run_is_named_with_the_way_out(environment, docs) -> None:

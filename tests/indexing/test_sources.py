@@ -1,5 +1,7 @@
 """Which files of a tree are read."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,34 @@ def test_a_file_that_is_gone_is_a_root_and_a_wrong_path_an_error(tree: Path) -> 
         sources.find([tree / "nowhere/x"])
     with pytest.raises(NotFoundError):
         sources.find([str(tree / "*.rst")])
+
+
+def test_of_files_that_were_found_before_any_may_be_gone(tree: Path) -> None:
+    (tree / "b[1].md").write_text("no glob")
+    (tree / "link.md").symlink_to(tree / "a.md")
+    gone = [tree / "nowhere/x.md", tree / "c[1].md"]
+    found = sources.find([tree / "a.md", tree / "b[1].md", tree / "link.md", *gone], exact=True)
+    assert list(found.files) == [tree / "a.md", tree / "b[1].md"]
+    assert found.roots == (tree / "link.md", *gone)
+
+
+def test_files_may_vanish_while_they_are_listed(tmp_path: Path) -> None:
+    here, away, over = tmp_path / "docs/here", tmp_path / "away", threading.Event()
+    here.mkdir(parents=True)
+    for number in range(300):
+        (here / f"{number}.md").write_text("words")
+
+    def move() -> None:
+        while not over.is_set():
+            here.rename(away)
+            away.rename(here)
+
+    partly = 0
+    with ThreadPoolExecutor() as threads:
+        moving = threads.submit(move)
+        try:
+            while partly < 20:
+                partly += 0 < len(sources.find([here.parent]).files) < 300
+        finally:
+            over.set()
+        moving.result()

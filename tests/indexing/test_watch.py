@@ -1,10 +1,16 @@
 """Changes of a real folder as they are noticed."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from indexing.builder import Builder, manifest_of
+from indexing.cli.session import _followed
+from indexing.settings import IndexSettings
+from indexing.store import Store
 from indexing.watch import changes, look
 
 pytestmark = pytest.mark.anyio
@@ -43,3 +49,21 @@ async def test_a_file_that_is_still_being_written_is_waited_for(tmp_path: Path) 
     assert changed == [growing]
     assert growing.read_text() == "x" * 8
     await seen.aclose()
+
+
+async def test_a_change_is_followed_beside_others_that_are_undone_by_then(tmp_path: Path, embed_server) -> None:
+    docs, client, settings = tmp_path / "docs", embed_server.client(), IndexSettings()
+    (docs / "sub").mkdir(parents=True)
+    kept, removed, below = docs / "kept.md", docs / "removed.md", docs / "sub/below.md"
+    for path in (kept, removed, below):
+        path.write_text(f"words of {path.name}")
+    with Store.create_or_open(tmp_path / "index", await manifest_of(client, settings)) as store:
+        async with Builder(store, client, settings) as builder:
+            await builder.sync([docs])
+            kept.write_text("other words")
+            shutil.rmtree(docs / "sub")
+            removed.unlink()
+            assert await _followed(builder, [below, kept, removed], "default", Console(quiet=True))
+        assert set(store.known()) == {str(kept)}
+        assert len(store.search_sparse("other", 3)) == 1
+    await client.aclose()
