@@ -1,7 +1,7 @@
 """A generator in a process of its own (`worker.py` is its side): openvino's, or transformers'.
 
-When that process dies, what it was generating fails, and it is started again; after MAX_DEATHS in a row without a token
-the engine is dead.
+When that process dies, what it was generating fails, and it is started again; what comes meanwhile waits. After
+MAX_DEATHS in a row without a token the engine is dead.
 """
 
 import asyncio
@@ -46,12 +46,16 @@ class RemoteGenerator:
     module: str
     options: Mapping[str, Any]
     capacity: Capacity
+    stall_s: float = STALL_S
     dead: str | None = None
     features: frozenset[Feature] = frozenset()
     _folder: Path | None = None
     """What openvino loaded, with its tokenizer."""
     _refusals: dict[Structure, str | None] = field(default_factory=dict)
+    _refusing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _running: dict[int, Generation] = field(default_factory=dict)
+    _ready: bool = False
+    """The process is loaded, and knows all that is running."""
     _deaths: int = 0
     _listener: GeneratorListener | None = None
     _process: asyncio.subprocess.Process | None = None
@@ -59,36 +63,26 @@ class RemoteGenerator:
 
     async def start(self, listener: GeneratorListener) -> None:
         self._listener = listener
-        self._process = await self._spawn()
-        assert self._process.stdout is not None  # noqa: S101  for mypy
-        line = await self._process.stdout.readline()
-        if not line:
-            raise EngineError(
-                f"{self.options['model']} could not be loaded: {await _ended(self._process)}; the log says why."
-            )
-        self._hear(json.loads(line))
-        self._reader = asyncio.create_task(self._read(), name="openvino")
+        if (reason := await self._open()) is not None:
+            raise EngineError(f"{self.options['model']} could not be loaded: {reason}; the log says why.")
+        self._reader = asyncio.create_task(self._serve(), name="engine")
 
     async def refusal(self, structure: Structure) -> str | None:
         assert self._folder is not None  # noqa: S101  else `features` is without structure
-        if structure not in self._refusals:
-            if len(self._refusals) >= KEPT_REFUSALS:
-                self._refusals.clear()
-            self._refusals[structure] = await refusal(self._folder, structure)
-        return self._refusals[structure]
+        async with self._refusing:  # one process at a time
+            if structure not in self._refusals:
+                if len(self._refusals) >= KEPT_REFUSALS:
+                    self._refusals.clear()
+                self._refusals[structure] = await refusal(self._folder, structure)
+            return self._refusals[structure]
 
     def add(self, generation: Generation) -> None:
         self._running[generation.id] = generation
-        self._tell(
-            {
-                "add": generation.id,
-                "prompt": list(generation.prompt),
-                "sampling": sampling_fields(generation.sampling),
-            }
-        )
+        if self._ready:
+            self._begin(generation)
 
     def cancel(self, generation: Generation) -> None:
-        if self._running.pop(generation.id, None) is not None:
+        if self._running.pop(generation.id, None) is not None and self._ready:
             self._tell({"cancel": generation.id})
 
     async def stop(self) -> None:
@@ -96,45 +90,66 @@ class RemoteGenerator:
             self._reader.cancel()
         if self._process is not None:
             await _end(self._process)
-        self._fail_all(EngineError("the service is stopping."))
+        self._fail(self._running, EngineError("the service is stopping."))
 
-    async def _spawn(self) -> asyncio.subprocess.Process:
+    async def _open(self) -> str | None:
+        """A process with the model loaded; None, or how it ended instead. Loading takes the time that it takes."""
         pipe = asyncio.subprocess.PIPE
         command = (sys.executable, "-m", self.module, json.dumps(self.options))
-        return await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=LINE_BYTES)
+        try:
+            self._process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=LINE_BYTES)
+        except OSError as exc:
+            return str(exc)
+        assert self._process.stdout is not None  # noqa: S101  for mypy
+        line = await self._process.stdout.readline()
+        if not _whole(line):
+            return await _ended(self._process)
+        self._is_ready(json.loads(line)["ready"])
+        return None
 
-    async def _read(self) -> None:
+    async def _serve(self) -> None:
         """Hands out what the process says, and starts it again when it dies."""
-        while self.dead is None:
+        while True:
             assert self._process is not None  # noqa: S101  for mypy
-            while line := await self._line(self._process):
+            reason: str | None = await self._listen(self._process)
+            self._ready = False
+            lost, self._running = self._running, {}
+            self._fail(lost, EngineError(f"the engine failed while this was generated ({reason}); send it again."))
+            while reason is not None:
+                self._deaths += 1
+                log.error("the engine's process ended: %s", reason)
+                if self._deaths == MAX_DEATHS:
+                    self.dead = f"its process ended {MAX_DEATHS} times in a row: {reason}"
+                    self._fail(self._running, EngineError(f"the engine is dead: {self.dead}"))
+                    return
+                reason = await self._open()
+
+    async def _listen(self, process: asyncio.subprocess.Process) -> str:
+        """Until the process ends; says how. One whose words cannot be understood is ended."""
+        try:
+            while _whole(line := await self._line(process)):
                 self._hear(json.loads(line))
-            reason = await _ended(self._process)
-            self._deaths += 1
-            log.error("the engine's process ended: %s", reason)
-            self._fail_all(EngineError(f"the engine failed while this was generated ({reason}); send it again."))
-            if self._deaths == MAX_DEATHS:
-                self.dead = f"its process ended {MAX_DEATHS} times in a row: {reason}"
-                return
-            self._process = await self._spawn()
+        except Exception:
+            log.exception("the engine is started anew")
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+        return await _ended(process)
 
     async def _line(self, process: asyncio.subprocess.Process) -> bytes:
-        """The next one; b"" at the end. A process that has work and says nothing for STALL_S is ended."""
+        """The next one; not whole at the end. A process that has work and says nothing for `stall_s` is ended."""
         assert process.stdout is not None  # noqa: S101  for mypy
         while True:
             began_idle = not self._running
             try:
-                async with asyncio.timeout(STALL_S):
+                async with asyncio.timeout(self.stall_s):
                     return await process.stdout.readline()
             except TimeoutError:
                 if self._running and not began_idle:
-                    log.error("the engine said nothing for %.0f s", STALL_S)  # noqa: TRY400  the trace says no more
+                    log.error("the engine said nothing for %.0f s", self.stall_s)  # noqa: TRY400  the trace says no more
                     process.kill()
 
     def _hear(self, message: Mapping[str, Any]) -> None:
         assert self._listener is not None  # noqa: S101  for mypy
-        if "ready" in message:
-            self._is_ready(message["ready"])
         for name, ids, logprobs, finish in message.get("pieces", ()):
             self._deaths = 0
             if name in self._running:
@@ -149,6 +164,9 @@ class RemoteGenerator:
         self._folder = Path(said["folder"]) if "folder" in said else None
         if "capacity" in said:
             self.capacity = replace(self.capacity, tokens=said["capacity"])
+        self._ready = True
+        for generation in self._running.values():
+            self._begin(generation)
 
     def _take(self, generation: Generation, ids: list[int], logprobs: list[float], finish: str | None) -> None:
         """finish: stop, length, or what went wrong with this one."""
@@ -162,15 +180,24 @@ class RemoteGenerator:
         else:
             self._listener.on_piece(generation, Piece(ids, logprobs, cast("Finish | None", finish)))
 
+    def _begin(self, generation: Generation) -> None:
+        prompt, sampling = list(generation.prompt), sampling_fields(generation.sampling)
+        self._tell({"add": generation.id, "prompt": prompt, "sampling": sampling})
+
     def _tell(self, command: Mapping[str, Any]) -> None:
         if self._process is not None and self._process.stdin is not None and not self._process.stdin.is_closing():
             self._process.stdin.write(json.dumps(command, separators=(",", ":")).encode() + b"\n")
 
-    def _fail_all(self, error: EngineError) -> None:
-        running, self._running = self._running, {}
-        if self._listener is not None:
-            for generation in running.values():
-                self._listener.on_failure(generation, error)
+    def _fail(self, generations: dict[int, Generation], error: EngineError) -> None:
+        """All of them, and those that come in their places."""
+        while generations and self._listener is not None:
+            _, generation = generations.popitem()
+            self._listener.on_failure(generation, error)
+
+
+def _whole(line: bytes) -> bool:
+    """A process that is killed may leave half a line."""
+    return line.endswith(b"\n")
 
 
 async def _ended(process: asyncio.subprocess.Process) -> str:

@@ -1,0 +1,49 @@
+"""An engine whose prompts say how its process ends: `python -m tests.services.generate.mortal OPTIONS`."""
+
+import os
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from services.engines import worker
+
+DIES, LEAVES_HALF_A_LINE, HANGS = 666, 777, 888
+ANSWER = 5
+TO_THE_SERVICE = os.dup(1)
+
+
+class Mortal:
+    kv_cache_usage = 0.0
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        time.sleep(options["load_s"])
+        self._prompts: dict[int, list[int]] = {}
+
+    def ready(self) -> dict[str, Any]:
+        return {"features": []}
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._prompts)
+
+    def add(self, name: int, prompt: list[int], sampling: dict[str, Any]) -> None:
+        del sampling
+        self._prompts[name] = prompt
+
+    def cancel(self, name: int) -> None:
+        self._prompts.pop(name, None)
+
+    def step(self) -> list[worker.Gain]:
+        prompts = [token for prompt in self._prompts.values() for token in prompt]
+        if HANGS in prompts:
+            time.sleep(3600)
+        if LEAVES_HALF_A_LINE in prompts:
+            os.write(TO_THE_SERVICE, b'{"pieces": [[')
+        if DIES in prompts or LEAVES_HALF_A_LINE in prompts:
+            os._exit(3)
+        ended, self._prompts = self._prompts, {}
+        return [(name, [ANSWER], [], "stop") for name in ended]
+
+
+if __name__ == "__main__":
+    worker.run(Mortal)

@@ -1,0 +1,68 @@
+"""The process of a generator that ends, in all ways, with others waiting."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from services.engines.generator import Capacity, Sampling
+from services.engines.remote import MAX_DEATHS, RemoteGenerator
+from services.errors import EngineError, RaglineError, UnavailableError
+from services.generate.counts import Counts
+from services.generate.queue import GenerationQueue
+from services.metrics import Metrics
+from tests.services.generate.mortal import ANSWER, DIES, HANGS, LEAVES_HALF_A_LINE
+
+pytestmark = pytest.mark.anyio
+WELL = 1
+
+
+@asynccontextmanager
+async def queue(*, load_s: float = 0.0, stall_s: float = 60.0) -> AsyncIterator[GenerationQueue]:
+    """In front of two places."""
+    engine = RemoteGenerator("tests.services.generate.mortal", {"load_s": load_s}, Capacity(2, 10_000), stall_s)
+    queue = GenerationQueue(engine, max_queue_tokens=10_000, counts=Counts(Metrics("mortal")))
+    await queue.start()
+    try:
+        yield queue
+    finally:
+        await queue.stop()
+
+
+async def told(queue: GenerationQueue, prompt: int) -> list[int] | RaglineError:
+    """What it answers, or the error."""
+    generation = queue.submit([prompt], Sampling(max_tokens=4))
+    try:
+        async with asyncio.timeout(30):
+            return [token async for piece in generation for token in piece.token_ids]
+    except RaglineError as exc:
+        return exc
+    finally:
+        queue.release(generation)
+
+
+@pytest.mark.parametrize("end", [DIES, LEAVES_HALF_A_LINE])
+async def test_what_waits_while_the_process_dies_is_answered_by_the_next(end: int) -> None:
+    async with queue() as waiting:
+        first, second, *others = await asyncio.gather(*(told(waiting, prompt) for prompt in (end, WELL, WELL, WELL)))
+        assert isinstance(first, EngineError)
+        assert isinstance(second, EngineError) or second == [ANSWER]
+        assert others == [[ANSWER], [ANSWER]]
+
+
+async def test_a_process_that_hangs_is_ended_and_one_that_loads_is_waited_for() -> None:
+    async with queue(load_s=1.5, stall_s=0.5) as waiting:
+        first, *others = await asyncio.gather(*(told(waiting, prompt) for prompt in (HANGS, WELL, WELL, WELL)))
+        assert isinstance(first, EngineError)
+        assert others[1:] == [[ANSWER], [ANSWER]]
+        assert waiting.dead is None
+
+
+async def test_after_the_last_death_whatever_waits_fails_and_nothing_more_is_taken() -> None:
+    async with queue() as waiting:
+        found = await asyncio.gather(*(told(waiting, DIES) for _ in range(2 * MAX_DEATHS + 2)))
+        assert all(isinstance(each, EngineError) for each in found)
+        assert waiting.dead is not None
+        with pytest.raises(UnavailableError, match=f"{MAX_DEATHS} times in a row"):
+            waiting.submit([WELL], Sampling(max_tokens=1))
