@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import numpy as np
@@ -63,11 +65,18 @@ class Library:
 
     async def drop(self, name: str) -> None:
         """Delete a collection with all that it holds. Raises NotFoundError."""
-        store = await self.store(name)
+        if name not in await self.names():
+            raise NotFoundError(await self._missing(name), param="collection")
         async with self._opening:
-            del self._stores[name]
-            store.close()
+            if store := self._stores.pop(name, None):
+                await self.run(store.close)
             await self.run((await self._there()).drop, name)
+
+    async def check_model(self, name: str, model: str, query_prefix: str) -> None:
+        """Raises IndexMismatchError where the collection's vectors are another model's."""
+        store = await self.store(name)
+        manifest = await self.run(lambda: store.manifest)
+        manifest.check(replace(manifest, embedding_model=model, query_prefix=query_prefix), Path(name))
 
     async def search_dense(self, query: Query, vector: NDArray[np.float32] | None) -> list[Hit]:
         """The top_k nearest; [] without a vector."""

@@ -149,6 +149,8 @@ class Pipeline:
 
     async def _embed(self, query: Query, trace: Trace) -> NDArray[np.float32] | None:
         with trace.optional("embed"):
+            model = await self.embedder.model(deadline=trace.deadline)
+            await self.library.check_model(query.collection, model.id, self.embedder.prefix("query"))
             vectors = await self.embedder.embed([query.text], input_type="query", deadline=trace.deadline)
             return vectors.reshape(-1)
         return None

@@ -198,7 +198,7 @@ class JobFailure(BaseModel):
 class JobOut(BaseModel):
     id: str
     kind: str
-    state: Literal["pending", "running", "done", "failed", "cancelled"]
+    state: Literal["running", "done", "failed", "cancelled"]
     total: int | None
     chunks: int
     done: int

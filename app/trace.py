@@ -5,7 +5,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from indexing.errors import IndexMismatchError
 from services.errors import EngineError, NotFoundError, OverloadedError, UnavailableError
+
+_FAILURES = (UnavailableError, OverloadedError, EngineError, NotFoundError, IndexMismatchError)
+"""Of a service, and of one that is not the one that the index was built with."""
 
 
 @dataclass(slots=True)
@@ -36,7 +40,7 @@ class Trace:
         with self.stage(name):
             try:
                 yield
-            except (UnavailableError, OverloadedError, EngineError, NotFoundError) as exc:
+            except _FAILURES as exc:
                 self.degraded.append(name)
                 self.warnings.append(f"{name}: {exc}")
 

@@ -15,18 +15,19 @@ from typing import Self
 
 from indexing import sources
 from indexing.chunker import CHUNKER, HEADING_TOKENS, ChunkerSettings
-from indexing.document import Document, Scalar
+from indexing.document import RECORD, Document, Scalar
 from indexing.embedding import PATIENCE_S, Embedding
+from indexing.errors import UnreadableError
 from indexing.intake import Given, Intake
 from indexing.job import Job
 from indexing.loaders.extract import Limits
 from indexing.parsing import Parsed, Parsers, ParserSettings
-from indexing.pipeline import Build, Pipeline, Stages
+from indexing.pipeline import Build, Pipeline, Stages, passages
 from indexing.plan import Plan
 from indexing.progress import Progress, Report, Tally
 from indexing.settings import IndexSettings
 from indexing.store import Manifest
-from indexing.stores import DocumentStore
+from indexing.stores import DocumentStore, with_records
 from indexing.web import Fetcher
 from services.client import EmbedClient
 
@@ -127,24 +128,39 @@ class Builder:
         return await self._put(stages, [await stages.parsers.document(document)])
 
     async def upload(
-        self, spooled: Path, name: str, *, document_id: str | None = None, metadata: Mapping[str, Scalar] | None = None
-    ) -> list[Document]:
-        """The documents of an uploaded file that lies at `spooled`, committed. Raises UnreadableError."""
+        self,
+        spooled: Path,
+        name: str,
+        *,
+        document_id: str,
+        title: str = "",
+        metadata: Mapping[str, Scalar] | None = None,
+    ) -> int:
+        """An uploaded file that lies at `spooled`, in place of what has its id. Returns its chunks, once committed.
+
+        Records become documents of their own, with ids DOCUMENT_ID#record=KEY. Raises UnreadableError; what could be
+        read of a file of records is committed then, and nothing is removed.
+        """
         stages = await self._ready()
-        async with aclosing(stages.parsers.upload(spooled, name)) as batches:
-            parsed = [one async for batch in batches for one in batch.parsed]
-        named = [
-            replace(one, document=replace(one.document, metadata={**one.document.metadata, **(metadata or {})}))
-            for one in parsed
-        ]
-        if document_id is not None and len(named) == 1:
-            named = [replace(named[0], document=replace(named[0].document, id=document_id))]
-        await self._put(stages, named)
-        return [one.document for one in named]
+        before = await stages.blocking(with_records, self._store, document_id)
+        parsed: list[Parsed] = []
+        try:
+            async with aclosing(stages.parsers.upload(spooled, name)) as batches:
+                async for batch in batches:
+                    parsed += [_named(one, document_id, title, metadata or {}) for one in batch.parsed]
+        except UnreadableError:
+            await self._put(stages, parsed)
+            raise
+        chunks = await self._put(stages, parsed)
+        if gone := set(before) - {one.document.id for one in parsed}:
+            await stages.write(self._store.delete, gone)
+        return chunks
 
     async def _put(self, stages: Stages, parsed: Sequence[Parsed]) -> int:
         items = [(one.document, one.chunks, await stages.vectors(one)) for one in parsed]
         await stages.write(self._store.put, items)
+        for one in parsed:
+            stages.embedding.forget(passages(one))
         return sum(len(one.chunks) for one in parsed)
 
     async def _ready(self) -> Stages:
@@ -206,6 +222,16 @@ def _telling(
         await job.tell()
 
     return tell
+
+
+def _named(parsed: Parsed, document_id: str, title: str, metadata: Mapping[str, Scalar]) -> Parsed:
+    document = parsed.document
+    _, record, key = document.source.partition(RECORD)
+    identity = document_id + record + key
+    title = document.title if record else title or document.title
+    return replace(
+        parsed, document=replace(document, id=identity, title=title, metadata={**document.metadata, **metadata})
+    )
 
 
 def _parser_settings(settings: IndexSettings, chunker: ChunkerSettings) -> ParserSettings:

@@ -30,7 +30,7 @@ class _Item:
 
 
 class Embedding:
-    """`async with` starts `in_flight` requests' worth of tasks; leaving it drops what is not done."""
+    """`async with` starts `in_flight` requests' worth of tasks; leaving it fails what is not done."""
 
     def __init__(self, client: Embeds, *, batch: int, in_flight: int, patience_s: float = PATIENCE_S) -> None:
         self._client = client
@@ -40,6 +40,7 @@ class Embedding:
         self._queue: asyncio.Queue[_Item] = asyncio.Queue()
         self._pending: dict[str, asyncio.Future[Vector]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopped = False
         self.embedded = 0
 
     async def __aenter__(self) -> Self:
@@ -52,9 +53,15 @@ class Embedding:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._stopped = True
+        for future in list(self._pending.values()):
+            if not future.done():
+                future.set_exception(_ended())
 
     async def vectors(self, texts: Sequence[str]) -> list[Vector]:
         """One vector a text. Raises what the service says of a text that it refuses, or that it cannot be reached."""
+        if self._stopped:
+            raise _ended()
         futures = [self._pending.get(text) or self._asked(text) for text in texts]
         if futures:
             await asyncio.wait(futures)
@@ -112,6 +119,10 @@ class Embedding:
                 if not is_away(exc) or time.monotonic() > until:
                     raise
                 await asyncio.sleep(exc.retry_after or _PAUSE_S)
+
+
+def _ended() -> UnavailableError:
+    return UnavailableError("nothing more is embedded here: the collection was closed.")
 
 
 def is_away(error: RaglineError) -> bool:

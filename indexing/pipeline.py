@@ -56,7 +56,7 @@ class Stages:
 
     async def vectors(self, parsed: Parsed) -> Vector:
         """(n, d) of a document's n chunks: those of texts that the store knows from there, the others embedded."""
-        texts = [passage(chunk.heading, chunk.text) for chunk in parsed.chunks]
+        texts = passages(parsed)
         hashes = [text_hash(text) for text in texts]
         known = await self.blocking(self.store.vectors_for, hashes)
         new = [text for text, key in zip(texts, hashes, strict=True) if key not in known]
@@ -160,7 +160,7 @@ class Pipeline:
             self._fail(ready[0][0], exc)
             return
         for parsed, _ in ready:
-            self._stages.embedding.forget([passage(chunk.heading, chunk.text) for chunk in parsed.chunks])
+            self._stages.embedding.forget(passages(parsed))
             self._free(parsed)
             self._tally.documents += 1
             self._tally.chunks += len(parsed.chunks)
@@ -170,6 +170,11 @@ class Pipeline:
         while True:
             await asyncio.sleep(_TOLD_EVERY_S)
             await self._tell()
+
+
+def passages(parsed: Parsed) -> list[str]:
+    """What is embedded of it."""
+    return [passage(chunk.heading, chunk.text) for chunk in parsed.chunks]
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexing import store
-from indexing.document import Hit, StoredChunk
+from indexing.document import RECORD, Hit, StoredChunk
 from indexing.errors import IndexingError
 from indexing.settings import IndexingSettings, StoreKind
 from indexing.store import DocumentRow, Filters, Item, Job, Manifest, Problem, Stats
@@ -75,6 +75,18 @@ class Stores(Protocol):
     def create_or_open(self, name: str, manifest: Manifest) -> DocumentStore: ...
     def drop(self, name: str) -> None: ...
     def close(self) -> None: ...
+
+
+def with_records(store: DocumentStore, document_id: str) -> list[str]:
+    """The ids of a document, and of the records of a file with this id: those that are there."""
+    found = [document_id] if store.document(document_id) is not None else []
+    prefix, cursor = document_id + RECORD, document_id + RECORD
+    while True:
+        page, following = store.documents(cursor, 1000)
+        found += [row.id for row in page if row.id.startswith(prefix)]
+        if following is None or not following.startswith(prefix):
+            return found
+        cursor = following
 
 
 class LocalStores:

@@ -36,7 +36,7 @@ async function follow({ job_id: id, already_existed: existed }, line) {
 async function finished(id, line) {
   for (let pause = FIRST_POLL_MS; ; pause = Math.min(pause * 1.3, SLOWEST_POLL_MS)) {
     const job = await api.job(id);
-    if (job.state !== "pending" && job.state !== "running") return job;
+    if (job.state !== "running") return job;
     line.says(job.total > 1 ? `Indexing, ${job.done} of ${job.total} …` : "Indexing …", job.done, job.total);
     await new Promise((resolve) => setTimeout(resolve, pause));
   }

@@ -1,20 +1,28 @@
 """Collections."""
 
+import logging
+
 from fastapi import APIRouter, Response
 
 from app.orchestrator import Here, Orchestrator
 from app.schema import Collection, CollectionBody, CollectionList, CollectionOut
-from services.errors import ConflictError
+from services.errors import ConflictError, RaglineError
+
+log = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/collections", tags=["collections"])
 
 
 @router.get("")
 async def list_collections(here: Here) -> CollectionList:
-    return CollectionList(
-        collections=[await _described(name, here) for name in await here.library.names()],
-        default=await here.library.default(),
-    )
+    """Those that can be opened; the log says why one cannot."""
+    described = []
+    for name in await here.library.names():
+        try:
+            described.append(await _described(name, here))
+        except RaglineError as exc:
+            log.warning("collection %r is left out: %s", name, exc)
+    return CollectionList(collections=described, default=await here.library.default())
 
 
 @router.post("", status_code=201)
@@ -22,7 +30,7 @@ async def create(body: CollectionBody, here: Here) -> CollectionOut:
     """An empty collection. 409 where there is one of that name."""
     if body.name in await here.library.names():
         raise ConflictError(f"there is a collection {body.name!r} already", param="name")
-    await here.ingest.builder(body.name)
+    await here.ingest.create(body.name)
     return await _described(body.name, here)
 
 
@@ -34,8 +42,7 @@ async def get(name: Collection, here: Here) -> CollectionOut:
 @router.delete("/{name}", status_code=204)
 async def delete(name: Collection, here: Here) -> Response:
     """The collection with all that it holds."""
-    await here.ingest.forget(name)
-    await here.library.drop(name)
+    await here.ingest.drop(name)
     return Response(status_code=204)
 
 

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import UploadFile
 
-from app.ingest import Submission
 from app.orchestrator import Here, Orchestrator
 from app.schema import (
     ChunkOut,
@@ -20,8 +19,9 @@ from app.schema import (
     JobOut,
     Scalar,
 )
+from app.spool import Submission
 from indexing.store import DocumentRow
-from indexing.stores import DocumentStore
+from indexing.stores import DocumentStore, with_records
 from services.errors import BadRequestError, NotFoundError
 
 router = APIRouter(tags=["documents"])
@@ -61,7 +61,7 @@ async def add(request: Request, here: Here) -> DocumentAccepted:
     return await _accept(request, here, document_id=None)
 
 
-@router.put("/documents/{document_id}", status_code=202, openapi_extra=_BODY)
+@router.put("/documents/{document_id:path}", status_code=202, openapi_extra=_BODY)
 async def replace(document_id: str, request: Request, here: Here) -> DocumentAccepted:
     """Put a document in place of the one with this id; until it is indexed, the old one is found."""
     return await _accept(request, here, document_id=document_id)
@@ -79,12 +79,7 @@ async def documents(
     return DocumentPage(documents=[_document(row) for row in rows], next_cursor=following)
 
 
-@router.get("/documents/{document_id}")
-async def document(document_id: str, here: Here, collection: InCollection = None) -> DocumentOut:
-    return _document(await _row(here, collection, document_id))
-
-
-@router.get("/documents/{document_id}/chunks")
+@router.get("/documents/{document_id:path}/chunks")
 async def chunks(document_id: str, here: Here, collection: InCollection = None) -> list[ChunkOut]:
     """Its chunks in the order of its text."""
     await _row(here, collection, document_id)
@@ -95,10 +90,16 @@ async def chunks(document_id: str, here: Here, collection: InCollection = None) 
     ]
 
 
-@router.delete("/documents/{document_id}", status_code=204)
+@router.get("/documents/{document_id:path}")
+async def document(document_id: str, here: Here, collection: InCollection = None) -> DocumentOut:
+    return _document(await _row(here, collection, document_id))
+
+
+@router.delete("/documents/{document_id:path}", status_code=204)
 async def delete(document_id: str, here: Here, collection: InCollection = None) -> Response:
+    """The document, or the records of an upload with this id."""
     store = await _store(here, collection)
-    if not await here.library.run(store.delete, [document_id]):
+    if not await here.library.run(lambda: store.delete(with_records(store, document_id))):
         raise _no_document(document_id)
     return Response(status_code=204)
 

@@ -178,20 +178,6 @@ async def test_an_upload_is_indexed_and_a_bad_one_says_why(stack: Stack, tmp_pat
     assert not list((tmp_path / "uploads").iterdir())
 
 
-async def test_an_upload_that_was_acknowledged_survives_a_restart(stack: Stack, tmp_path: Path) -> None:
-    """The embed service goes away after the collection was made, and comes back with the next process."""
-    async with serving(settings_over(stack, tmp_path)) as http:
-        await http.post("/collections", json={"name": "default"})
-    async with serving(settings_over(stack, tmp_path, embed={"url": NOBODY})) as http:
-        accepted = await http.post("/documents", json={"id": "late", "text": TEXTS["tower"]})
-    assert accepted.status_code in {202, 503}
-    if accepted.status_code == 202:
-        async with serving(settings_over(stack, tmp_path)) as http:
-            with anyio.fail_after(30):
-                while (await http.get("/documents/late")).status_code != 200:
-                    await anyio.sleep(0.05)
-
-
 async def test_filters_and_collections_keep_documents_apart(stack: Stack, tmp_path: Path) -> None:
     async with serving(settings_over(stack, tmp_path)) as http:
         await add(http, "a", TEXTS["pump"], metadata={"year": 2024})

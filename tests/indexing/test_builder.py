@@ -21,6 +21,7 @@ from services.errors import NotFoundError, UnavailableError
 
 pytestmark = pytest.mark.anyio
 SETTINGS = IndexSettings(chunk_tokens=64, batch_chunks=16)
+NOTE = Document("note-1", "note-1", "Note", "First words.", "text/plain", {"year": 2024}, (), "h1")
 
 
 @pytest.fixture
@@ -241,9 +242,8 @@ async def test_stopping_keeps_what_is_committed(builder, store, docs, embed_serv
 
 
 async def test_adding_and_replacing_one_text(builder, store) -> None:
-    note = Document("note-1", "note-1", "Note", "First words.", "text/plain", {"year": 2024}, (), "h1")
-    assert await builder.add(note) == 1
-    await builder.add(replace(note, text="Second words.", content_hash="h2"))
+    assert await builder.add(NOTE) == 1
+    await builder.add(replace(NOTE, text="Second words.", content_hash="h2"))
     assert [chunk.text for chunk in store.document_chunks("note-1")] == ["Second words."]
     assert store.stats().documents == 1
 
@@ -251,20 +251,79 @@ async def test_adding_and_replacing_one_text(builder, store) -> None:
 async def test_uploads_keep_their_name_and_get_the_given_id_and_metadata(builder, store, tmp_path) -> None:
     spooled = tmp_path / "spool-1"
     spooled.write_text("# Notes\n\nUploaded words.")
-    (document,) = await builder.upload(spooled, "../note.md", document_id="up-1", metadata={"by": "me"})
+    assert await builder.upload(spooled, "../note.md", document_id="up-1", metadata={"by": "me"}) == 1
     row = store.document("up-1")
     assert row is not None
     assert (row.title, row.source, dict(row.metadata)) == ("Notes", "../note.md", {"by": "me"})
-    assert document.id == "up-1"
+    await builder.upload(spooled, "../note.md", document_id="up-1", title="Mine")
+    row = store.document("up-1")
+    assert row is not None
+    assert (row.title, dict(row.metadata)) == ("Mine", {})
     spooled.write_bytes(b"")
     with pytest.raises(UnreadableError, match="empty"):
-        await builder.upload(spooled, "empty.md")
+        await builder.upload(spooled, "empty.md", document_id="up-1")
+    assert store.document("up-1") is not None
+
+
+async def test_an_upload_of_records_replaces_those_of_its_id(builder, store, tmp_path) -> None:
+    spooled = tmp_path / "spool"
+
+    async def upload(*lines: str) -> dict[str, str]:
+        spooled.write_text("\n".join(lines))
+        await builder.upload(spooled, "notes.jsonl", document_id="up", title="Notes")
+        rows, _ = store.documents()
+        return {row.id: store.text(row.id) for row in rows}
+
+    await builder.upload(await _file(tmp_path, "beside"), "b.txt", document_id="up-2")
+    a, b = '{"id": "a", "text": "alpha"}', '{"id": "b", "text": "beta"}'
+    first = {"up#record=a": "alpha", "up#record=b": "beta", "up-2": "beside"}
+    assert await upload(a, b) == first
+    with pytest.raises(UnreadableError):
+        await upload('{"id": "a", "text": "changed"}', "no JSON")
+    assert store.text("up#record=a") == "changed"
+    assert store.text("up#record=b") == "beta"
+    assert await upload(b) == {"up#record=b": "beta", "up-2": "beside"}
+    await builder.upload(await _file(tmp_path, "one text"), "notes.txt", document_id="up")
+    assert {row.id for row in store.documents()[0]} == {"up", "up-2"}
+
+
+async def _file(folder: Path, text: str) -> Path:
+    path = folder / "one.txt"
+    await asyncio.to_thread(path.write_text, text)
+    return path
+
+
+async def test_what_is_known_to_the_store_is_not_held_in_memory(store, embed_server, tmp_path) -> None:
+    client = embed_server.client()
+    (tmp_path / "a.txt").write_text("the same words")
+    async with Builder(store, client, SETTINGS) as builder:
+        await builder.upload(tmp_path / "a.txt", "a.txt", document_id="a")
+        embed_server.texts.clear()
+        store.delete(["a"])
+        await builder.upload(tmp_path / "a.txt", "a.txt", document_id="b")
+    await client.aclose()
+    assert embed_server.texts == ["a\n\nthe same words"]
+
+
+async def test_closing_ends_an_upload_that_waits_for_its_vectors(store, embed_server, tmp_path) -> None:
+    client = embed_server.client()
+    (tmp_path / "a.txt").write_text("words")
+    builder = Builder(store, client, SETTINGS)
+    await builder.add(NOTE)
+    embed_server.down = True
+    upload = asyncio.create_task(builder.upload(tmp_path / "a.txt", "a.txt", document_id="a"))
+    await asyncio.sleep(0.3)
+    await builder.aclose()
+    async with asyncio.timeout(10):
+        with pytest.raises(UnavailableError):
+            await upload
+    await client.aclose()
 
 
 async def test_uploads_at_once(builder, store, tmp_path) -> None:
     for i in range(8):
         (tmp_path / f"{i}.txt").write_text(f"shared words and number {i}")
-    await asyncio.gather(*(builder.upload(tmp_path / f"{i}.txt", f"{i}.txt") for i in range(8)))
+    await asyncio.gather(*(builder.upload(tmp_path / f"{i}.txt", f"{i}.txt", document_id=str(i)) for i in range(8)))
     assert store.stats().documents == 8
 
 
@@ -296,7 +355,7 @@ async def test_the_event_loop_is_never_blocked(store, embed_server, docs, tmp_pa
         async with Builder(store, client, SETTINGS, fetcher=fetcher) as builder:
             assert (await builder.sync([docs, f"{site}/"])).documents == 43
             assert (await builder.sync([docs], prune=True)).unchanged == 42
-            await builder.upload(tmp_path / "spool", "u.txt")
+            await builder.upload(tmp_path / "spool", "u.txt", document_id="u")
     await client.aclose()
 
 
