@@ -7,11 +7,12 @@ takes longer than it may is DeadlineError, one that is full is OverloadedError. 
 
 import asyncio
 import base64
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx2
 import numpy as np
@@ -21,17 +22,16 @@ from numpy.typing import NDArray
 from openai.types.chat import ChatCompletionMessageParam
 
 from services.errors import (
-    BadRequestError,
     DeadlineError,
     EngineError,
     NotFoundError,
     OverloadedError,
     RaglineError,
-    TooLargeError,
-    UnauthorizedError,
     UnavailableError,
 )
 from services.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
 
 Message = ChatCompletionMessageParam
 
@@ -61,6 +61,9 @@ class Delta:
 
 class ServiceClient:
     """A connection pool to one service. `transport` lets a test put the service into its own process."""
+
+    role: ClassVar[str]
+    """Its name in errors, which may reach anybody: its address stands in the log only."""
 
     def __init__(self, endpoint: ServiceSettings, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         self.endpoint = endpoint
@@ -101,7 +104,7 @@ class ServiceClient:
                 async with self._boundary(deadline):
                     response = await self._http.request(method, path, json=body)
                     if response.is_error:
-                        raise _error_of(response, self.endpoint.base_url)
+                        raise _error_of(response, self.role)
                     return response.json()
         raise AssertionError("unreachable: stamina returns or raises")
 
@@ -109,24 +112,31 @@ class ServiceClient:
     async def _boundary(self, deadline: float | None) -> AsyncIterator[None]:
         """The deadline around a call, and foreign errors as ours."""
         left = self.endpoint.timeout_s if deadline is None else deadline - time.monotonic()
-        at = self.endpoint.base_url
         try:
             async with asyncio.timeout(left):
                 yield
         except openai.APIStatusError as exc:
-            raise _error_of(exc.response, at) from exc
+            raise _error_of(exc.response, self.role) from exc
         except (TimeoutError, httpx2.TimeoutException, openai.APITimeoutError) as exc:
             if isinstance(exc, httpx2.ConnectTimeout):
-                raise UnavailableError(_unreachable(at)) from exc
-            raise DeadlineError(f"the service at {at} did not answer within {max(left, 0):.1f} s") from exc
+                raise self._unreachable(exc) from exc
+            raise DeadlineError(f"the {self.role} service did not answer within {max(left, 0):.1f} s") from exc
         except (httpx2.TransportError, openai.APIConnectionError) as exc:
-            raise UnavailableError(_unreachable(at)) from exc
+            raise self._unreachable(exc) from exc
         except openai.APIError as exc:
-            raise EngineError(f"the service at {at} failed: {exc.message}") from exc
+            raise EngineError(f"the {self.role} service failed: {exc.message}") from exc
+
+    def _unreachable(self, cause: Exception) -> UnavailableError:
+        log.info("the %s service at %s cannot be reached: %s", self.role, self.endpoint.base_url, cause)
+        return UnavailableError(
+            f"the {self.role} service cannot be reached; start it with `ragline up`, or set {self.role}.url"
+        )
 
 
 class EmbedClient(ServiceClient):
     """Texts to L2-normalized vectors. The model's prefix is put on here, since vLLM's /v1/embeddings knows none."""
+
+    role = "embed"
 
     def prefix(self, input_type: str) -> str:
         preset = self.endpoint.preset
@@ -166,6 +176,8 @@ class EmbedClient(ServiceClient):
 class ScoreClient(ServiceClient):
     """A cross-encoder's raw logits."""
 
+    role = "score"
+
     async def score(
         self, query: str, documents: Sequence[str], *, deadline: float | None = None
     ) -> NDArray[np.float32]:
@@ -187,6 +199,8 @@ class ScoreClient(ServiceClient):
 class GenerateClient(ServiceClient):
     """Chat completions."""
 
+    role = "generate"
+
     async def count(self, messages: Sequence[Message], *, deadline: float | None = None) -> int:
         """Tokens of the rendered prompt."""
         body = {"model": self.endpoint.model_name, "messages": list(messages)}
@@ -204,16 +218,19 @@ class GenerateClient(ServiceClient):
                 stream_options={"include_usage": True},
                 **sampling,
             )
-            async with stream:
-                finish: str | None = None
-                async for chunk in stream:
-                    for choice in chunk.choices:
-                        finish = choice.finish_reason or finish
-                        if choice.delta.content:
-                            yield Delta(choice.delta.content)
-                    if chunk.usage is not None:
-                        usage = Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens)
-                        yield Delta("", finish, usage)
+        finish: str | None = None
+        async with stream:
+            while True:
+                async with self._boundary(deadline):  # never around a yield: whoever reads has a time of its own
+                    chunk = await anext(stream, None)
+                if chunk is None:
+                    return
+                for choice in chunk.choices:
+                    finish = choice.finish_reason or finish
+                    if choice.delta.content:
+                        yield Delta(choice.delta.content)
+                if chunk.usage is not None:
+                    yield Delta("", finish, Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens))
 
 
 def retries(deadline: float | None) -> Any:
@@ -234,28 +251,21 @@ def _floats(embedding: Any) -> NDArray[np.float32]:
     return np.asarray(embedding, dtype=np.float32)
 
 
-def _unreachable(url: str) -> str:
-    return f"the service at {url} cannot be reached; start it with `ragline up`, or set its url."
-
-
 _BY_STATUS: dict[int, type[RaglineError]] = {
-    401: UnauthorizedError,
     404: NotFoundError,
-    413: TooLargeError,
     429: OverloadedError,
     503: UnavailableError,
     504: DeadlineError,
 }
 
 
-def _error_of(response: httpx2.Response, url: str) -> RaglineError:
-    """Ours for a status; the service's own words are kept."""
+def _error_of(response: httpx2.Response, role: str) -> RaglineError:
+    """Ours for a status; the service's own words are kept. What it refuses is not its caller's fault: EngineError."""
     try:
         detail = response.json().get("error")
         message = detail.get("message", "") if isinstance(detail, dict) else str(detail)
     except (ValueError, AttributeError, httpx2.ResponseNotRead):
         message = response.reason_phrase
-    fallback = BadRequestError if response.is_client_error else EngineError
-    kind = _BY_STATUS.get(response.status_code, fallback)
+    kind = _BY_STATUS.get(response.status_code, EngineError)
     after = response.headers.get("Retry-After", "")
-    return kind(f"the service at {url} says: {message}", retry_after=int(after) if after.isdigit() else None)
+    return kind(f"the {role} service says: {message}", retry_after=int(after) if after.isdigit() else None)

@@ -1,8 +1,11 @@
 """The orchestrator alone, in this process, against services that are there, slow, or away."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import anyio
@@ -12,6 +15,9 @@ import pytest
 
 from app.server import create_app
 from app.settings import AppSettings
+from services.client import GenerateClient, Message
+from services.errors import DeadlineError
+from services.settings import ServiceSettings
 from tests.conftest import Stack
 
 NOBODY = "http://127.0.0.1:9"
@@ -255,3 +261,50 @@ async def test_a_deadline_ends_what_a_service_does_not(stack: Stack, data_dir: P
     assert "generate" in body["degraded"]
     assert body["finish_reason"] == "quoted"
     assert "Ana Ruiz" in body["answer"]
+
+
+@contextmanager
+def refusing(status: int) -> Iterator[str]:
+    """The address of a service that refuses everything with this status."""
+
+    class Refuses(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
+        thread = Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize("status", [400, 401, 413])
+async def test_what_a_service_refuses_is_not_the_users_fault_and_its_address_is_nobodys(
+    stack: Stack, data_dir: Path, status: int
+) -> None:
+    with refusing(status) as url:
+        async with serving(settings_over(stack, data_dir, score={"url": url})) as http:
+            answer = await http.post("/search", json={"query": "Who replaced the pump P-17?"})
+    assert answer.status_code == 200
+    assert answer.json()["degraded"] == ["rerank"]
+    assert answer.json()["results"][0]["document_id"] == "pump"
+    assert "the score service says" in answer.json()["warnings"][0]
+    assert url not in answer.text
+
+
+async def test_the_deadline_of_a_stream_ends_it_and_not_who_reads_it(stack: Stack) -> None:
+    client = GenerateClient(ServiceSettings(url=stack.addresses["generate"]))
+    deadline = time.monotonic() + 1.0
+    messages: list[Message] = [{"role": "user", "content": "Count to a thousand."}]
+    deltas = client.stream(messages, deadline=deadline, max_tokens=1500, extra_body={"ignore_eos": True})
+    await anext(deltas)
+    await anyio.sleep(max(deadline + 0.2 - time.monotonic(), 0))
+    with pytest.raises(DeadlineError):
+        [delta async for delta in deltas]
+    await client.aclose()

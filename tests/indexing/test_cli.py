@@ -80,7 +80,7 @@ def test_retry_passes_over_what_is_gone_by_now(environment, docs) -> None:
 def test_a_service_that_does_not_run_is_named_with_the_way_out(environment, docs) -> None:
     done = ragline({**environment, "RAGLINE_EMBED__URL": "http://127.0.0.1:9"}, "index", docs)
     assert done.returncode == 1
-    assert "http://127.0.0.1:9 cannot be reached; start it with `ragline up`" in done.stderr
+    assert "the embed service cannot be reached; start it with `ragline up`" in done.stderr
 
 
 def test_wrong_paths_and_collections_are_one_line(environment, docs) -> None:

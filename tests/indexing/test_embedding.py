@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from indexing.embedding import Embedding
-from services.errors import BadRequestError, UnavailableError
+from services.errors import EngineError, UnavailableError
 
 pytestmark = pytest.mark.anyio
 
@@ -35,7 +35,7 @@ async def test_a_refused_text_takes_no_other_with_it(embed_server) -> None:
     client = embed_server.client()
     async with Embedding(client, batch=16, in_flight=1) as embeds:
         good = asyncio.create_task(embeds.vectors([f"good {i}" for i in range(10)]))
-        with pytest.raises(BadRequestError, match="this text is refused"):
+        with pytest.raises(EngineError, match="this text is refused"):
             await embeds.vectors(["a poison text"])
         assert len(await good) == 10
     await client.aclose()
