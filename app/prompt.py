@@ -1,4 +1,4 @@
-"""The prompt: passages fenced as data, inside the generator's window."""
+"""The prompt: passages as data, which can close no fence and forge no turn, inside the generator's window."""
 
 import re
 import tomllib
@@ -29,7 +29,7 @@ TURN_TOKENS = 16
 class Question:
     text: str
     history: tuple[Message, ...]
-    """Earlier turns, oldest first."""
+    """Earlier turns, oldest first, neutralised: an answer may have been a sentence of a document."""
     sampling: Mapping[str, Any]
     """max_tokens, and what else /v1/chat/completions takes."""
 
@@ -61,37 +61,48 @@ class PromptBuilder:
     async def build(
         self, question: Question, passages: Sequence[Passage], evidence: Sequence[Evidence], trace: Trace
     ) -> Prompt:
-        """As many of the best passages as the window holds beside the answer; of each its evidence, where there is any.
+        """What the window holds beside the answer: the oldest turns are left out first, then the last passages.
 
-        Raises TooLargeError where the question alone leaves no room for one.
+        Of each passage its evidence, where there is any. Raises TooLargeError where not even one has room.
         """
         with trace.stage("prompt"):
             window = (await self._generator.model(deadline=trace.deadline)).max_model_len
             answer_tokens = min(int(question.sampling["max_tokens"]), window // 2)
             budget = min(self._settings.context_tokens, window - answer_tokens)
-            kept, texts = list(passages), in_passages(evidence)
+            texts = in_passages(evidence) or {passage.index: passage.chunk.text for passage in passages}
+            shown = [passage for passage in passages if passage.index in texts]
+            turns = list(question.history)
             while True:
-                messages = self._messages(question, kept, texts)
+                messages = self._messages(question.text, turns, shown, texts)
                 tokens = await self._count(messages, budget, trace.deadline)
                 if tokens <= budget:
-                    sampling = {**question.sampling, "max_tokens": answer_tokens}
-                    return Prompt(question.text, kept, messages, sampling)
-                if len(kept) == 1:
+                    break
+                # the longer the overshoot, the more goes at once
+                if len(recent := _recent(turns, (1 - budget / tokens) * _chars(messages))) < len(turns):
+                    turns = recent
+                elif len(shown) > 1:
+                    shown = shown[: max(1, min(len(shown) - 1, len(shown) * budget // tokens))]
+                else:
                     raise TooLargeError(
                         f"question and best passage take {tokens} tokens, and the model's window leaves {budget} "
                         f"beside an answer of {answer_tokens}; ask a shorter question, or lower max_tokens"
                     )
-                # the longer the overshoot, the more go at once
-                kept = kept[: max(1, min(len(kept) - 1, len(kept) * budget // tokens))]
+            if left_out := len(question.history) - len(turns):
+                trace.warnings.append(
+                    f"prompt: the conversation's first {left_out} messages have no room in the window"
+                )
+            sampling = {**question.sampling, "max_tokens": answer_tokens}
+            return Prompt(question.text, list(passages) if evidence else shown, messages, sampling)
 
-    def _messages(self, question: Question, passages: Sequence[Passage], evidence: dict[int, str]) -> list[Message]:
+    def _messages(
+        self, question: str, turns: Sequence[Message], passages: Sequence[Passage], texts: Mapping[int, str]
+    ) -> list[Message]:
         quoted = [
-            {"index": p.index, "heading": attribute(p.chunk.heading or p.chunk.title), "text": neutral(text)}
+            {"index": p.index, "heading": attribute(p.chunk.heading or p.chunk.title), "text": neutral(texts[p.index])}
             for p in passages
-            if (text := evidence.get(p.index) if evidence else p.chunk.text)
         ]
-        user = self._user.render(passages=quoted, question=neutral(question.text))
-        return [{"role": "system", "content": self._system}, *question.history, {"role": "user", "content": user}]
+        user = self._user.render(passages=quoted, question=neutral(question))
+        return [{"role": "system", "content": self._system}, *turns, {"role": "user", "content": user}]
 
     async def _count(self, messages: Sequence[Message], budget: int, deadline: float) -> int:
         """Their tokens; or more, where even one a byte is within the budget and nobody has to be asked."""
@@ -101,7 +112,20 @@ class PromptBuilder:
         try:
             return await self._generator.count(messages, deadline=deadline)
         except NotFoundError:  # an OpenAI-compatible server without /tokenize
-            return sum(len(str(message.get("content", ""))) for message in messages) // CHARS_PER_TOKEN
+            return _chars(messages) // CHARS_PER_TOKEN
+
+
+def _chars(messages: Sequence[Message]) -> int:
+    return sum(len(str(message.get("content", ""))) for message in messages)
+
+
+def _recent(turns: Sequence[Message], chars: float) -> list[Message]:
+    """Without the oldest questions and their answers, `chars` or more together; what the system says stays."""
+    system = [turn for turn in turns if turn["role"] == "system"]
+    spoken = [turn for turn in turns if turn["role"] != "system"]
+    while spoken and (chars > 0 or spoken[0]["role"] == "assistant"):
+        chars -= _chars([spoken.pop(0)])
+    return [*system, *spoken]
 
 
 def neutral(text: str) -> str:

@@ -13,7 +13,7 @@ from app.citations import Citation
 from app.orchestrator import Here, Orchestrator
 from app.passages import Passage, Query
 from app.pipeline import AnswerDone, Found
-from app.prompt import Question
+from app.prompt import Question, neutral
 from app.schema import (
     AskBody,
     AskOut,
@@ -133,13 +133,14 @@ def _question(body: AskBody, here: Orchestrator) -> Question:
 
 
 def _turn(message: ChatMessage) -> Message:
+    content = neutral(message.content)
     match message.role:
         case "system":
-            return {"role": "system", "content": message.content}
+            return {"role": "system", "content": content}
         case "user":
-            return {"role": "user", "content": message.content}
+            return {"role": "user", "content": content}
         case "assistant":
-            return {"role": "assistant", "content": message.content}
+            return {"role": "assistant", "content": content}
 
 
 def source(passage: Passage, *, with_text: bool = True) -> Source:
