@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from app.settings import AppSettings
+from services.addresses import alone
 from services.errors import RaglineError, UnavailableError
 
 cli = typer.Typer(name="ragline", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
@@ -78,8 +79,9 @@ def up(
     question: Annotated[str, typer.Option("--ask", help="Ask this once everything stands.")] = "",
 ) -> None:
     """Start the three model services and the orchestrator here; Ctrl-C stops them."""
-    with suppress(asyncio.CancelledError):
-        asyncio.run(_up(AppSettings.load(), docs or [], collection, question))
+    settings = AppSettings.load()
+    with alone(settings.data_dir), suppress(asyncio.CancelledError):
+        asyncio.run(_up(settings, docs or [], collection, question))
     console.print("stopped.")
 
 
@@ -92,12 +94,8 @@ def orchestrate() -> None:
 
 
 async def _up(settings: AppSettings, docs: list[str], collection: str, question: str) -> None:
-    from app.up import Supervisor, already_running  # noqa: PLC0415
+    from app.up import Supervisor  # noqa: PLC0415
 
-    if running := already_running(settings):
-        raise RaglineError(
-            f"ragline already runs over {settings.data_dir}, at {running.get('server')}; stop that one first"
-        )
     stop_on_signals()
     supervisor = Supervisor(settings, console)
     if await supervisor.command("models", "pull"):

@@ -40,7 +40,7 @@ class AppMetrics:
         self.degraded = Counter("ragline_degraded", "Answers without a stage.", ["stage"], registry=registry)
 
     def record(self, trace: Trace) -> None:
-        """A question's stages, once it is answered."""
+        """The stages of a question or a search, once it is answered."""
         for stage, ms in trace.timings_ms.items():
             self.stage_time.labels(stage).observe(ms / 1000)
         for stage in trace.degraded:

@@ -14,12 +14,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from services.errors import ForbiddenError
 from services.gate import is_loopback
 
+_PROBED = ("/health/", "/metrics")
+"""Asked by address, by whoever watches over many processes."""
+
 
 class SameOrigin:
     """ASGI middleware."""
 
     def __init__(self, app: ASGIApp, *, host: str, hosts: Collection[str] = ()) -> None:
-        """hosts: the names that are ours; without any, those of loopback where `host` is one of them."""
+        """hosts: names that are ours beside loopback's; without any, those alone where `host` is one of them."""
         self.app = app
         self._hosts = frozenset(hosts)
         self._loopback_only = is_loopback(host)
@@ -27,18 +30,23 @@ class SameOrigin:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             headers = Headers(scope=scope)
-            if refusal := self._refusal(headers.get("host", ""), headers.get("origin", "")):
+            if refusal := self._refusal(headers.get("host", ""), headers.get("origin", ""), scope["path"]):
                 error = ForbiddenError(refusal)
                 await JSONResponse(error.body(), error.status)(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 
-    def _refusal(self, host: str, origin: str) -> str:
-        if origin and urlsplit(origin).netloc != host:
+    def _refusal(self, host: str, origin: str, path: str) -> str:
+        try:
+            page, name = urlsplit(origin).netloc, urlsplit(f"//{host}").hostname or ""
+        except ValueError:
+            return "the Origin or the Host of this request is no address"
+        if origin and page != host:
             return f"requests from pages of {origin[:100]!r} are refused; use ragline's own page, or no browser"
-        name = urlsplit(f"//{host}").hostname or ""
-        if self._hosts and name not in self._hosts:
+        if is_loopback(name):
+            return ""
+        if self._hosts and name not in self._hosts and not path.startswith(_PROBED):
             return f"{name[:100]!r} is none of ragline's names here ({', '.join(sorted(self._hosts))}): server.hosts"
-        if self._loopback_only and not self._hosts and host and not is_loopback(name):
+        if self._loopback_only and not self._hosts and host:
             return f"ragline serves on loopback only, and {host[:100]!r} is another name; use localhost or 127.0.0.1"
         return ""

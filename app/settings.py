@@ -45,7 +45,7 @@ class ServerSettings(Section):
     allow_insecure: bool = False
     """Serve beyond loopback without an API key."""
     hosts: tuple[str, ...] = ()
-    """Names by which clients reach it, without port; others are refused. Empty: loopback's, or any beyond loopback."""
+    """Names by which clients reach it, without port, beside loopback's. Empty: any, if it listens beyond loopback."""
     max_question_chars: int = Field(default=20_000, gt=0)
     max_body_bytes: int = Field(default=64 * 2**20, gt=0)
     """One upload."""

@@ -7,13 +7,12 @@ A process that dies is started again, after a pause that doubles up to half a mi
 
 import asyncio
 import ctypes
-import json
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +22,8 @@ import httpx2
 from rich.console import Console
 
 from app.settings import AppSettings
+from services.addresses import publish
 from services.errors import UnavailableError
-from services.settings import read_addresses, run_file
 
 SERVICES = ("embed", "score", "generate")
 QUICK_DEATH_S = 20.0
@@ -81,10 +80,9 @@ class Supervisor:
         watchers = [asyncio.create_task(self._keep_alive(child)) for child in self._children]
         try:
             await self._until_healthy(watchers)
-            self._publish()
+            publish(self._settings.data_dir, self._addresses)
             yield
         finally:
-            run_file(self._settings.data_dir).unlink(missing_ok=True)
             for watcher in watchers:
                 watcher.cancel()
             await asyncio.gather(*(self._stop(child) for child in self._children))
@@ -114,12 +112,6 @@ class Supervisor:
         ports = {f"RAGLINE_{n.upper()}__PORT": url.rpartition(":")[2] for n, url in self._addresses.items()}
         urls = {f"RAGLINE_{n.upper()}__URL": self._addresses[n] for n in SERVICES}
         return ports | urls | {"RAGLINE_DATA_DIR": str(self._settings.data_dir), "PYTHONUNBUFFERED": "1"}
-
-    def _publish(self) -> None:
-        file = run_file(self._settings.data_dir)
-        temporary = file.with_suffix(".tmp")
-        temporary.write_text(json.dumps({"pid": os.getpid(), **self._addresses}))
-        temporary.replace(file)
 
     async def _start(self, child: Child) -> asyncio.subprocess.Process:
         with child.log.open("ab") as log:
@@ -199,11 +191,6 @@ def free_port(host: str, wanted: int) -> int:
 
 def tail(log: Path, lines: int = 15) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
-
-
-def already_running(settings: AppSettings) -> Mapping[str, str]:
-    """Addresses of another `ragline up` over the same data_dir; {} where there is none."""
-    return read_addresses(settings.data_dir)
 
 
 def _die_with_parent() -> None:

@@ -8,12 +8,10 @@ Each section belongs to the package that reads it: [embed] [score] [generate] he
 does not know.
 """
 
-import json
 import os
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import httpx2
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
@@ -22,6 +20,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from services.addresses import read_addresses
 from services.errors import BadRequestError
 from services.presets import Preset, find_preset
 
@@ -168,18 +167,3 @@ def profile_path(profile: str) -> Path:
         known = ", ".join(sorted(p.stem for p in (CONFIGS / "profiles").glob("*.toml")))
         raise BadRequestError(f"no profile {profile!r}; take one of {known}, or the path of a .toml file")
     return path
-
-
-def run_file(data_dir: Path) -> Path:
-    """Where `ragline up` writes the addresses it serves on: {"pid", "embed", "score", "generate", "server"}."""
-    return data_dir / "run.json"
-
-
-def read_addresses(data_dir: Path) -> dict[str, str]:
-    """Addresses by section of the live `ragline up` over data_dir; {} when there is none."""
-    try:
-        written = json.loads(run_file(data_dir).read_text())
-        os.kill(written.pop("pid"), 0)
-    except (OSError, ValueError, KeyError):
-        return {}
-    return {name: str(httpx2.URL(url)) for name, url in written.items()}

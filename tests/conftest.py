@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from services.settings import read_addresses
+from services.addresses import read_addresses
 
 START_S = 120.0
 

@@ -79,11 +79,13 @@ async def search(body: SearchBody, here: Here) -> SearchOut:
     """The passages that /ask would answer from."""
     trace = Trace.starting(here.settings.ask.deadline_s)
     passages = await here.pipeline.retrieve(await _query(body, body.query, here), trace)
+    timings = trace.finish()
+    here.metrics.record(trace)
     return SearchOut(
         results=[source(passage) for passage in passages],
         degraded=trace.degraded,
         warnings=trace.warnings,
-        timings_ms=trace.finish(),
+        timings_ms=timings,
     )
 
 

@@ -16,7 +16,7 @@ import httpx2
 import numpy as np
 
 from bench.serving.report import OURS, Figure, Figures
-from services.settings import read_addresses
+from services.addresses import read_addresses
 
 ROOT = Path(__file__).parent.parent.parent
 QUESTIONS = 20

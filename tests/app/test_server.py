@@ -245,9 +245,12 @@ async def test_pages_of_other_sites_are_refused(stack: Stack, data_dir: Path) ->
 async def test_only_names_that_are_ours_are_answered(stack: Stack, data_dir: Path) -> None:
     async with serving(settings_over(stack, data_dir, server={"hosts": ["rag.example"]})) as http:
         assert (await http.get("/documents", headers={"Host": "rag.example:8000"})).status_code == 200
-        refused = await http.get("/documents", headers={"Host": "127.0.0.1"})
+        assert (await http.get("/documents", headers={"Host": "127.0.0.1:8000"})).status_code == 200
+        assert (await http.get("/health/live", headers={"Host": "10.0.0.7"})).status_code == 200
+        refused = await http.get("/documents", headers={"Host": "10.0.0.7"})
         assert refused.status_code == 403
         assert "server.hosts" in refused.json()["error"]["message"]
+        assert (await http.get("/documents", headers={"Origin": "http://["})).status_code == 403
 
 
 async def test_a_deadline_ends_what_a_service_does_not(stack: Stack, data_dir: Path) -> None:
@@ -291,6 +294,8 @@ async def test_what_a_service_refuses_is_not_the_users_fault_and_its_address_is_
     with refusing(status) as url:
         async with serving(settings_over(stack, data_dir, score={"url": url})) as http:
             answer = await http.post("/search", json={"query": "Who replaced the pump P-17?"})
+            counted = (await http.get("/metrics")).text
+    assert 'ragline_degraded_total{stage="rerank"} 1.0' in counted
     assert answer.status_code == 200
     assert answer.json()["degraded"] == ["rerank"]
     assert answer.json()["results"][0]["document_id"] == "pump"
