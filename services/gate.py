@@ -36,6 +36,8 @@ WORK = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 METHODS = WORK | {"GET", "HEAD", "OPTIONS"}
 """Counted by name; any other word that a client takes for a method is `other`, or each would be a series."""
 BODY_TIMEOUT_S = 30.0
+SLOWEST_BYTES_PER_S = 64 * 2**10
+"""A body may take longer than BODY_TIMEOUT_S by what it holds at this rate: a large upload over a thin line."""
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -199,7 +201,8 @@ class Gate:
         messages: deque[Message] = deque()
         size = 0
         try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
+            async with asyncio.timeout(BODY_TIMEOUT_S) as limit:
+                until = limit.when() or 0.0
                 while not messages or messages[-1].get("more_body"):
                     message = await receive()
                     if message["type"] == "http.disconnect":
@@ -207,8 +210,9 @@ class Gate:
                     messages.append(message)
                     size += len(message.get("body", b""))
                     self._check_size(size)
+                    limit.reschedule(until + size / SLOWEST_BYTES_PER_S)
         except TimeoutError as exc:
-            raise SlowClientError(f"the request's body did not arrive within {BODY_TIMEOUT_S:.0f} s.") from exc
+            raise SlowClientError(f"after {BODY_TIMEOUT_S:.0f} s the request's body comes too slowly.") from exc
         return messages
 
     def _check_size(self, size: int) -> None:

@@ -1,7 +1,10 @@
 """Under load for minutes: memory stays, and small requests are not starved by a large one. `make test-slow`."""
 
 import concurrent.futures
+import json
 import random
+import select
+import socket
 import threading
 import time
 
@@ -61,3 +64,30 @@ def _until_cut_off(served, body):
             client.post("/score", json=body, timeout=600)
         except httpx2.HTTPError:
             return
+
+
+def test_a_body_may_come_slowly_and_not_for_ever(launch):
+    """40 s for 5 MB is a thin line; a byte a second is nobody's."""
+    served = launch("--task", "embed", RAGLINE_EMBED__MAX_BODY_BYTES=str(8 * 2**20))
+    body = json.dumps({"input": "a short text", "user": "u" * 5_000_000}).encode()
+    with concurrent.futures.ThreadPoolExecutor() as threads, served.client() as client:
+        thin = threads.submit(status_of, httpx2.URL(served.url).port, body, piece=131_072)
+        drip = threads.submit(status_of, httpx2.URL(served.url).port, body, piece=1)
+        while not (thin.done() and drip.done()):
+            client.post("/v1/embeddings", json={"input": "beside them"}).raise_for_status()
+            time.sleep(0.5)
+    assert thin.result() == 200
+    assert drip.result() == 408
+    served.stop()
+
+
+def status_of(port, body: bytes, *, piece: int) -> int:
+    """Of the answer to a body of which `piece` bytes a second are sent, until there is one."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        head = f"POST /v1/embeddings HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+        connection.sendall(f"{head}Content-Type: application/json\r\n\r\n".encode())
+        for start in range(0, len(body), piece):
+            connection.sendall(body[start : start + piece])
+            if select.select([connection], [], [], 1.0)[0]:
+                break
+        return int(connection.recv(4096).split()[1])
