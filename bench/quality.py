@@ -11,6 +11,7 @@ import asyncio
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,9 @@ from numpy.typing import NDArray
 from bench.headings import ndcg, sample
 from bench.serving.contenders import ours
 from services.client import EmbedClient, ScoreClient
-from services.settings import ServiceSettings
+from services.settings import ServiceSettings, Settings
+
+C = TypeVar("C", EmbedClient, ScoreClient)
 
 DEPTH = 20
 A_CALL = 32
@@ -54,8 +57,9 @@ def best_first(scores: NDArray[np.float32]) -> NDArray[np.int64]:
 async def measure(folder: Path, options: argparse.Namespace, embed: str, score: str) -> None:
     records, queries, qrels = sample(folder, options.questions, options.documents)
     corpus = {key: f"{row.get('title', '')}\n{row['text']}".strip() for key, row in records.items()}
-    embedders = [EmbedClient(_at(url)) for url in (embed, options.embed)]
-    scorers = [ScoreClient(_at(url)) for url in (score, options.score)]
+    models = Settings.load()
+    embedders = [await _client(EmbedClient, url, models.embed.model) for url in (embed, options.embed)]
+    scorers = [await _client(ScoreClient, url, models.score.model) for url in (score, options.score)]
     found = [await ranked_by_cosine(client, corpus, queries) for client in embedders]
     reread = [await reranked(client, corpus, queries, found[0]) for client in scorers]
     for name, (int8, float32) in (("embed", found), ("rerank", reread)):
@@ -68,8 +72,12 @@ async def measure(folder: Path, options: argparse.Namespace, embed: str, score: 
         await client.aclose()
 
 
-def _at(url: str) -> ServiceSettings:
-    return ServiceSettings(url=url, timeout_s=600)
+async def _client(kind: type[C], url: str, model: str) -> C:
+    """A client that puts the model's prefixes on, whatever name the server gives it."""
+    unnamed = kind(ServiceSettings(url=url))
+    name = (await unnamed.model()).id
+    await unnamed.aclose()
+    return kind(ServiceSettings(url=url, model=model, served_model_name=name, timeout_s=600))
 
 
 async def main(options: argparse.Namespace) -> None:
