@@ -5,7 +5,8 @@
           {"pieces": [[ID, [token ids], [logprobs], finish], ...], "kv_cache_usage": 0.1}
 
 A process of its own, because openvino-genai's `step()` holds Python's global lock for as long as a prompt is read: in
-the server's process everybody's streams, and /health, would stand still meanwhile. It ends with its standard input.
+the server's process everybody's streams, and /health, would stand still meanwhile. It ends with its standard input,
+whatever threads an engine has left.
 """
 
 import json
@@ -13,8 +14,9 @@ import os
 import select
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 Gain = tuple[int, Sequence[int], Sequence[float], str | None]
 """What a sequence got: (id, token ids, their logprobs, why it ended)."""
@@ -41,8 +43,17 @@ class Engine(Protocol):
         """Does the next piece of work, or waits for it. Raises where the engine cannot go on."""
 
 
-def run(open_engine: Callable[[dict[str, Any]], Engine]) -> None:
+def run(open_engine: Callable[[dict[str, Any]], Engine]) -> NoReturn:
     """The whole process; its one argument holds the engine's options."""
+    try:
+        _serve(open_engine)
+    except BaseException:  # noqa: BLE001  an engine's thread would keep the process, and its memory, for ever
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+
+def _serve(open_engine: Callable[[dict[str, Any]], Engine]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the service's to answer
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print is not for the service

@@ -1,6 +1,8 @@
 """The process of a generator that ends, in all ways, with others waiting."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,7 +14,7 @@ from services.errors import EngineError, RaglineError, UnavailableError
 from services.generate.counts import Counts
 from services.generate.queue import GenerationQueue
 from services.metrics import Metrics
-from tests.services.generate.mortal import ANSWER, DIES, HANGS, LEAVES_HALF_A_LINE
+from tests.services.generate.mortal import ANSWER, DIES, FAILS, HANGS, LEAVES_HALF_A_LINE
 
 pytestmark = pytest.mark.anyio
 WELL = 1
@@ -42,7 +44,7 @@ async def told(queue: GenerationQueue, prompt: int) -> list[int] | RaglineError:
         queue.release(generation)
 
 
-@pytest.mark.parametrize("end", [DIES, LEAVES_HALF_A_LINE])
+@pytest.mark.parametrize("end", [DIES, FAILS, LEAVES_HALF_A_LINE])
 async def test_what_waits_while_the_process_dies_is_answered_by_the_next(end: int) -> None:
     async with queue() as waiting:
         first, second, *others = await asyncio.gather(*(told(waiting, prompt) for prompt in (end, WELL, WELL, WELL)))
@@ -66,3 +68,14 @@ async def test_after_the_last_death_whatever_waits_fails_and_nothing_more_is_tak
         assert waiting.dead is not None
         with pytest.raises(UnavailableError, match=f"{MAX_DEATHS} times in a row"):
             waiting.submit([WELL], Sampling(max_tokens=1))
+
+
+def test_the_process_ends_with_its_input() -> None:
+    """As it does where the service is killed."""
+    command = [sys.executable, "-m", "tests.services.generate.mortal", '{"load_s": 0}']
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert b"ready" in process.stdout.readline()
+        process.stdin.close()
+        assert process.wait(30) == 0
