@@ -25,7 +25,7 @@ OF_ONE_MODEL = frozenset({"model", "served_model_name", "engine", "dtype", "max_
 def serve(
     model: Annotated[
         str,
-        typer.Argument(help="A preset, hub:ORG/NAME@REVISION, pypi:PACKAGE==VERSION/PATH or a folder; the profile's."),
+        typer.Argument(help="A preset, hub:ORG/NAME@REVISION, pypi:PACKAGE==VERSION/PATH or a path; the profile's."),
     ] = "",
     *,
     task: Annotated[Task | None, typer.Option(help="What to serve; told by the model where it is left out.")] = None,
@@ -103,7 +103,7 @@ def _task_of(settings: Settings, model: str, runner: Runner) -> Task:
     if runner in ("generate", "draft"):
         return "generate"
     folder = resolve(model, settings.cache_dir, offline=settings.offline)
-    if any(folder.glob("*.gguf")) or (folder / "openvino_model.xml").is_file():
+    if folder.suffix == ".gguf" or any(folder.glob("*.gguf")) or (folder / "openvino_model.xml").is_file():
         return "generate"
     checkpoint = read_checkpoint(folder)
     causal = checkpoint.architecture.endswith(("ForCausalLM", "LMHeadModel"))

@@ -2,6 +2,9 @@
 
 import pytest
 
+from services.settings import Settings
+from services.weights import resolve
+
 
 def test_vllms_flags(launch, score_folder):
     flags = ("--runner", "pooling", "--max-model-len", "100", "--served-model-name", "x", "--dtype", "auto")
@@ -16,6 +19,12 @@ def test_vllms_flags(launch, score_folder):
 def test_the_task_is_told_by_the_preset(launch):
     with launch("bge-small-en-v1.5-int8").client() as client:
         assert client.post("/v1/embeddings", json={"input": "a"}).status_code == 200
+
+
+def test_a_gguf_file_is_known_for_a_generator(launch):
+    folder = resolve("SmolLM2-135M-Instruct-Q4_1", Settings.load().cache_dir)
+    with launch(str(*folder.glob("*.gguf"))).client() as client:
+        assert client.post("/v1/completions", json={"prompt": "a", "max_tokens": 1}).status_code == 200
 
 
 @pytest.mark.parametrize(
