@@ -1,13 +1,25 @@
 """`python -m services serve ...`, for where the `ragline` command is not installed."""
 
+import sys
+
 import typer
 
 from services.cli import serve
+from services.errors import RaglineError
 from services.models_cli import models
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 cli.command()(serve)
 cli.add_typer(models)
 
+
+def main() -> None:
+    try:
+        cli()
+    except RaglineError as exc:
+        typer.echo(f"ragline: {exc}", err=True)
+        sys.exit(1)
+
+
 if __name__ == "__main__":
-    cli()
+    main()

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from services.checkpoint import read_checkpoint
-from services.errors import BadRequestError, RaglineError
+from services.errors import BadRequestError
 from services.gate import check_address
 from services.logs import configure
 from services.presets import find_preset
@@ -63,11 +63,7 @@ def serve(
         "threads": threads,
     }
     configure(settings)
-    try:
-        sys.exit(_serve(settings, model, task, runner, {k: v for k, v in given.items() if v is not None}))
-    except RaglineError as exc:
-        typer.echo(f"Error: {exc}", err=True)
-        sys.exit(2)
+    sys.exit(_serve(settings, model, task, runner, {k: v for k, v in given.items() if v is not None}))
 
 
 def _serve(settings: Settings, model: str, task: Task | None, runner: Runner, given: dict[str, Any]) -> int:

@@ -1,5 +1,9 @@
 """What `ragline serve` takes: vLLM's flags where they mean the same."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from services.settings import Settings
@@ -38,3 +42,21 @@ def test_a_gguf_file_is_known_for_a_generator(launch):
 def test_what_cannot_be_served_is_said(launch, arguments, said):
     with pytest.raises(pytest.fail.Exception, match=said):
         launch(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "profile", "said"),
+    [
+        (("serve",), "nope", "ragline: no profile 'nope'"),
+        (("serve",), "cpu", "ragline: name a model"),
+        (("models", "path", "nosuch"), "cpu", "ragline: no model 'nosuch'"),
+        (("models", "list"), "nope", "ragline: no profile 'nope'"),
+    ],
+)
+def test_a_users_mistake_is_one_line(arguments, profile, said):
+    command = [sys.executable, "-m", "services", *arguments]
+    env = {**os.environ, "RAGLINE_PROFILE": profile}
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(said)
+    assert ended.stderr.count("\n") == 1
