@@ -13,9 +13,9 @@ from app.evidence import Evidence, in_passages
 from app.passages import Passage
 from app.settings import AskSettings
 from app.trace import Trace
+from services import CONFIGS
 from services.client import GenerateClient, Message
 from services.errors import BadRequestError, NotFoundError, TooLargeError
-from services.settings import CONFIGS
 
 _FENCE = re.compile(r"<(/?)(passage)\b", re.IGNORECASE)
 _CHAT_TOKEN = re.compile(r"<\|(?=[^<>|]{1,40}\|>)|</?(?=s>|start_of_turn>|end_of_turn>)|\[(?=/?INST\])", re.IGNORECASE)

@@ -17,13 +17,18 @@ from queue import Empty, SimpleQueue
 import numpy as np
 
 from services.engines import Encoder, Rows, Tokens
-from services.errors import EngineError, OverloadedError, RaglineError, TooLargeError, UnavailableError
+from services.errors import (
+    MAX_RETRY_AFTER_S,
+    EngineError,
+    OverloadedError,
+    RaglineError,
+    TooLargeError,
+    UnavailableError,
+)
 from services.metrics import Metrics
 from services.queueing import Batch, FairQueue, Job, Ran, job_of
 
 log = logging.getLogger(__name__)
-
-MAX_RETRY_AFTER_S = 60
 
 
 class Batcher:

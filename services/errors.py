@@ -17,6 +17,9 @@ The body is `{"error": {"message", "type", "param", "code"}}`, as vLLM and OpenA
 
 from typing import Any, ClassVar
 
+MAX_RETRY_AFTER_S = 60
+"""That a full queue asks for, however long it is."""
+
 
 class RaglineError(Exception):
     """Base of all; `str(error)` is a sentence that a user can act on."""

@@ -6,7 +6,8 @@ Prompts, documents and keys are never logged.
 import json
 import logging.config
 
-from services.settings import CONFIGS, Settings
+from services import CONFIGS
+from services.settings import Settings
 
 
 def configure(settings: Settings) -> None:

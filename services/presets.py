@@ -13,9 +13,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from services import CONFIGS
 from services.errors import BadRequestError
 
-CONFIGS = Path(__file__).parent.parent / "configs"
 SCORE_TEMPLATES = CONFIGS / "score_templates"
 
 
@@ -63,9 +63,7 @@ class Preset(BaseModel):
     score_template: str | None = None
     """File in configs/score_templates; needed by decoder-only rerankers, None for cross-encoders."""
     classifier_from_token: tuple[str, ...] = ()
-    """Tokens whose logits at the last position make the score; () where the model has a head of its own."""
-    classifier_method: Literal["from_2_way_softmax", "no_post_processing"] | None = None
-    """With tokens (a, b): logit = b - a; with one token: logit = its logit."""
+    """Tokens whose logits at the last position make the score, of (a, b) b - a; () where the model has its own head."""
     classifier_layer: int | None = Field(default=None, gt=0)
     """Layerwise rerankers: the hidden layer whose head is read, counted from 1."""
     instruction: str | None = None
@@ -80,8 +78,8 @@ class Preset(BaseModel):
             "generate": (),
         }[self.task]
         missing = [field for field in needed if getattr(self, field) is None]
-        if self.classifier_from_token:
-            missing += [f for f in ("score_template", "classifier_method") if getattr(self, f) is None]
+        if self.classifier_from_token and self.score_template is None:
+            missing.append("score_template")
         if self.source.startswith("pypi:") and self.sha256 is None:
             missing.append("sha256")
         if missing:
@@ -105,14 +103,6 @@ def presets() -> tuple[Preset, ...]:
     order = ("embed", "score", "generate")
     found = [read_preset(path) for path in (CONFIGS / "models").glob("*.toml")]
     return tuple(sorted(found, key=lambda p: (order.index(p.task), p.parameters, p.name)))
-
-
-def load_preset(name: str) -> Preset:
-    """The preset of this name, in any case of its letters. Raises BadRequestError that lists the known ones."""
-    for preset in presets():
-        if preset.name.lower() == name.lower():
-            return preset
-    raise BadRequestError(unknown("model", name, (p.name for p in presets())), param="model")
 
 
 def find_preset(model: str) -> Preset | None:

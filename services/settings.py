@@ -20,11 +20,10 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from services import CONFIGS
 from services.addresses import read_addresses
 from services.errors import BadRequestError
 from services.presets import Preset, find_preset
-
-CONFIGS = Path(__file__).parent.parent / "configs"
 
 Task = Literal["embed", "score", "generate", "classify"]
 

@@ -122,9 +122,6 @@ class Tokenizer:
     def strings(self, ids: Iterable[int]) -> list[str]:
         return [self._inner.id_to_token(i) or "" for i in ids]
 
-    def token_id(self, token: str) -> int | None:
-        return self._inner.token_to_id(token)
-
     def limit(self, truncate_prompt_tokens: int | None) -> int | None:
         """The length that a request asks to be cut to. Raises BadRequestError where the model cannot take it."""
         if truncate_prompt_tokens is None:

@@ -9,6 +9,7 @@ import openvino
 import openvino_genai as genai
 
 from services.engines import worker
+from services.engines.generator import GREEDY_BELOW
 from services.engines.openvino_convert import converted
 
 BLOCK_TOKENS = 32
@@ -17,7 +18,6 @@ KV_PRECISION = "f16"
 """In 8 bits, openvino's default, answers depend on what is answered beside them: 3 of 10, of 32 tokens, differed."""
 LARGEST_MIN_P = 1 - 1e-6
 """1 is refused; as near to it only the likeliest token is left."""
-GREEDY_BELOW = 1e-5
 FEATURES = ("logprobs", "penalties", "min_p", "min_tokens", "seed")
 FINISH = {genai.GenerationFinishReason.STOP: "stop", genai.GenerationFinishReason.LENGTH: "length"}
 

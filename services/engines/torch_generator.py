@@ -9,11 +9,11 @@ import torch
 from transformers import AutoModelForCausalLM, ContinuousBatchingConfig, GenerationConfig
 
 from services.engines import worker
+from services.engines.generator import GREEDY_BELOW
 from services.engines.torch_attention import PAGED, has_kernel
 
 CPU_PAGE_TOKENS = 32
 """Of the key-value cache, which is small there; on a GPU transformers' own size, and all the memory that is left."""
-GREEDY_BELOW = 1e-5
 WAIT_S = 0.02
 WARM_UP_S = 300.0
 

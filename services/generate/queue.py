@@ -9,12 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.engines.generator import Generation, Generator, Piece, Sampling
-from services.errors import OverloadedError, RaglineError, TooLargeError, UnavailableError
+from services.errors import MAX_RETRY_AFTER_S, OverloadedError, RaglineError, TooLargeError, UnavailableError
 from services.generate.counts import Counts
 
 EXPECTED_TOKENS = 256
 """Of an answer, where more are allowed; the engine makes room when that was too few."""
-MAX_RETRY_AFTER_S = 60
 
 
 @dataclass(slots=True)

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 
 import tokenizers
 
@@ -30,10 +29,6 @@ class Vocabulary:
     @cached_property
     def max_chars_per_token(self) -> int:
         return max(map(len, self._inner.get_vocab(with_added_tokens=True)))
-
-    def save(self, file: Path) -> None:
-        """As tokenizer.json."""
-        self._inner.save(str(file))
 
     def encode(self, text: str, *, special: bool) -> list[int]:
         ids: list[int] = self._inner.encode(text, add_special_tokens=special).ids

@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+INT64 = 2**63
+"""Past the largest; the smallest is its negative."""
+
 
 def new_id() -> str:
     """The part of an answer's id after its prefix, where the client gave no X-Request-Id."""

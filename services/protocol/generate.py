@@ -4,9 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from services.protocol import Wire
-
-INT64 = 2**63
+from services.protocol import INT64, Wire
 
 
 class StreamOptions(Wire):

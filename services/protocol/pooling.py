@@ -5,9 +5,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, ModelWrapValidatorHandler, model_validator
 
 from services.errors import BadRequestError
-from services.protocol import RequestId, Usage, Wire, now
+from services.protocol import INT64, RequestId, Usage, Wire, now
 
-INT64 = 2**63
 MAX_SALT_CHARS = 128
 
 EncodingFormat = Literal["float", "base64", "bytes", "bytes_only"]

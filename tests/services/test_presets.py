@@ -7,8 +7,8 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from services.errors import BadRequestError
-from services.presets import SCORE_TEMPLATES, find_preset, load_preset, presets, read_preset
-from services.sources import HubSource, WheelSource, parse
+from services.presets import SCORE_TEMPLATES, find_preset, presets, read_preset
+from services.sources import HubSource, WeightsError, WheelSource, parse
 
 MODELS = Path(__file__).parents[2] / "configs" / "models"
 
@@ -36,13 +36,13 @@ def test_fields_fit_the_task(preset) -> None:
     if preset.task == "score":
         assert preset.score_scale in ("logit", "probability")
         assert preset.dimension is None
-    assert bool(preset.classifier_from_token) == bool(preset.classifier_method)
     assert preset.score_template is None or preset.instruction
 
 
 def test_names_are_found_in_any_case_and_by_source() -> None:
-    preset = load_preset("bge-m3")
-    assert load_preset("BGE-M3") is preset
+    preset = find_preset("bge-m3")
+    assert preset is not None
+    assert find_preset("BGE-M3") is preset
     assert find_preset(preset.source) is preset
 
 
@@ -55,7 +55,7 @@ def test_a_hub_repository_in_any_revision_has_its_preset_with_that_source(asked)
 
 
 def test_published_weights_of_a_bundled_model_keep_its_prefix_but_not_its_file() -> None:
-    published, bundled = find_preset("hub:BAAI/bge-small-en-v1.5"), load_preset("bge-small-en-v1.5-int8")
+    published, bundled = find_preset("hub:BAAI/bge-small-en-v1.5"), find_preset("bge-small-en-v1.5-int8")
     assert published is not None
     assert published.name == "bge-small-en-v1.5"
     assert published.query_prefix == bundled.query_prefix
@@ -68,8 +68,8 @@ def test_what_is_not_known_has_no_preset(asked) -> None:
 
 
 def test_unknown_name_suggests_the_nearest_and_lists_all() -> None:
-    with pytest.raises(BadRequestError) as caught:
-        load_preset("bge-rerank-v2-m3")
+    with pytest.raises(WeightsError) as caught:
+        parse("bge-rerank-v2-m3")
     assert "did you mean bge-reranker-v2-m3" in str(caught.value)
     assert all(preset.name in str(caught.value) for preset in presets())
 
@@ -108,7 +108,7 @@ def test_unknown_keys_and_missing_templates_are_refused(tmp_path) -> None:
 @pytest.mark.parametrize("name", [preset.name for preset in presets() if preset.score_template])
 def test_score_templates_render_what_the_model_was_trained_on(name, whitespace) -> None:
     """With the whitespace settings of transformers' chat templates and with Jinja's own."""
-    preset = load_preset(name)
+    preset = find_preset(name)
     environment = ImmutableSandboxedEnvironment(
         undefined=StrictUndefined, trim_blocks=whitespace, lstrip_blocks=whitespace, keep_trailing_newline=whitespace
     )

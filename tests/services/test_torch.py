@@ -171,21 +171,21 @@ def preset(folder, **fields):
 
 
 BY_TOKEN = {
-    "qwen3": ("Qwen3", "qwen3-reranker.jinja", ("no", "yes"), "from_2_way_softmax"),
-    "gemma": ("Gemma", "bge-reranker-v2.jinja", ("Yes",), "no_post_processing"),
+    "qwen3": ("Qwen3", "qwen3-reranker.jinja", ("no", "yes")),
+    "gemma": ("Gemma", "bge-reranker-v2.jinja", ("Yes",)),
 }
 
 
 @pytest.mark.parametrize("family", BY_TOKEN)
 def test_decoders_scored_by_a_token(tmp_path, family):
-    kind, template, tokens, method = BY_TOKEN[family]
+    kind, template, tokens = BY_TOKEN[family]
     fast = tiny.tokenizer(tmp_path, frame=False)
     sizes = {"num_key_value_heads": 2, "head_dim": 8}
     made = getattr(transformers, f"{kind}ForCausalLM")(config(getattr(transformers, f"{kind}Config"), **sizes))
     model = tiny.saved(made, tmp_path)
-    how = preset(
-        tmp_path, score_template=template, classifier_from_token=tokens, classifier_method=method, instruction="Judge."
-    ).model_copy(update={"max_model_len": 1024})
+    how = preset(tmp_path, score_template=template, classifier_from_token=tokens, instruction="Judge.").model_copy(
+        update={"max_model_len": 1024}
+    )
     tiny.write_config(tmp_path, "tokenizer_config.json", {"pad_token": "<pad>"})
     tiny.write_config(tmp_path, "config.json", {**made.config.to_dict(), "max_position_embeddings": 1024})
     ours, tokenizer = encoder(tmp_path, preset=how)

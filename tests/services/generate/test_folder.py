@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from services.engines import gguf
 from services.engines.openvino_convert import converted
 from services.errors import BadRequestError
 from services.generate.folder import read_folder
@@ -58,7 +59,7 @@ def test_what_is_no_generator_is_refused(tmp_path):
 
 
 def test_a_folder_says_it_in_its_json_files(folder, tmp_path):
-    folder.vocabulary.save(tmp_path / "tokenizer.json")
+    gguf.tokenizer(gguf.metadata(folder.weights)).save(str(tmp_path / "tokenizer.json"))
     config = {"hidden_size": 64, "num_attention_heads": 4, "num_hidden_layers": 2, "max_position_embeddings": 128}
     (tmp_path / "config.json").write_text(json.dumps(config))
     said = {"eos_token": {"content": "<|im_end|>"}, "chat_template": "{{ messages[0].content }}{{ eos_token }}"}

@@ -7,6 +7,8 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from services.engines import gguf
+
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
@@ -18,7 +20,7 @@ SIZE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "nu
 def tiny(folder, tmp_path_factory) -> Path:
     """A Llama of random weights with the bundled model's tokenizer."""
     path = tmp_path_factory.mktemp("tiny-llama")
-    folder.vocabulary.save(path / "tokenizer.json")
+    gguf.tokenizer(gguf.metadata(folder.weights)).save(str(path / "tokenizer.json"))
     said = {"eos_token": "<|im_end|>", "chat_template": "{{ messages[-1].content }}"}
     (path / "tokenizer_config.json").write_text(json.dumps(said))
     torch.manual_seed(0)
