@@ -12,6 +12,7 @@ from services.errors import BadRequestError, TooLargeError
 from services.generate.deltas import TextRules
 from services.generate.model import Model
 from services.protocol.generate import SamplingFields
+from services.protocol.pooling import refuse_priority
 
 MIN_TEMPERATURE = 0.01
 """Below it, and above 0, numbers overflow; vLLM raises it silently too."""
@@ -192,8 +193,7 @@ def _refuse_what_no_engine_has(body: SamplingFields) -> None:
         raise BadRequestError(
             "this server's engine does not have prompt_logprobs; leave it out.", param="prompt_logprobs"
         )
-    if body.priority:
-        raise BadRequestError("Got priority, but priority scheduling is not enabled.", param="priority")
+    refuse_priority(body.priority)
 
 
 def structure_of(body: SamplingFields) -> Structure | None:

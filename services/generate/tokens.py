@@ -24,9 +24,6 @@ def tokens_router(model: Model) -> APIRouter:
     async def detokenize(request: Request, body: DetokenizeRequest) -> DetokenizeResponse:
         served(request).check_model(body.model, aliases=True)
         check_chars(model, len(body.tokens), "tokens")
-        outside = next((i for i in body.tokens if i >= model.vocabulary.size), None)
-        if outside is not None:
-            raise BadRequestError(f"Token id {outside} is out of vocabulary", param="tokens")
         return DetokenizeResponse(prompt=await model.off_loop(lambda: model.vocabulary.decode(body.tokens)))
 
     return router

@@ -35,7 +35,8 @@ class Vocabulary:
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        text: str = self._inner.decode(list(ids), skip_special_tokens=False)
+        """Ids out of the vocabulary are no text."""
+        text: str = self._inner.decode([i for i in ids if i < self.size], skip_special_tokens=False)
         return text
 
     def token(self, token_id: int) -> str:

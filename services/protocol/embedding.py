@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, Field, model_validator
 
 from services.protocol import Usage, Wire, now
-from services.protocol.pooling import ChatInputRequest, EncodedRequest
+from services.protocol.pooling import ChatInputRequest, EncodedRequest, refuse_priority
 
 InputType = Literal["query", "document"]
 
@@ -53,6 +53,7 @@ class CohereEmbedRequest(Wire):
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:
+        refuse_priority(self.priority)
         given = [kind for kind in (self.texts, self.images, self.inputs) if kind is not None]
         if len(given) != 1 or not given[0]:
             raise ValueError("Exactly one of texts, images, or inputs must be provided, and it must be non-empty")

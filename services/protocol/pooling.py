@@ -36,7 +36,11 @@ class PoolingRequest(Wire):
     def _refuse_first(cls, body: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
         if isinstance(body, dict):
             cls.refuse(body)
-        return validate(body)
+        read = validate(body)
+        refuse_priority(read.priority)
+        if read.padding == "max_length":
+            raise BadRequestError("padding is not supported: inputs are read at their own length.", param="padding")
+        return read
 
     @classmethod
     def refuse(cls, body: dict[str, Any]) -> None:
@@ -46,6 +50,12 @@ class PoolingRequest(Wire):
             raise BadRequestError(
                 "mm_processor_kwargs is not supported: the model reads text.", param="mm_processor_kwargs"
             )
+
+
+def refuse_priority(priority: int) -> None:
+    """Raises BadRequestError: what was asked for would silently have no effect."""
+    if priority:
+        raise BadRequestError("Got priority, but priority scheduling is not enabled.", param="priority")
 
 
 def _check_salt(salt: object) -> None:

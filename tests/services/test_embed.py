@@ -50,6 +50,23 @@ def test_the_tokenizer_is_given_for_cutting_chunks(embed, embed_folder):
 
 
 @pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("/v1/embeddings", {"input": "a", "priority": 1}, "priority"),
+        ("/score", {"queries": "a", "documents": "b", "priority": -1}, "priority"),
+        ("/v2/embed", {"texts": ["a"], "priority": 1}, "priority"),
+        ("/invocations", {"input": "a", "priority": 1}, "priority"),
+        ("/v1/embeddings", {"input": "a", "padding": "max_length"}, "padding"),
+        ("/rerank", {"query": "a", "documents": ["b"], "padding": "max_length"}, "padding"),
+    ],
+)
+def test_what_would_silently_have_no_effect_is_refused(embed, path, body, param):
+    answer = embed.post(path, json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
+    assert embed.post(path, json=body | {"priority": 0, "padding": "do_not_pad"}).status_code == 200
+
+
+@pytest.mark.parametrize(
     ("path", "body", "status", "said"),
     [
         ("/v1/embeddings", {"input": "a", "model": "\ud800"}, 404, "The model `?` does not exist."),

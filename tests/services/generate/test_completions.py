@@ -118,4 +118,4 @@ def test_tokens_of_a_text_and_of_a_chat(client):
     assert chat["count"] == 32
     text = client.post("/detokenize", json={"tokens": chat["tokens"]}).json()["prompt"]
     assert text.endswith("<|im_start|>user\nSay hi<|im_end|>\n<|im_start|>assistant\n")
-    assert client.post("/detokenize", json={"tokens": [99999]}).status_code == 400
+    assert client.post("/detokenize", json={"tokens": [28120, 99999, 2**62, 905]}).json() == {"prompt": "hello world"}
