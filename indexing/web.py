@@ -6,10 +6,12 @@ address leads to a private network or a metadata service.
 """
 
 import asyncio
+import codecs
 import ipaddress
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from email.message import Message
 from typing import Any
 from urllib.parse import urljoin
 
@@ -35,6 +37,7 @@ class Page:
     name: str
     """Last part of the path, with the extension of its content type where it has none."""
     content: bytes
+    """Text that the server names another encoding of: in UTF-8, with a byte order mark."""
 
 
 def is_public(address: Address) -> bool:
@@ -91,7 +94,8 @@ class Fetcher:
             if response.status != _OK:
                 raise UnreadableError(f"cannot be fetched: the server answers {response.status}")
             content = await self._body(response)
-        return Page(url, _name(parsed, found.get(b"content-type", "")), content)
+        content_type = found.get(b"content-type", "")
+        return Page(url, _name(parsed, content_type), _in_utf8(content, content_type))
 
     async def _body(self, response: httpcore2.Response) -> bytes:
         parts: list[bytes] = []
@@ -124,6 +128,22 @@ def _name(url: httpx2.URL, content_type: str) -> str:
     if media_type in ("text/html", "application/xhtml+xml") and not name.lower().endswith((".html", ".htm")):
         return f"{name}.html"
     return name
+
+
+def _in_utf8(content: bytes, content_type: str) -> bytes:
+    """As it is where the server names no encoding, or a wrong one. Latin-1 on the web is cp1252."""
+    header = Message()
+    header["Content-Type"] = content_type
+    charset = header.get_content_charset()
+    if charset is None or header.get_content_maintype() != "text" or header.get_content_subtype() == "xml":
+        return content
+    try:
+        name = codecs.lookup(charset).name
+        if name == "utf-8":
+            return content
+        return content.decode({"iso8859-1": "cp1252", "ascii": "cp1252"}.get(name, name)).encode("utf-8-sig")
+    except (LookupError, UnicodeError):
+        return content
 
 
 class _GuardedBackend(httpcore2.AsyncNetworkBackend):

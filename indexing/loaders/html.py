@@ -1,5 +1,6 @@
 """HTML to Markdown: the article by trafilatura; the whole body where that keeps too little of it."""
 
+import codecs
 import logging
 import re
 from typing import Any
@@ -41,7 +42,8 @@ def load(content: bytes, media_type: str, limits: Limits) -> Extract:
 
 
 def _decoded(content: bytes) -> str:
-    if declared := _META_CHARSET.search(content[:2048]):
+    declared = _META_CHARSET.search(content[:2048])
+    if declared and not content.startswith(codecs.BOM_UTF8):
         try:
             return content.decode(declared[1].decode("ascii"))
         except (UnicodeDecodeError, LookupError):

@@ -11,6 +11,9 @@ _BOMS = (
     (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"),
     (b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"),
 )  # fmt: skip
+_WESTERN = "cp1252"
+_NOT_WESTERN = re.compile(rb"[\x80-\xff]{3}|[A-Za-z][\xb3\xb9\xbf][a-z]")
+"""Three characters past ASCII in a row, as in other scripts; Polish letters of cp1250, which cp1252 has as ³, ¹, ¿."""
 _SAMPLE = 256 * 2**10
 _TOLERANCE = 0.4
 _ODD = 0.05
@@ -18,7 +21,7 @@ _ODD = 0.05
 
 
 def decode(content: bytes) -> str:
-    """Text of bytes: BOM, UTF-8, UTF-16/32 without BOM by their zero bytes, else by charset-normalizer's guess."""
+    """Text of bytes: BOM, UTF-8, UTF-16/32 without BOM by their zero bytes, else a guess."""
     for bom, encoding in _BOMS:
         if content.startswith(bom):
             return content.decode(encoding, "replace")
@@ -32,10 +35,24 @@ def decode(content: bytes) -> str:
 
 
 def _guess(content: bytes) -> str:
-    best = charset_normalizer.from_bytes(content[:_SAMPLE]).best()
+    """charset-normalizer's; where that is no better than cp1252 or knows no language, cp1252, if it may be that."""
+    found = charset_normalizer.from_bytes(content[:_SAMPLE])
+    best = found.best()
     if best is None:
         raise NotADocumentError("not indexed: binary data, not a document")
+    rank = best.chaos, -best.coherence
+    as_good = any(match.encoding == _WESTERN and (match.chaos, -match.coherence) <= rank for match in found)
+    if (as_good or not best.coherence) and _may_be_western(content[:_SAMPLE]):
+        return _WESTERN
     return best.encoding
+
+
+def _may_be_western(content: bytes) -> bool:
+    try:
+        content.decode(_WESTERN)
+    except UnicodeDecodeError:
+        return False
+    return not _NOT_WESTERN.search(content)
 
 
 def _wide(content: bytes) -> str:

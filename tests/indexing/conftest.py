@@ -114,6 +114,11 @@ def embed_server() -> Iterator[EmbedServer]:
 PAGES: dict[str, tuple[int, dict[str, str], bytes]] = {
     "/": (200, {"Content-Type": "text/html; charset=utf-8"}, b"<h1>Bees</h1><p>They make honey.</p>"),
     "/guide.md": (200, {"Content-Type": "text/markdown"}, b"# Guide"),
+    "/zurich": (200, {"Content-Type": "text/plain; charset=ISO-8859-1"}, "“Zürich”".encode("cp1252")),
+    "/greek": (
+        200, {"Content-Type": "text/html; charset=cp1253"}, "<meta charset=cp1251><p>Καλημέρα</p>".encode("cp1253"),
+    ),
+    "/wrong": (200, {"Content-Type": "text/plain; charset=utf-32"}, "“Zürich”".encode("cp1252")),
     "/there": (302, {"Location": "/guide.md"}, b""),
     "/loop": (302, {"Location": "/loop"}, b""),
     "/metadata": (302, {"Location": "http://169.254.169.254/latest/meta-data/"}, b""),
@@ -121,7 +126,7 @@ PAGES: dict[str, tuple[int, dict[str, str], bytes]] = {
     "/nowhere": (302, {"Location": "http://[/x"}, b""),
     "/large": (200, {}, b"x" * 5000),
     "/missing": (404, {}, b""),
-}
+}  # fmt: skip
 
 
 @pytest.fixture

@@ -190,6 +190,29 @@ def test_text_in_any_encoding(encoding: str) -> None:
     assert one(said.encode(encoding), "a.txt").text == said
 
 
+@pytest.mark.parametrize(
+    ("encoding", "said"),
+    [
+        ("cp1252", "El niño"), ("cp1252", "à février"), ("cp1252", "Zürich"), ("cp1252", "Größe"),
+        ("cp1252", "“Où est l\u2019œuvre d\u2019été ?” naïve…"), ("cp1252", "5 µm Spaltmaß, Ø 20 mm, ± 0,1 mm, 20 °C"),
+        ("cp1252", "Bjørn spiser rødgrød med fløde på øen."), ("cp1252", "Não há informação disponível."),
+        ("cp1250", "Kraków, ul. Długa 5"), ("cp1250", "Zażółć gęślą jaźń"),
+        ("cp1250", "Právě probíhá oprava, která potrvá do konce týdne. Děkujeme za pochopení a přejeme hezký den."),
+        ("cp1251", "Зимой пчёлы спят в ульях"), ("cp1253", "Καλημέρα κόσμε"), ("cp1256", "مرحبا بالعالم"),
+        ("shift_jis", "これは日本語の文章です。今日は天気がいいですね。"),
+        ("euc_kr", "한국어 문장입니다. 오늘 날씨가 좋네요."),
+        ("gb18030", "这是一个中文句子,今天天气很好。"), ("big5", "這是一個中文句子,今天天氣很好。"),
+    ],
+)  # fmt: skip
+def test_short_text_in_an_old_encoding(encoding: str, said: str) -> None:
+    assert one(said.encode(encoding), "a.txt").text == said
+
+
+@pytest.mark.parametrize("said", ["El niño", "à février", "Zürich", "Größe", "5 µm Spaltmaß, Ø 20 mm, 20 °C"])
+def test_a_short_page_in_an_encoding_that_it_does_not_declare(said: str) -> None:
+    assert one(f"<p>{said}</p>".encode("cp1252"), "a.html").text == said
+
+
 def test_markdown_title_is_its_front_matter_or_first_heading() -> None:
     assert one(b"---\ntitle: Front\n---\n# Head\n", "a.md").title == "Front"
     assert one(b"# Head *one*\n\ntext", "a.md").title == "Head one"

@@ -5,6 +5,7 @@ import ipaddress
 import pytest
 
 from indexing.errors import UnreadableError
+from indexing.loaders.load import load_bytes
 from indexing.web import Fetcher, is_public
 
 pytestmark = pytest.mark.anyio
@@ -24,6 +25,15 @@ async def test_a_page_and_its_name(site: str) -> None:
     assert page.content.startswith(b"<h1>Bees")
     assert page.name == "127.0.0.1.html"
     assert (await open_fetcher().fetch(f"{site}/there")).name == "guide.md"
+
+
+async def test_a_page_in_the_encoding_that_its_server_names(site: str) -> None:
+    for path in ("/zurich", "/greek"):
+        page = await open_fetcher().fetch(f"{site}{path}")
+        (document,) = load_bytes(page.content, page.name)
+        assert document.text == {"/zurich": "“Zürich”", "/greek": "Καλημέρα"}[path]
+    wrong = await open_fetcher().fetch(f"{site}/wrong")
+    assert wrong.content == "“Zürich”".encode("cp1252")
 
 
 @pytest.mark.parametrize(
