@@ -1,4 +1,4 @@
-"""Files and uploads to Documents. Runs in a parser process (indexing.parsers), which holds time and memory."""
+"""Files and uploads to Documents. Runs in a parser process (indexing.parsing), which holds time and memory."""
 
 import hashlib
 import io
@@ -16,6 +16,7 @@ from indexing.loaders import (
     json_text,
     legacy,
     mail,
+    mbox,
     message,
     opendocument,
     pdf,
@@ -36,6 +37,8 @@ _LOADERS = {
     "opendocument": opendocument.load, "pdf": pdf.load, "rich_text": rich_text.load, "sheet": sheet.load,
     "slides": slides.load, "table": table.load, "text": text.load, "word": word.load, "xml": xml.load,
 }  # fmt: skip
+_STREAMED = {"records": records.load, "mbox": mbox.load}
+"""Read piece by piece, with a document of each: the whole may be larger than the memory."""
 
 
 def load(path: Path, limits: Limits | None = None) -> Iterator[Document]:
@@ -65,9 +68,9 @@ def _opened(path: Path) -> BinaryIO:
 def _documents(stream: BinaryIO, source: str, name: str, limits: Limits) -> Iterator[Document]:
     head = stream.read(sniff.HEAD)
     kind = None if sniff.is_container(head) else sniff.sniff(head, name)
-    if kind is not None and kind.family == "records":
+    if kind is not None and kind.family in _STREAMED:
         stream.seek(0)
-        yield from _each(records.load(stream, limits), source, kind.media_type)
+        yield from _each(_STREAMED[kind.family](stream, limits), source, kind.media_type)
         return
     content = head + stream.read(limits.max_bytes + 1 - len(head))
     if len(content) > limits.max_bytes:

@@ -27,6 +27,7 @@ PDF = Kind("pdf", "application/pdf")
 RTF = Kind("rich_text", "application/rtf")
 HTML = Kind("html", "text/html")
 MAIL = Kind("mail", "message/rfc822")
+MBOX = Kind("mbox", "application/mbox")
 XML = Kind("xml", "application/xml")
 JSON = Kind("json", "application/json")
 PLAIN = Kind("text", "text/plain")
@@ -103,7 +104,7 @@ def sniff(head: bytes, name: str) -> Kind:  # noqa: PLR0911 (a table of cases)
     if start.startswith(b"<?xml"):
         return XML
     if suffix in ("", ".mbox", ".mht", ".p7s") and _looks_like_mail(start):
-        return MAIL
+        return MBOX if start.startswith(b"From ") else MAIL
     return PLAIN
 
 

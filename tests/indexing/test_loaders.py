@@ -288,6 +288,31 @@ def test_mail_with_attachment() -> None:
     assert document.text.endswith("Attachments: menu.pdf")
 
 
+def mailed(number: int, body: str) -> bytes:
+    head = f"From a@x.org Mon Jan  1 00:00:00 2024\nFrom: a@x.org\nSubject: Mail {number}\nMessage-ID: <m{number}@x>\n"
+    return f"{head}\n{body}\n\n".encode()
+
+
+@pytest.mark.parametrize("name", ["inbox.mbox", "inbox"])
+def test_each_mail_of_a_mailbox_is_a_document(name: str) -> None:
+    body = "First body.\n\nFrom here on it is prose.\n>From the start, quoted."
+    found = list(load_bytes(mailed(1, body) + mailed(2, "Second body.") + mailed(3, "Third."), name))
+    assert [document.title for document in found] == ["Mail 1", "Mail 2", "Mail 3"]
+    assert [document.source for document in found] == [f"{name}#record=m{n}@x" for n in (1, 2, 3)]
+    assert found[0].text.endswith("First body.\n\nFrom here on it is prose.\nFrom the start, quoted.")
+    assert {document.media_type for document in found} == {"application/mbox"}
+    (windows,) = load_bytes(mailed(1, "One").replace(b"\n", b"\r\n"), name)
+    assert (windows.title, windows.source) == ("Mail 1", f"{name}#record=m1@x")
+
+
+def test_a_mail_that_cannot_be_read_is_told_after_the_others() -> None:
+    secret = mailed(2, "?").replace(b"Subject", b"Content-Type: application/pkcs7-mime\nSubject")
+    found = load_bytes(mailed(1, "One") + secret + mailed(3, "Three"), "inbox.mbox")
+    assert [next(found).title, next(found).title] == ["Mail 1", "Mail 3"]
+    with pytest.raises(UnreadableError, match=r"1 of 3 mails cannot be read, the first: mail 2 \(encrypted"):
+        next(found)
+
+
 def test_slides_are_pages() -> None:
     a = "http://schemas.openxmlformats.org/drawingml/2006/main"
     p = "http://schemas.openxmlformats.org/presentationml/2006/main"
