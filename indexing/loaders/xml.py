@@ -1,5 +1,7 @@
 """XML of any vocabulary: its titles as headings, its paragraphs, its tables' rows; what is data as "name: value"."""
 
+from collections.abc import Iterator
+
 from lxml import etree
 
 from indexing.errors import UnreadableError
@@ -16,6 +18,7 @@ _SECTIONS = frozenset(
 )
 _PARAGRAPHS = frozenset(("p", "para", "paragraph", "simpara", "claim-text", "li", "listitem", "caption", "list-item"))
 _TABLES = frozenset(("table", "tgroup", "informaltable"))
+_ROWS = frozenset(("tr", "row"))
 _CELLS = frozenset(("td", "th", "entry"))
 
 
@@ -66,6 +69,13 @@ def _is_mixed(element: etree._Element) -> bool:
 
 
 def _table(element: etree._Element) -> str:
-    return rows.render(
-        [flat_text(cell) for cell in row if local_name(cell) in _CELLS] for row in element.iter("{*}tr", "{*}row")
-    )
+    return rows.render([flat_text(cell) for cell in row if local_name(cell) in _CELLS] for row in _rows(element))
+
+
+def _rows(element: etree._Element) -> Iterator[etree._Element]:
+    """A table's own; those of a table inside a cell are that cell's text."""
+    for child in element:
+        if local_name(child) in _ROWS:
+            yield child
+        else:
+            yield from _rows(child)

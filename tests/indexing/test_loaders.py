@@ -366,6 +366,25 @@ def test_epub_and_odt() -> None:
     assert one(odt, "t.odt").text == "## Part\n\nSome words"
 
 
+def test_a_table_inside_a_cell_is_read_once() -> None:
+    office = "urn:oasis:names:tc:opendocument:xmlns"
+    row = "<b:table-row><b:table-cell>{}</b:table-cell><b:table-cell><t:p>right</t:p></b:table-cell></b:table-row>"
+    inner = "<b:table>" + row.format("<t:p>inner</t:p>").replace("right", "end") + "</b:table>"
+    rows = f"<b:table-header-rows>{row.format('<t:p>left</t:p>')}</b:table-header-rows>{row.format(inner)}"
+    content = (
+        f'<o:document-content xmlns:o="{office}:office:1.0" xmlns:t="{office}:text:1.0" xmlns:b="{office}:table:1.0">'
+        f"<o:body><o:text><b:table>{rows}</b:table></o:text></o:body></o:document-content>"
+    )
+    odt = one(zipped({"mimetype": "application/vnd.oasis.opendocument.text", "content.xml": content}), "t.odt")
+    assert [odt.text.count(word) for word in ("left", "right", "inner", "end")] == [1, 2, 1, 1]
+    xml = (
+        "<doc><table><tbody><tr><td>left</td><td>right</td></tr><tr><td>"
+        "<table><tbody><tr><td>inner</td><td>end</td></tr></tbody></table>"
+        "</td><td>x</td></tr></tbody></table></doc>"
+    )
+    assert [one(xml.encode(), "t.xml").text.count(word) for word in ("left", "inner", "end")] == [1, 1, 1]
+
+
 def test_xml_and_subtitles_and_rtf() -> None:
     section = b"<sec><title>Methods</title><p>We <i>looked</i>.</p></sec>"
     jats = b"<article><front><article-title>On bees</article-title></front>" + section + b"</article>"
