@@ -2,8 +2,8 @@
 
 Messages on stdin and stdout are JSON behind a length (4 bytes, big-endian). The first one configures; then each request
 is answered by any number of messages and a last one, {"end": reason or ""}. A file is parsed here so that its time and
-memory can be limited, and with no right to reach the network, to write, or to start programs: a parser that a hostile
-file takes over has little to take.
+memory can be limited. The kernel holds memory, and lets no byte into a file; an audit hook refuses Python code the
+network, programs and every change of files. Native code that a hostile file takes over is held by the kernel alone.
 """
 
 import gc
@@ -26,7 +26,12 @@ from indexing.loaders.extract import Limits
 from indexing.loaders.load import load, load_bytes
 from indexing.parsing import KNOWN_DIGITS
 
-_FORBIDDEN = ("socket.", "subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.remove", "os.rename")
+_FORBIDDEN = (
+    "socket.", "subprocess.", "sqlite3.", "resource.prlimit", "signal.pthread_kill",
+    "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.kill",
+    "os.remove", "os.rename", "os.truncate", "os.chmod", "os.chown", "os.mkdir", "os.rmdir", "os.symlink", "os.link",
+    "os.utime", "os.setxattr", "os.removexattr",
+)  # fmt: skip
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _BATCH_CHARS = 1_000_000
 
@@ -56,7 +61,8 @@ def main() -> None:
 def _confine(memory_bytes: int) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for nothing in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
+        resource.setrlimit(nothing, (0, 0))
     sys.addaudithook(_refuse)
 
 

@@ -156,20 +156,41 @@ async def test_reading_that_is_broken_off_frees_the_worker(tmp_path: Path) -> No
         assert len(await asyncio.wait_for(all_of(parsers, path), 60)) > 1
 
 
+CONFINED = """
+import ctypes, os, signal, socket, sqlite3, subprocess, sys
+from indexing.parse_worker import _confine
+kept, empty, made = sys.argv[1:]
+_confine(4 << 30)
+
+def tried(call):
+    try: call()
+    except OSError: return False
+    return True
+
+def write_natively():
+    descriptor = ctypes.CDLL(None).open(kept.encode(), os.O_WRONLY | os.O_APPEND)
+    assert descriptor > 2
+    assert ctypes.CDLL(None).write(descriptor, b"more", 4) == -1
+
+write_natively()
+print(*(number for number, call in enumerate([
+    lambda: open(os.devnull).close(), lambda: open(made, "w"), lambda: open(kept, "a"),
+    lambda: os.truncate(kept, 0), lambda: os.chmod(kept, 0), lambda: os.mkdir(made), lambda: os.rmdir(empty),
+    lambda: os.symlink(kept, made), lambda: os.link(kept, made), lambda: os.utime(kept), lambda: os.unlink(kept),
+    lambda: os.rename(kept, made), lambda: os.kill(os.getppid(), 0), lambda: os.killpg(0, 0),
+    lambda: sqlite3.connect(made), lambda: socket.socket(), lambda: subprocess.run(["true"]), lambda: os.system("true"),
+]) if tried(call)))
+"""
+
+
 async def test_the_process_may_not_write_connect_or_start_programs(tmp_path: Path) -> None:
-    script = (
-        "import os, socket, subprocess, sys\n"
-        "from indexing.parse_worker import _confine\n"
-        "_confine(4 << 30)\n"
-        "def tried(call):\n"
-        "    try: call()\n"
-        "    except PermissionError: return 'refused'\n"
-        "    return 'allowed'\n"
-        f"print([tried(c) for c in (lambda: open({str(tmp_path / 'x')!r}, 'w'), lambda: socket.socket(),\n"
-        "    lambda: subprocess.run(['true']), lambda: os.system('true'), lambda: open(os.devnull).close())])\n"
-    )
+    kept, empty, made = tmp_path / "kept", tmp_path / "empty", tmp_path / "made"
+    kept.write_text("precious")
+    empty.mkdir()
+    command = [sys.executable, "-c", CONFINED, kept, empty, made]
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2]
+        *command, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2]
     )
     output, _ = await process.communicate()
-    assert output.decode().strip() == str(["refused"] * 4 + ["allowed"])
+    assert (process.returncode, output) == (0, b"0\n"), "only reading is allowed"
+    assert (kept.read_text(), made.exists()) == ("precious", False)
