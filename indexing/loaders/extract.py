@@ -10,7 +10,7 @@ from indexing.errors import UnreadableError
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one file may cost. Time and memory are held by the process around the loader (indexing.parsers)."""
+    """What one file may cost. Time and memory are held by the process around the loader (indexing.parsing)."""
 
     max_bytes: int = 256 * 2**20
     max_chars: int = 20_000_000

@@ -1,6 +1,8 @@
 """The collections that are in Milvus."""
 
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from indexing.errors import UnknownCollectionError
 from indexing.milvus import schema
@@ -82,10 +84,15 @@ class MilvusStores:
         return Manifest.from_json(found[0]["manifest"], Path(name)) if found else None
 
     def _jobs(self, name: str) -> Database:
+        """Their file appears whole, and once."""
         path = self._data_dir / "milvus" / f"{name}.sqlite3"
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            Database.create(path, "", dimension=0).close()
+            with TemporaryDirectory(dir=path.parent) as folder:
+                made = Path(folder, path.name)
+                Database.create(made, "", dimension=0).close()
+                with suppress(FileExistsError):  # another has just made it
+                    path.hardlink_to(made)
         return Database(path)
 
 

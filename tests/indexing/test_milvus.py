@@ -1,7 +1,9 @@
 """What only the store in Milvus has to do: several writers without a lock, and writers that die."""
 
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +21,7 @@ pytest.importorskip("milvus_lite", reason="the Milvus store is not tested: pip i
 
 from indexing.milvus.schema import Names, dense
 from indexing.milvus.store import MilvusStore
+from indexing.milvus.stores import MilvusStores
 from indexing.milvus.versions import age_s, following
 
 NAME = "milvus-only"
@@ -137,6 +140,21 @@ def test_versions_are_numbered_past_a_clock_that_runs_ahead() -> None:
     ahead = following([]) + 10**15
     assert following([type("Version", (), {"number": ahead})]) == ahead + 1  # type: ignore[list-item]
     assert -1 < age_s(following([])) < 1
+
+
+def test_the_file_of_jobs_appears_whole_and_once(milvus_lite: Stores) -> None:
+    assert isinstance(milvus_lite, MilvusStores)
+    together = threading.Barrier(8)
+
+    def opened(name: str) -> int:
+        together.wait()
+        with closing(milvus_lite._jobs(name)) as database, database.reading() as connection:
+            return len(connection.execute("SELECT * FROM jobs").fetchall())
+
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(10):
+            assert list(threads.map(opened, [f"race{number}"] * 8)) == [0] * 8
+    assert not [path for path in (milvus_lite._data_dir / "milvus").iterdir() if path.is_dir()]
 
 
 def test_what_milvus_cannot_hold_is_refused(store: MilvusStore) -> None:
