@@ -8,10 +8,11 @@ from typing import Any, Self
 from indexing.pipeline import Stages
 from indexing.progress import Tally
 from indexing.store.jobs import State
+from indexing.store.lock import Held
 
 
 class Job:
-    """`async with` opens the row as running and closes it as done, failed or cancelled."""
+    """`async with` opens it as running and closes it as done, failed or cancelled; killed, it is shown as failed."""
 
     def __init__(self, stages: Stages, kind: str, tally: Tally, params: Mapping[str, Any]) -> None:
         self._stages = stages
@@ -20,10 +21,13 @@ class Job:
         self._params = params
         self._failures = 0
         self.id = ""
+        self._held: Held | None = None
 
     async def __aenter__(self) -> Self:
         store = self._stages.store
-        self.id = await self._stages.write(store.job_create, self._kind, self._tally.total_files, self._params)
+        self.id, self._held = await self._stages.write(
+            store.job_begin, self._kind, self._tally.total_files, self._params
+        )
         return self
 
     async def tell(self, *, state: State | None = None, message: str | None = None) -> None:
@@ -50,3 +54,5 @@ class Job:
             await self.tell(state="cancelled", message="stopped; the same command goes on with what is left")
         else:
             await self.tell(state="failed", message=str(error))
+        if self._held is not None:
+            await self._stages.blocking(self._held.release)

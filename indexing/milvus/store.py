@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -231,3 +232,6 @@ class MilvusStore(KeepsJobs):
 
     def _noting(self) -> AbstractContextManager[sqlite3.Connection]:
         return self._jobs.writing()
+
+    def _held(self, job_id: str) -> Path:
+        return self._jobs.path.with_name(f"{self._name}.lock.job-{job_id}")

@@ -2,7 +2,7 @@
 
 path/
 ├── CURRENT             the name of the generation in use
-├── lock, lock.*        one writer at a time, and one that merges
+├── lock, lock.*        one writer at a time, and one that merges; who runs a job
 └── g000001/
     ├── store.sqlite3   the truth: what is committed here is kept
     ├── vectors/        FAISS segments, each of a range of chunk ids

@@ -7,10 +7,12 @@ import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from indexing.errors import UnknownJobError
+from indexing.store.lock import Held, is_abandoned
 
 State = Literal["running", "done", "failed", "cancelled"]
 
@@ -103,6 +105,16 @@ class KeepsJobs(ABC):
     def _noting(self) -> AbstractContextManager[sqlite3.Connection]:
         """For rows that no index follows."""
 
+    @abstractmethod
+    def _held(self, job_id: str) -> Path:
+        """The file that who runs this job holds; may not be there."""
+
+    def job_begin(self, kind: str, total: int | None, params: Mapping[str, Any]) -> tuple[str, Held]:
+        """A job that ends with this process: shown as failed if that is gone before the job is released."""
+        with self._noting() as connection:
+            identity = create(connection, kind, total, params)
+            return identity, Held(self._held(identity))  # before anybody can see the job
+
     def job_create(self, kind: str, total: int | None = None, params: Mapping[str, Any] | None = None) -> str:
         with self._noting() as connection:
             return create(connection, kind, total, params or {})
@@ -128,16 +140,29 @@ class KeepsJobs(ABC):
 
     def job(self, job_id: str) -> Job:
         """Raises UnknownJobError."""
+        abandoned = self._abandoned()
         with self._reading() as connection:
             found = one(connection, job_id)
         if found is None:
             raise _no_job(job_id)
-        return found
+        return self._as_it_is(found, abandoned)
 
     def jobs(self, limit: int = 100) -> list[Job]:
         """Newest first."""
+        abandoned = self._abandoned()
         with self._reading() as connection:
-            return newest(connection, limit)
+            found = newest(connection, limit)
+        return [self._as_it_is(job, abandoned) for job in found]
+
+    def _abandoned(self) -> set[Path]:
+        """To be asked before the rows: a job that ends is noted there before it is released."""
+        every = self._held("*")
+        return {path for path in every.parent.glob(every.name) if is_abandoned(path)}
+
+    def _as_it_is(self, job: Job, abandoned: set[Path]) -> Job:
+        if job.state != "running" or self._held(job.id) not in abandoned:
+            return job
+        return replace(job, state="failed", message="interrupted; the same command goes on with what is left")
 
 
 def _no_job(job_id: str) -> UnknownJobError:

@@ -89,6 +89,34 @@ def exclusive(path: Path) -> Iterator[bool]:
         os.close(fd)
 
 
+class Held:
+    """A file whose lock says that somebody is at it: until release(), which removes it, or the end of the process."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._fd = _open(path)
+        _try(self._fd)
+
+    def release(self) -> None:
+        self._path.unlink(missing_ok=True)
+        os.close(self._fd)
+
+
+def is_abandoned(path: Path) -> bool:
+    """Whether the process that held it ended without release()."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:  # gone, or another user's
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
 def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -262,3 +262,6 @@ class Store(KeepsJobs):
                 if now is generation:
                     yield connection
                     return
+
+    def _held(self, job_id: str) -> Path:
+        return self._path / f"lock.job-{job_id}"

@@ -106,6 +106,25 @@ def test_interrupt_keeps_what_is_committed_and_says_how_to_go_on(environment, do
     assert report["unchanged"] + report["documents"] == 3001
 
 
+def test_a_build_that_is_killed_is_no_job_that_runs(environment, docs, embed_server) -> None:
+    lines = (json.dumps({"_id": str(i), "text": f"Sentence {i} is here."}) for i in range(3000))
+    (docs / "many.jsonl").write_text("\n".join(lines))
+    embed_server.delay_s = 0.1
+    process = subprocess.Popen([sys.executable, "-c", RUN, "index", str(docs)], env=environment, cwd=ROOT)
+    while len(embed_server.requests) < 10:
+        time.sleep(0.05)
+    (running,) = json.loads(ragline(environment, "jobs", "--json").stdout)
+    process.kill()
+    process.wait()
+    (killed,) = json.loads(ragline(environment, "jobs", "--json").stdout)
+    assert (running["state"], killed["state"], killed["id"]) == ("running", "failed", running["id"])
+    assert "interrupted; the same command" in ragline(environment, "jobs", "show", killed["id"]).stdout
+    embed_server.delay_s = 0.0
+    ragline(environment, "index", docs)
+    done, before = json.loads(ragline(environment, "jobs", "--json").stdout)
+    assert (done["state"], before["state"]) == ("done", "failed")
+
+
 def test_care_of_a_collection(environment, docs, tmp_path) -> None:
     ragline(environment, "index", docs)
     info = json.loads(ragline(environment, "index", "info", "--json").stdout)

@@ -1,5 +1,6 @@
 """What holds for every store: on this machine, and in Milvus (Milvus Lite)."""
 
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -164,6 +165,23 @@ def test_documents_come_in_pages(store: DocumentStore) -> None:
         if cursor is None:
             break
     assert seen == ["d0", "d1", "d2", "d3", "d4", "empty"]
+
+
+def test_a_job_whose_process_is_gone_is_shown_as_failed(stores: Stores) -> None:
+    with closing(stores.create_or_open("killed", MANIFEST)) as store:
+        upload = store.job_create("upload")
+        (killed, held), (done, released) = (store.job_begin("index", 3, {}) for _ in range(2))
+        assert [job.state for job in store.jobs()] == ["running"] * 3
+        store.job_update(done, state="done")
+        released.release()
+        os.close(held._fd)  # as the system does when a process ends
+        states = {job.id: job.state for job in store.jobs()}
+        assert states == {upload: "running", killed: "failed", done: "done"}
+        assert store.job(killed).message.startswith("interrupted")
+        assert store.job(upload).state == "running", "the server takes it up when it starts"
+        for odd in ("nope\0", "../" * 2000, "*"):
+            with pytest.raises(UnknownJobError):
+                store.job(odd)
 
 
 def test_jobs(store: DocumentStore) -> None:
