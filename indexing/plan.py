@@ -1,10 +1,10 @@
 """What the index holds already, against what lies on disk: unchanged, moved, changed, gone."""
 
 import hashlib
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from os.path import lexists
 from pathlib import Path
 
 from indexing.document import RECORD, Document, document_id
@@ -36,7 +36,7 @@ class Plan:
         """The id of a document with this content whose file is gone; each is given once."""
         candidates = self._by_hash.get(content_hash, [])
         for source in candidates:
-            if Path(source).is_absolute() and not lexists(source):
+            if Path(source).is_absolute() and is_gone(source):
                 candidates.remove(source)
                 return self._by_file[source].pop(source)[0]
         return None
@@ -55,9 +55,20 @@ class Plan:
         return [
             row[0]
             for file, rows in self._by_file.items()
-            if any(file == root or file.startswith(root.rstrip("/") + "/") for root in below) and not lexists(file)
+            if any(file == root or file.startswith(root.rstrip("/") + "/") for root in below) and is_gone(file)
             for row in rows.values()
         ]
+
+
+def is_gone(path: str) -> bool:
+    """Not where nobody may look, or the disk fails: what is away for a while takes no document with it."""
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        pass
+    return False
 
 
 def file_of(source: str) -> str:

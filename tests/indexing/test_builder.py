@@ -141,6 +141,21 @@ async def test_a_renamed_file_is_moved_without_embedding(builder, store, docs, e
     assert {str(docs / "bees.md"), str(docs / "renamed.md")} <= set(store.known())
 
 
+async def test_files_that_cannot_be_looked_at_are_not_gone(builder, store, docs) -> None:
+    away = docs / "away"
+    away.mkdir()
+    (away / "hornets.md").write_text("Hornets hunt bees.")
+    await builder.sync([docs])
+    (away / "hornets.md").unlink()
+    away.rmdir()
+    away.symlink_to(away)
+    report = await builder.sync([docs], prune=True)
+    assert report.removed == 0
+    assert str(away / "hornets.md") in store.known()
+    away.unlink()
+    assert (await builder.sync([docs], prune=True)).removed == 1
+
+
 async def test_gone_files_go_with_prune_only_and_only_below_the_roots(builder, store, docs, tmp_path) -> None:
     other = tmp_path / "other.txt"
     other.write_text("elsewhere")
