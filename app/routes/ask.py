@@ -32,6 +32,22 @@ from services.errors import RaglineError, TooLargeError
 
 router = APIRouter(tags=["ask"])
 
+EVENTS: dict[str, Any] = {
+    "content": {
+        "text/event-stream": {
+            "itemSchema": {
+                "type": "object",
+                "properties": {
+                    "event": {"enum": ["sources", "delta", "citation", "done", "error"]},
+                    "data": {"type": "string", "contentMediaType": "application/json"},
+                },
+                "required": ["event", "data"],
+            }
+        }
+    }
+}
+"""Where `stream` is true."""
+
 
 @dataclass(frozen=True, slots=True)
 class Asked:
@@ -47,7 +63,7 @@ async def found(body: AskBody, here: Here) -> Asked:
     return Asked(body, found, trace)
 
 
-@router.post("/ask", response_model=AskOut)
+@router.post("/ask", response_model=AskOut, responses={200: EVENTS})
 async def ask(asked: Annotated[Asked, Depends(found)], here: Here) -> Any:
     """Answer a question from the documents, with citations; as server-sent events where `stream` is true.
 

@@ -12,8 +12,9 @@ from services.faults import internal_error
 
 log = logging.getLogger(__name__)
 
-STREAM = {"content": {"text/event-stream": {"schema": {"type": "string"}}}}
-"""For a route's `responses[200]`."""
+_EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "required": ["data"]}
+STREAM = {"content": {"text/event-stream": {"itemSchema": _EVENT}}}
+"""For a route's `responses[200]`: one event's schema, as FastAPI writes it (OpenAPI 3.2)."""
 
 
 async def streamed(events: AsyncGenerator[dict[str, Any], None]) -> StreamingResponse:

@@ -1,5 +1,6 @@
 """Whatever the schema allows is answered with a documented status and body, and never with a 5xx."""
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
@@ -13,6 +14,21 @@ def test_every_route_keeps_to_the_schema(generate_server):
     assert len(operations) > 8
     for operation in operations:
         _fuzz(operation)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "Say hi"}]}),
+        ("/v1/completions", {"prompt": "Say hi"}),
+    ],
+)
+def test_streams_keep_to_the_schema(generate_server, path, body):
+    """Which few of the fuzzed bodies ask for."""
+    operation = schemathesis.openapi.from_url(f"{generate_server.url}/openapi.json")[path]["POST"]
+    case = operation.Case(body=body | {"stream": True, "max_tokens": 4}, media_type="application/json")
+    answer = case.call_and_validate(checks=CHECKS, timeout=60)
+    assert answer.headers["content-type"][0].startswith("text/event-stream")
 
 
 def _fuzz(operation):
