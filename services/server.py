@@ -16,7 +16,6 @@ from typing import Any, Protocol
 
 import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Request, Response
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import PlainTextResponse
 
 from services import __version__
@@ -105,7 +104,6 @@ def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
     app.include_router(_common_routes(service, keeper))
     for router in service.routers:
         app.include_router(router, dependencies=[Depends(json_only)], responses=RESPONSES)
-    app.openapi = lambda: _schema(app)  # type: ignore[method-assign]
     return app
 
 
@@ -166,19 +164,6 @@ async def _check(backend: Backend, keeper: Doorkeeper) -> None:
         raise UnavailableError(f"the engine did not finish a forward within {CHECK_TIMEOUT_S:.0f} s") from exc
     except RaglineError as exc:
         raise UnavailableError(f"the engine fails: {exc}") from exc
-
-
-def _schema(app: FastAPI) -> dict[str, Any]:
-    """OpenAPI without the 422 that FastAPI documents and that no route here answers."""
-    if app.openapi_schema is None:
-        schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
-        for path in schema["paths"].values():
-            for operation in path.values():
-                operation["responses"].pop("422", None)
-        for unused in ("HTTPValidationError", "ValidationError"):
-            schema.get("components", {}).get("schemas", {}).pop(unused, None)
-        app.openapi_schema = schema
-    return app.openapi_schema
 
 
 class _Server(uvicorn.Server):

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 from app.orchestrator import Here, Orchestrator
 from app.schema import Collection, CollectionBody, CollectionList, CollectionOut
 from services.errors import ConflictError, RaglineError
+from services.protocol import ErrorBody
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ async def list_collections(here: Here) -> CollectionList:
     return CollectionList(collections=described, default=await here.library.default())
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses={409: {"model": ErrorBody}})
 async def create(body: CollectionBody, here: Here) -> CollectionOut:
     """An empty collection. 409 where there is one of that name."""
     if body.name in await here.library.names():

@@ -1,7 +1,7 @@
 """Documents and jobs."""
 
 import hashlib
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
@@ -23,12 +23,14 @@ from app.spool import Submission
 from indexing.store import DocumentRow
 from indexing.stores import DocumentStore, with_records
 from services.errors import BadRequestError, NotFoundError
+from services.protocol import ErrorBody
 
 router = APIRouter(tags=["documents"])
 
 InCollection = Annotated[Collection | None, Query(description="Empty: the server's default.")]
 _METADATA = TypeAdapter(dict[str, Scalar])
 _NAME = TypeAdapter(Collection)
+_FULL: dict[int | str, dict[str, Any]] = {507: {"model": ErrorBody, "description": "The disk is full."}}
 _BODY = {
     "requestBody": {
         "required": True,
@@ -52,7 +54,7 @@ _BODY = {
 }
 
 
-@router.post("/documents", status_code=202, openapi_extra=_BODY)
+@router.post("/documents", status_code=202, openapi_extra=_BODY, responses=_FULL)
 async def add(request: Request, here: Here) -> DocumentAccepted:
     """Add a file (multipart, field `file`) or a text (JSON); the same id or name again replaces it.
 
@@ -61,7 +63,7 @@ async def add(request: Request, here: Here) -> DocumentAccepted:
     return await _accept(request, here, document_id=None)
 
 
-@router.put("/documents/{document_id:path}", status_code=202, openapi_extra=_BODY)
+@router.put("/documents/{document_id:path}", status_code=202, openapi_extra=_BODY, responses=_FULL)
 async def replace(document_id: str, request: Request, here: Here) -> DocumentAccepted:
     """Put a document in place of the one with this id; until it is indexed, the old one is found."""
     return await _accept(request, here, document_id=document_id)
