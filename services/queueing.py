@@ -1,9 +1,9 @@
 """Which inputs go into the next forward, when several callers wait.
 
 Each request (a Job) pays for the tokens it gets in virtual time, and the one that has been given least leads the next
-batch (self-clocked fair queueing: Golestani 1994), so that a request of one input waits for a batch or two beside one
-of 5,000. The batch is then filled, from any request, with inputs of nearly the leader's length, so that little of it is
-padding; or with inputs of any length, where the engine pads none. Used by one thread only.
+batch (start-time fair queueing: Goyal, Vin and Cheng, SIGCOMM 1996), so that a request of one input waits for a batch
+or two beside one of 5,000. The batch is then filled, from any request, with inputs of nearly the leader's length, so
+that little of it is padding; or with inputs of any length, where the engine pads none. Used by one thread only.
 """
 
 import asyncio
@@ -117,7 +117,8 @@ class FairQueue:
         return range(narrowest, widest + 1), lambda _: widest
 
     def _turn(self, job: Job) -> tuple[float, int]:
-        return self._virtual_end(job), job.waiting_tokens
+        """Who was given least so far leads; of those alike, who needs least."""
+        return job.virtual_start, job.waiting_tokens
 
     def _virtual_end(self, job: Job) -> float:
         """When, in tokens given to everybody alike, the job's next batch would be done."""
