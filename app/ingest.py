@@ -14,11 +14,10 @@ from app.settings import AppSettings
 from app.spool import Spool, Submission
 from indexing.builder import Builder, manifest_of
 from indexing.document import Document
-from indexing.embedding import is_away
 from indexing.errors import UnknownJobError
 from indexing.store import Job
 from services.client import EmbedClient
-from services.errors import NotFoundError, OverloadedError, RaglineError
+from services.errors import NotFoundError, OverloadedError, RaglineError, UnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -61,9 +60,11 @@ class Ingest:
         """Durable when it returns. Raises OverloadedError where too much waits, StorageError."""
         if self._waiting.qsize() >= MAX_WAITING:
             raise OverloadedError(f"{MAX_WAITING} documents wait to be indexed; try again later", retry_after=30)
-        if submission.collection not in await self._library.names():
+        try:
+            store = await self._library.store(submission.collection)
+        except NotFoundError:
             await self.create(submission.collection)
-        store = await self._library.store(submission.collection)
+            store = await self._library.store(submission.collection)
         existed = await self._library.run(store.document, submission.document_id) is not None
         job_id = await self._library.run(store.job_create, "text" if submission.is_text else "upload", 1)
         folder = await self._library.run(self._spool.put, replace(submission, job_id=job_id), content)
@@ -111,7 +112,7 @@ class Ingest:
             try:
                 chunks = await _indexed(await self._builder(submission.collection), folder / "content", submission)
             except RaglineError as exc:
-                if is_away(exc):
+                if isinstance(exc, UnavailableError | OverloadedError):  # a deadline, too: it is tried again
                     log.warning("job %s waits: %s", submission.job_id, exc)
                     return False
                 failure = (submission.name or submission.document_id, str(exc))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.abc
 import httpx2
 import pytest
 
@@ -42,6 +43,20 @@ async def test_what_was_acknowledged_survives_a_restart(stack: Stack, tmp_path: 
     async with serving(settings_over(stack, tmp_path)) as http:
         assert (await ended(http, accepted))["state"] == "done"
         assert (await http.get("/documents/late")).status_code == 200
+
+
+async def test_an_upload_waits_for_a_service_that_takes_too_long(stack: Stack, tmp_path: Path) -> None:
+    async with serving(settings_over(stack, tmp_path)) as http:
+        await http.post("/collections", json={"name": "default"})
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as silent:
+        port = silent.extra(anyio.abc.SocketAttribute.local_port)
+        slow = {"url": f"http://127.0.0.1:{port}", "timeout_s": 0.2}
+        async with serving(settings_over(stack, tmp_path, embed=slow)) as http:
+            accepted = await http.post("/documents", json={"id": "late", "text": TEXTS["tower"]})
+            await anyio.sleep(1.5)
+            assert (await http.get(f"/jobs/{accepted.json()['job_id']}")).json()["state"] == "running"
+    async with serving(settings_over(stack, tmp_path)) as http:
+        assert (await ended(http, accepted))["state"] == "done"
 
 
 async def test_folders_of_a_process_that_was_killed_hold_nobody_up(stack: Stack, tmp_path: Path) -> None:
