@@ -8,10 +8,10 @@ from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.errors import ForbiddenError
+from services.faults import answer_of
 from services.gate import is_loopback
 
 _PROBED = ("/health/", "/metrics")
@@ -31,8 +31,7 @@ class SameOrigin:
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             if refusal := self._refusal(headers.get("host", ""), headers.get("origin", ""), scope["path"]):
-                error = ForbiddenError(refusal)
-                await JSONResponse(error.body(), error.status)(scope, receive, send)
+                await answer_of(ForbiddenError(refusal))(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 

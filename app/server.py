@@ -3,7 +3,6 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from pathlib import Path
 
 import httpx2
@@ -11,8 +10,7 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.types import Scope
 
 from app.metrics import AppMetrics
@@ -21,8 +19,7 @@ from app.origin import SameOrigin
 from app.routes import ask, collections, documents, health
 from app.settings import AppSettings
 from services import __version__
-from services.errors import error_body
-from services.faults import RESPONSES, install
+from services.faults import RESPONSES, http_error, install
 from services.gate import Doorkeeper, Gate, check_address
 from services.logs import configure
 
@@ -52,7 +49,7 @@ def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | Non
     app = FastAPI(title="ragline", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.keeper = keeper
     install(app)
-    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(HTTPException, http_error)  # an unknown path, a wrong method: as every other error here
     app.add_middleware(Gate, settings=settings.server, keeper=keeper, metrics=metrics, needs_no_key=_needs_no_key)
     app.add_middleware(SameOrigin, host=settings.server.host, hosts=settings.server.hosts)
     app.include_router(health.router)
@@ -60,14 +57,6 @@ def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | Non
         app.include_router(router, responses=RESPONSES)
     app.mount("/", Page(directory=PAGE, html=True), name="page")
     return app
-
-
-async def _http_error(request: Request, exc: Exception) -> Response:
-    """An unknown path, a wrong method: as every other error here."""
-    del request
-    assert isinstance(exc, HTTPException)  # noqa: S101 - starlette's signature is wider than what it calls with
-    body = error_body(str(exc.detail), HTTPStatus(exc.status_code).phrase, None, exc.status_code)
-    return JSONResponse(body, exc.status_code, headers=exc.headers)
 
 
 class Page(StaticFiles):

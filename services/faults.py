@@ -95,11 +95,18 @@ async def _validation_error(request: Request, exc: Exception) -> ErrorResponse:
     return ErrorResponse(error_body(describe(errors), "Bad Request", param, 400), 400)
 
 
+async def http_error(request: Request, exc: Exception) -> Response:
+    """Starlette's own errors as ours."""
+    del request
+    assert isinstance(exc, HTTPException)  # noqa: S101 - as above
+    kind = HTTPStatus(exc.status_code).phrase
+    return ErrorResponse(error_body(str(exc.detail), kind, None, exc.status_code), exc.status_code, headers=exc.headers)
+
+
 async def _http_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, HTTPException)  # noqa: S101 - as above
-    if exc.status_code != HTTPStatus.BAD_REQUEST:
-        return await http_exception_handler(request, exc)
-    return ErrorResponse(error_body(str(exc.detail), "Bad Request", None, 400), 400)
+    answer = http_error if exc.status_code == HTTPStatus.BAD_REQUEST else http_exception_handler
+    return await answer(request, exc)
 
 
 def describe(errors: Sequence[Any]) -> str:

@@ -1,7 +1,7 @@
 """One table: ours, each peer and the engine alone, on the same work and machine, in one run.
 
     python -m bench.serving                                        ours, and the engine's own limit
-    python -m bench.serving --peer ../shared/tools/peer --models /tmp/models
+    python -m bench.serving --peer ../shared/tools/peer --models MODELS
     python -m bench.serving --task score --url vllm=http://127.0.0.1:8100
 
 Of each task all servers are up at once and take turns, so that a noisy machine is noisy for all; a figure is the median

@@ -3,6 +3,7 @@
 import io
 import zipfile
 import zlib
+from collections.abc import Container, Iterator
 
 from lxml import etree
 
@@ -32,6 +33,15 @@ def parse_xml(content: bytes) -> etree._Element:
 
 def local_name(element: etree._Element) -> str:
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+
+
+def own_rows(table: etree._Element, names: Container[str]) -> Iterator[etree._Element]:
+    """Elements of these local names; those of a table inside a cell are that cell's text."""
+    for child in table:
+        if local_name(child) in names:
+            yield child
+        else:
+            yield from own_rows(child, names)
 
 
 def flat_text(element: etree._Element) -> str:

@@ -1,13 +1,11 @@
 """ODT and ODP: headings by outline level, lists, tables; ODP with one page a slide."""
 
-from collections.abc import Iterator
-
 from lxml import etree
 
 from indexing.errors import UnreadableError
 from indexing.loaders import rows
 from indexing.loaders.extract import Extract, Limits, joined_pages, one_line, require_chars, tidy
-from indexing.loaders.markup import Package, local_name
+from indexing.loaders.markup import Package, local_name, own_rows
 
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
@@ -89,21 +87,13 @@ def _items(element: etree._Element, depth: int) -> list[str]:
 def _table(table: etree._Element) -> str:
     """Cells of a table's own rows; a table inside a cell is read as text."""
     found = []
-    for row in _rows(table):
+    for row in own_rows(table, ("table-row",)):
         cells = []
         for cell in row.iterchildren(f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"):
             repeated = min(int(cell.get(f"{_TABLE}number-columns-repeated", "1")), 64)
             cells += [" ".join(_blocks(cell))] * repeated
         found.append(cells)
     return rows.render(found)
-
-
-def _rows(element: etree._Element) -> Iterator[etree._Element]:
-    for child in element:
-        if child.tag == f"{_TABLE}table-row":
-            yield child
-        else:
-            yield from _rows(child)
 
 
 def _said(element: etree._Element) -> str:

@@ -1,13 +1,11 @@
 """XML of any vocabulary: its titles as headings, its paragraphs, its tables' rows; what is data as "name: value"."""
 
-from collections.abc import Iterator
-
 from lxml import etree
 
 from indexing.errors import UnreadableError
 from indexing.loaders import rows
 from indexing.loaders.extract import Extract, Limits, one_line, require_chars, tidy
-from indexing.loaders.markup import flat_text, local_name, parse_xml
+from indexing.loaders.markup import flat_text, local_name, own_rows, parse_xml
 
 # JATS, DocBook, TEI, RSS, patents: the names that these vocabularies share.
 _TITLES = frozenset(
@@ -69,13 +67,6 @@ def _is_mixed(element: etree._Element) -> bool:
 
 
 def _table(element: etree._Element) -> str:
-    return rows.render([flat_text(cell) for cell in row if local_name(cell) in _CELLS] for row in _rows(element))
-
-
-def _rows(element: etree._Element) -> Iterator[etree._Element]:
-    """A table's own; those of a table inside a cell are that cell's text."""
-    for child in element:
-        if local_name(child) in _ROWS:
-            yield child
-        else:
-            yield from _rows(child)
+    return rows.render(
+        [flat_text(cell) for cell in row if local_name(cell) in _CELLS] for row in own_rows(element, _ROWS)
+    )

@@ -109,12 +109,9 @@ def is_abandoned(path: Path) -> bool:
     except OSError:  # gone, or another user's
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return _try(fd, fcntl.LOCK_SH)
     finally:
         os.close(fd)
-    return True
 
 
 def _open(path: Path) -> int:
@@ -124,9 +121,9 @@ def _open(path: Path) -> int:
         raise StorageError(f"{path} cannot be written: {exc.strerror}") from exc
 
 
-def _try(fd: int) -> bool:
+def _try(fd: int, kind: int = fcntl.LOCK_EX) -> bool:
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True
