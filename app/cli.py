@@ -88,7 +88,7 @@ def up(
 @cli.command()
 def orchestrate() -> None:
     """Run the orchestrator alone, against services that run elsewhere."""
-    from app.server import serve  # noqa: PLC0415 - FastAPI and FAISS are of no use to the other commands
+    from app.http.server import serve  # noqa: PLC0415 - FastAPI and FAISS are of no use to the other commands
 
     serve(AppSettings.load())
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from app.server import create_app
+from app.http.server import create_app
 from app.settings import AppSettings
 from tests.settings_page import TARGET, page
 

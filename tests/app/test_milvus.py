@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.test_server import ASK, TEXTS, add, serving, settings_over
+from tests.app.http.test_server import ASK, TEXTS, add, serving, settings_over
 from tests.conftest import Stack
 
 pytestmark = pytest.mark.anyio

@@ -8,11 +8,11 @@ from typing import Annotated
 import httpx2
 from fastapi import Depends, Request
 
-from app.ingest import Ingest
-from app.library import Library
-from app.metrics import AppMetrics
-from app.pipeline import Pipeline
-from app.prompt import PromptBuilder
+from app.answer.pipeline import Pipeline
+from app.answer.prompt import PromptBuilder
+from app.documents.ingest import Ingest
+from app.documents.library import Library
+from app.http.metrics import AppMetrics
 from app.settings import AppSettings
 from services.client import EmbedClient, GenerateClient, ScoreClient, ServiceClient
 

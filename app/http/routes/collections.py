@@ -4,8 +4,8 @@ import logging
 
 from fastapi import APIRouter, Response
 
-from app.orchestrator import Here, Orchestrator
-from app.schema import Collection, CollectionBody, CollectionList, CollectionOut
+from app.http.orchestrator import Here, Orchestrator
+from app.http.schema import Collection, CollectionBody, CollectionList, CollectionOut
 from services.errors import ConflictError, RaglineError
 from services.protocol import ErrorBody
 

@@ -13,10 +13,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
 
-from app.metrics import AppMetrics
-from app.orchestrator import opened
-from app.origin import SameOrigin
-from app.routes import ask, collections, documents, health
+from app.http.metrics import AppMetrics
+from app.http.orchestrator import opened
+from app.http.routes import ask, collections, documents, health
+from app.http.same_origin import SameOrigin
 from app.settings import AppSettings
 from services import __version__
 from services.faults import RESPONSES, http_error, install
@@ -25,7 +25,7 @@ from services.logs import configure
 
 log = logging.getLogger(__name__)
 
-PAGE = Path(__file__).parent / "page"
+PAGE = Path(__file__).parent.parent / "page"
 _PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.citations import Citation, Citer
-from app.passages import Fused, Passage
+from app.answer.citations import Citation, Citer
+from app.answer.passages import Fused, Passage
 from indexing.document import StoredChunk
 
 FRANCE = "Paris is the capital of France. It has 2.1 million people."

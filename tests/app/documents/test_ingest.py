@@ -9,7 +9,7 @@ import anyio.abc
 import httpx2
 import pytest
 
-from tests.app.test_server import ASK, NOBODY, TEXTS, add, serving, settings_over
+from tests.app.http.test_server import ASK, NOBODY, TEXTS, add, serving, settings_over
 from tests.conftest import Stack
 from tests.indexing.conftest import EmbedServer
 

@@ -14,14 +14,14 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from app.citations import Citation, Citer
-from app.evidence import Evidence, select_evidence
-from app.library import Library
-from app.neighbours import join
-from app.passages import Candidate, Fused, Passage, Query, reciprocal_rank_fusion
-from app.prompt import CHARS_PER_TOKEN, Prompt, PromptBuilder, Question
+from app.answer.citations import Citation, Citer
+from app.answer.evidence import Evidence, select_evidence
+from app.answer.neighbours import join
+from app.answer.passages import Candidate, Fused, Passage, Query, reciprocal_rank_fusion
+from app.answer.prompt import CHARS_PER_TOKEN, Prompt, PromptBuilder, Question
+from app.answer.trace import Trace
+from app.documents.library import Library
 from app.settings import AskSettings
-from app.trace import Trace
 from indexing.document import Hit, passage
 from services.client import EmbedClient, GenerateClient, ScoreClient, Usage
 

@@ -1,4 +1,4 @@
-from app.support import says_more, sentences, support
+from app.answer.support import says_more, sentences, support
 
 FRANCE = "Paris is the capital of France. It has 2.1 million people."
 

@@ -1,4 +1,4 @@
-from app.passages import reciprocal_rank_fusion
+from app.answer.passages import reciprocal_rank_fusion
 from indexing.document import Hit
 
 

@@ -13,7 +13,7 @@ import anyio.abc
 import httpx2
 import pytest
 
-from app.server import create_app
+from app.http.server import create_app
 from app.settings import AppSettings
 from services.client import GenerateClient, Message
 from services.errors import DeadlineError

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.passages import Fused, Passage
-from app.prompt import PromptBuilder, Question, attribute, neutral
+from app.answer.passages import Fused, Passage
+from app.answer.prompt import PromptBuilder, Question, attribute, neutral
+from app.answer.trace import Trace
 from app.settings import AskSettings
-from app.trace import Trace
 from indexing.document import StoredChunk
 from services.client import GenerateClient, Message
 from services.errors import TooLargeError

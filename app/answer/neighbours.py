@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from app.library import Library
-from app.passages import Passage
+from app.answer.passages import Passage
+from app.documents.library import Library
 
 
 async def join(library: Library, collection: str, passages: Sequence[Passage], most_chars: int) -> list[Passage]:

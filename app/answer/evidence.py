@@ -7,9 +7,9 @@ that answers can be quoted where the model has nothing of its own to say.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.citations import Citation, citation_of
-from app.passages import Passage
-from app.support import Support, sentences
+from app.answer.citations import Citation, citation_of
+from app.answer.passages import Passage
+from app.answer.support import Support, sentences
 from services.client import ScoreClient
 
 MAX_SENTENCES = 64

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from app.library import Library
+from app.documents.library import Library
+from app.documents.spool import Spool, Submission
 from app.settings import AppSettings
-from app.spool import Spool, Submission
 from indexing.builder import Builder, manifest_of
 from indexing.document import Document
 from indexing.errors import UnknownJobError

@@ -11,7 +11,7 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from app.passages import Query
+from app.answer.passages import Query
 from app.settings import AppSettings
 from indexing.document import Hit, StoredChunk
 from indexing.store import Manifest

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from app.orchestrator import Here
+from app.http.orchestrator import Here
 
 router = APIRouter(tags=["health"])
 

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import UploadFile
 
-from app.orchestrator import Here, Orchestrator
-from app.schema import (
+from app.documents.spool import Submission
+from app.http.orchestrator import Here, Orchestrator
+from app.http.schema import (
     ChunkOut,
     Collection,
     DocumentAccepted,
@@ -19,7 +20,6 @@ from app.schema import (
     JobOut,
     Scalar,
 )
-from app.spool import Submission
 from indexing.store import DocumentRow
 from indexing.stores import DocumentStore, with_records
 from services.errors import BadRequestError, NotFoundError

@@ -9,10 +9,10 @@ from typing import Any
 from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from app.evidence import Evidence, in_passages
-from app.passages import Passage
+from app.answer.evidence import Evidence, in_passages
+from app.answer.passages import Passage
+from app.answer.trace import Trace
 from app.settings import AskSettings
-from app.trace import Trace
 from services import CONFIGS
 from services.client import GenerateClient, Message
 from services.errors import BadRequestError, NotFoundError, TooLargeError

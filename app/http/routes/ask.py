@@ -9,12 +9,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends
 from fastapi.sse import EventSourceResponse, format_sse_event
 
-from app.citations import Citation
-from app.orchestrator import Here, Orchestrator
-from app.passages import Passage, Query
-from app.pipeline import AnswerDone, Found
-from app.prompt import Question, neutral
-from app.schema import (
+from app.answer.citations import Citation
+from app.answer.passages import Passage, Query
+from app.answer.pipeline import AnswerDone, Found
+from app.answer.prompt import Question, neutral
+from app.answer.trace import Trace
+from app.http.orchestrator import Here, Orchestrator
+from app.http.schema import (
     AskBody,
     AskOut,
     ChatMessage,
@@ -26,7 +27,6 @@ from app.schema import (
     Source,
     UsageOut,
 )
-from app.trace import Trace
 from services.client import Message
 from services.errors import RaglineError, TooLargeError
 

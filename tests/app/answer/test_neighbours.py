@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from app.citations import Citation, Citer
-from app.library import Library
-from app.neighbours import join
-from app.passages import Fused, Passage
+from app.answer.citations import Citation, Citer
+from app.answer.neighbours import join
+from app.answer.passages import Fused, Passage
+from app.documents.library import Library
 from app.settings import AppSettings
 from indexing.document import StoredChunk
 from indexing.store import Store, collection_path
-from tests.app.test_server import add, serving, settings_over
+from tests.app.http.test_server import add, serving, settings_over
 from tests.conftest import Stack
 from tests.indexing.made import MANIFEST, item
 

@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from app.passages import Passage
-from app.support import SUPPORT, Support, says_more, support
+from app.answer.passages import Passage
+from app.answer.support import SUPPORT, Support, says_more, support
 
 _TOKEN = re.compile(
     r"(?P<marker>\[\d{1,3}(?:\s*,\s*\d{1,3})*\])|(?P<stop>[.!?]+[\"')\]]*)|(?P<space>\s+)|(?P<word>[^\s.!?\[]+|\[)"

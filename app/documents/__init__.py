@@ -1,0 +1,1 @@
+"""Documents that users send, and the collections that keep them."""
