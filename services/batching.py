@@ -25,14 +25,14 @@ from services.errors import (
     TooLargeError,
     UnavailableError,
 )
-from services.metrics import Metrics
+from services.http.metrics import Metrics
 from services.queueing import Batch, FairQueue, Job, Ran, job_of
 
 log = logging.getLogger(__name__)
 
 
 class Batcher:
-    """A `services.server.Backend`. `probe` is a short input that the engine must always be able to read."""
+    """A `services.http.server.Backend`. `probe` is a short input that the engine must always be able to read."""
 
     def __init__(
         self, encoder: Encoder, *, probe: Tokens, max_batch_tokens: int, max_queue_tokens: int, metrics: Metrics

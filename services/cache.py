@@ -8,7 +8,7 @@ from hashlib import blake2b
 import numpy as np
 
 from services.engines import Rows, Tokens
-from services.metrics import Metrics
+from services.http.metrics import Metrics
 
 Key = bytes
 

@@ -9,10 +9,10 @@ import typer
 
 from services.checkpoint import read_checkpoint
 from services.errors import BadRequestError
-from services.gate import check_address
-from services.logs import configure
+from services.http.gate import check_address
+from services.http.logs import configure
+from services.http.server import Service, create_app, run
 from services.presets import find_preset
-from services.server import Service, create_app, run
 from services.settings import ServiceSettings, Settings, Task
 from services.weights import resolve
 

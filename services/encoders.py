@@ -8,7 +8,7 @@ from services.cache import RowCache
 from services.checkpoint import Checkpoint, Kind, read_checkpoint
 from services.engines import Encoder
 from services.errors import BadRequestError
-from services.metrics import Metrics
+from services.http.metrics import Metrics
 from services.model import Model
 from services.settings import ServiceSettings
 from services.tokenizer import Tokenizer, Truncation

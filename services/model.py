@@ -14,7 +14,7 @@ from services.cache import RowCache
 from services.checkpoint import Checkpoint
 from services.engines import Rows, Tokens
 from services.errors import TooLargeError
-from services.metrics import Metrics
+from services.http.metrics import Metrics
 from services.queueing import Ran
 from services.settings import ServiceSettings
 from services.tokenizer import Side, Tokenizer, Truncation

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Request, Response
 from services.answers import BYTES, rows_answer
 from services.engines import Rows
 from services.errors import BadRequestError
+from services.http.server import answer_id, served
 from services.inputs import refuse_chat, tokens_of
 from services.model import Model
 from services.protocol import Usage, now
 from services.protocol.pooling import ChatInputRequest, PoolingResponse, PoolingTaskRequest
-from services.server import answer_id, served
 
 Finish = Callable[[Rows, bool | None], Rows]
 """Rows and use_activation to what the model's task answers."""

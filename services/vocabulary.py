@@ -3,6 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from services.http.server import served
 from services.inputs import no_chat_template
 from services.model import Model
 from services.protocol.pooling import (
@@ -12,7 +13,6 @@ from services.protocol.pooling import (
     TokenizeRequest,
     TokenizeResponse,
 )
-from services.server import served
 
 
 def vocabulary_router(model: Model) -> APIRouter:

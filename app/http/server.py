@@ -19,9 +19,9 @@ from app.http.routes import ask, collections, documents, health
 from app.http.same_origin import SameOrigin
 from app.settings import AppSettings
 from services import __version__
-from services.faults import RESPONSES, http_error, install
-from services.gate import Doorkeeper, Gate, check_address
-from services.logs import configure
+from services.http.errors import RESPONSES, http_error, install
+from services.http.gate import Doorkeeper, Gate, check_address
+from services.http.logs import configure
 
 log = logging.getLogger(__name__)
 

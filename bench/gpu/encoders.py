@@ -18,7 +18,7 @@ from services.checkpoint import read_checkpoint
 from services.engines import Tokens
 from services.engines.torch_encoder import CUDA_LANES as LANES
 from services.engines.torch_encoder import TorchEncoder
-from services.metrics import Metrics
+from services.http.metrics import Metrics
 from services.tokenizer import Tokenizer, Truncation
 
 LENGTH, PAIR, QUERY, SPECIAL = 512, 202, 12, 3

@@ -5,11 +5,11 @@ from fastapi import APIRouter, Request, Response
 from services.answers import BYTES, rows_answer
 from services.embed.vectors import check_dimensions, finished
 from services.errors import BadRequestError
+from services.http.server import answer_id, served
 from services.inputs import refuse_chat, tokens_of
 from services.model import Model
 from services.protocol import Usage, now
 from services.protocol.embedding import EmbeddingChatRequest, EmbeddingRequest, EmbeddingResponse
-from services.server import answer_id, served
 
 PATHS = ("/v1/embeddings", "/openai/v1/embeddings", "/embeddings")
 

@@ -10,12 +10,12 @@ from services.embed.openai import embed, openai_router
 from services.embed.vectors import finished
 from services.encoders import open_model
 from services.engines import Rows
-from services.invocations import Invocation, invocations_router
+from services.http.invocations import Invocation, invocations_router
+from services.http.server import Service
 from services.pooling import pooling_router
 from services.protocol.embedding import EmbeddingRequest
 from services.score.routes import score_invocations, score_router
 from services.score.scorers import CosineScorer
-from services.server import Service
 from services.settings import ServiceSettings
 from services.vocabulary import vocabulary_router
 

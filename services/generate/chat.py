@@ -14,8 +14,9 @@ from services.generate.deltas import Answer, Delta, Order, answers, generated
 from services.generate.model import Model
 from services.generate.prompt import Length, encode, rendered
 from services.generate.sampling import check_stream, check_structure, check_top_logprobs, rules_of, samplings_of
-from services.generate.sse import STREAM, streamed
-from services.invocations import Invocation
+from services.http.invocations import Invocation
+from services.http.server import answer_id, served
+from services.http.sse import STREAM, streamed
 from services.protocol import Usage
 from services.protocol.chat import (
     AnswerMessage,
@@ -25,7 +26,6 @@ from services.protocol.chat import (
     ChatLogprobs,
     ChatRequest,
 )
-from services.server import answer_id, served
 
 
 @dataclass(frozen=True, slots=True)

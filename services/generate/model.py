@@ -13,7 +13,7 @@ from services.engines.generator import Generator
 from services.generate.folder import GeneratorFolder
 from services.generate.queue import GenerationQueue
 from services.generate.vocabulary import Vocabulary
-from services.metrics import Metrics
+from services.http.metrics import Metrics
 from services.settings import ServiceSettings
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""The queue in front of a generator, and what it counts. A `services.server.Backend`.
+"""The queue in front of a generator, and what it counts. A `services.http.server.Backend`.
 
 submit -> waiting, bounded in tokens -> admitted while its tokens have room in the cache -> pieces -> ended
 """

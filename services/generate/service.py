@@ -13,9 +13,9 @@ from services.generate.folder import GeneratorFolder, read_folder
 from services.generate.model import Model
 from services.generate.queue import GenerationQueue
 from services.generate.tokens import tokens_router
-from services.invocations import invocations_router
-from services.metrics import Metrics
-from services.server import Service
+from services.http.invocations import invocations_router
+from services.http.metrics import Metrics
+from services.http.server import Service
 from services.settings import ServiceSettings
 
 

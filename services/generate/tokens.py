@@ -5,9 +5,9 @@ from fastapi import APIRouter, Request
 from services.errors import BadRequestError
 from services.generate.model import Model
 from services.generate.prompt import check_chars, rendered
+from services.http.server import served
 from services.protocol.chat import ChatTokenizeRequest
 from services.protocol.pooling import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
-from services.server import served
 
 
 def tokens_router(model: Model) -> APIRouter:

@@ -3,12 +3,12 @@
 from fastapi import APIRouter, Request, Response
 
 from services.answers import json_answer
+from services.http.server import answer_id, served
 from services.inputs import refuse_chat, tokens_of
 from services.model import Model
 from services.protocol import Usage, now
 from services.protocol.scoring import ClassificationChatRequest, ClassificationRequest, ClassificationResponse
 from services.score.activation import activated
-from services.server import answer_id, served
 
 
 def classify_router(model: Model) -> APIRouter:

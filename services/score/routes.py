@@ -9,7 +9,8 @@ from pydantic import TypeAdapter
 
 from services.answers import json_answer
 from services.errors import BadRequestError
-from services.invocations import Invocation
+from services.http.invocations import Invocation
+from services.http.server import answer_id, served
 from services.protocol import Usage, now
 from services.protocol.scoring import (
     Item,
@@ -22,7 +23,6 @@ from services.protocol.scoring import (
     as_list,
 )
 from services.score.scorers import Scored, Scorer
-from services.server import answer_id, served
 from services.tokenizer import Truncation
 
 SCORE_PATHS = ("/score", "/v1/score")

@@ -7,14 +7,14 @@ from pydantic import TypeAdapter
 
 from services.encoders import open_model
 from services.engines import Rows
-from services.invocations import Invocation, invocations_router
+from services.http.invocations import Invocation, invocations_router
+from services.http.server import Service
 from services.pooling import pooling_router
 from services.protocol.scoring import ClassificationRequest
 from services.score.activation import activated
 from services.score.classify import classify, classify_router
 from services.score.routes import score_invocations, score_router
 from services.score.scorers import CrossScorer
-from services.server import Service
 from services.settings import ServiceSettings
 from services.vocabulary import vocabulary_router
 

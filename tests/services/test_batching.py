@@ -11,7 +11,7 @@ import pytest
 from services.batching import Batcher
 from services.engines import Rows, Tokens
 from services.errors import EngineError, OverloadedError, TooLargeError, UnavailableError
-from services.metrics import Metrics
+from services.http.metrics import Metrics
 
 pytestmark = pytest.mark.anyio
 

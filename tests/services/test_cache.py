@@ -4,7 +4,7 @@ import numpy as np
 
 from services.cache import RowCache
 from services.engines import Tokens
-from services.metrics import Metrics
+from services.http.metrics import Metrics
 
 
 def tokens(*ids: int) -> Tokens:

@@ -14,7 +14,7 @@ from services.generate.model import Model
 from services.generate.queue import GenerationQueue
 from services.generate.template import ChatTemplate
 from services.generate.vocabulary import Vocabulary
-from services.metrics import Metrics
+from services.http.metrics import Metrics
 from services.settings import ServiceSettings
 
 FEW = Sampling(max_tokens=4)

@@ -10,7 +10,7 @@ from services.errors import OverloadedError
 from services.generate.counts import Counts
 from services.generate.engines import MAX_BATCH_TOKENS, open_engine
 from services.generate.queue import GenerationQueue
-from services.metrics import Metrics
+from services.http.metrics import Metrics
 from services.settings import ServiceSettings
 
 FEW = Sampling(max_tokens=16)

@@ -13,7 +13,7 @@ from services.engines.remote import MAX_DEATHS, RemoteGenerator
 from services.errors import EngineError, RaglineError, UnavailableError
 from services.generate.counts import Counts
 from services.generate.queue import GenerationQueue
-from services.metrics import Metrics
+from services.http.metrics import Metrics
 from tests.services.generate.mortal import ANSWER, DIES, FAILS, HANGS, LEAVES_HALF_A_LINE
 
 pytestmark = pytest.mark.anyio

@@ -20,9 +20,9 @@ from fastapi.responses import PlainTextResponse
 
 from services import __version__
 from services.errors import EngineError, NotFoundError, RaglineError, UnavailableError
-from services.faults import RESPONSES, RequestShapeError, install
-from services.gate import Doorkeeper, Gate, check_address
-from services.metrics import Metrics
+from services.http.errors import RESPONSES, RequestShapeError, install
+from services.http.gate import Doorkeeper, Gate, check_address
+from services.http.metrics import Metrics
 from services.protocol import ErrorBody, Load, ModelEntry, ModelList, Version
 from services.settings import ServiceSettings
 

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi.responses import StreamingResponse
 
 from services.errors import RaglineError
-from services.faults import internal_error
+from services.http.errors import internal_error
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ from services.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from services.faults import ErrorResponse, answer_of, internal_error
+from services.http.errors import ErrorResponse, answer_of, internal_error
 from services.protocol import new_id
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from fastapi import APIRouter
 
 from services.batching import Batcher
 from services.engines import Rows, Tokens
-from services.metrics import Metrics
-from services.server import Service, create_app, run
+from services.http.metrics import Metrics
+from services.http.server import Service, create_app, run
 from services.settings import ServiceSettings
 
 
