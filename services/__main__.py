@@ -6,7 +6,7 @@ import typer
 
 from services.cli import serve
 from services.errors import RaglineError
-from services.models_cli import models
+from services.weights.cli import models
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 cli.command()(serve)

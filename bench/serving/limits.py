@@ -28,7 +28,7 @@ from services.generate.engines import open_engine
 from services.generate.folder import read_folder
 from services.settings import Settings
 from services.tokenizer import Tokenizer, Truncation
-from services.weights import resolve
+from services.weights.fetch import resolve
 
 Limit = Callable[[Texts], tuple[float, str]]
 """Things a second, and how they were reached."""

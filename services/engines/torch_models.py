@@ -22,8 +22,8 @@ from services.engines.minicpm import open_layerwise
 from services.engines.torch_attention import VARLEN, has_kernel
 from services.engines.torch_body import PACKED, Body
 from services.errors import BadRequestError
-from services.presets import Preset
 from services.tokenizer import Tokenizer
+from services.weights.presets import Preset
 
 Read = Callable[[Sequence[Tokens]], Tensor]
 

@@ -12,8 +12,8 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from services.engines import Tokens
 from services.errors import BadRequestError
-from services.presets import SCORE_TEMPLATES, Preset
 from services.tokenizer import Tokenizer, Truncation
+from services.weights.presets import SCORE_TEMPLATES, Preset
 
 REFUSED_KWARGS = frozenset({"chat_template", "tools", "tokenize", "messages"})
 

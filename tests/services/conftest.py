@@ -14,7 +14,7 @@ import httpx2
 import pytest
 
 from services.settings import Settings
-from services.weights import resolve
+from services.weights.fetch import resolve
 
 STARTUP_S = 60.0
 Launch = Callable[..., "Served"]

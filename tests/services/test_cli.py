@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from services.settings import Settings
-from services.weights import resolve
+from services.weights.fetch import resolve
 
 
 def test_vllms_flags(launch, score_folder):

@@ -12,9 +12,9 @@ import pytest
 
 from services.checkpoint import read_checkpoint
 from services.errors import BadRequestError
-from services.presets import Preset
 from services.score.template import ScoreTemplate
 from services.tokenizer import Tokenizer, Truncation
+from services.weights.presets import Preset
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -9,7 +9,7 @@ import pytest
 
 from services.generate.folder import GeneratorFolder, read_folder
 from services.settings import Settings
-from services.weights import resolve
+from services.weights.fetch import resolve
 
 
 @pytest.fixture(scope="session")

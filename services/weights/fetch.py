@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from services import hub, wheels
-from services.sources import HubSource, PathSource, WeightsError, WheelSource, parse, wheel_mates
-from services.transfers import OnTransfer, Transfer, unseen
+from services.weights import hub, wheels
+from services.weights.progress import OnTransfer, Transfer, unseen
+from services.weights.sources import HubSource, PathSource, WeightsError, WheelSource, parse, wheel_mates
 
 
 def located(model: str, cache_dir: Path) -> Path | None:

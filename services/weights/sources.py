@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from services.errors import RaglineError
-from services.presets import find_preset, presets, unknown
+from services.weights.presets import find_preset, presets, unknown
 
 
 class WeightsError(RaglineError):

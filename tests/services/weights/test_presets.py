@@ -7,8 +7,8 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from services.errors import BadRequestError
-from services.presets import SCORE_TEMPLATES, find_preset, presets, read_preset
-from services.sources import HubSource, WeightsError, WheelSource, parse
+from services.weights.presets import SCORE_TEMPLATES, find_preset, presets, read_preset
+from services.weights.sources import HubSource, WeightsError, WheelSource, parse
 
 MODELS = Path(__file__).parents[2] / "configs" / "models"
 

@@ -8,11 +8,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from services.presets import Preset, presets
 from services.settings import Settings
-from services.sources import WeightsError
-from services.transfers import shown
-from services.weights import located, resolve
+from services.weights.fetch import located, resolve
+from services.weights.presets import Preset, presets
+from services.weights.progress import shown
+from services.weights.sources import WeightsError
 
 models = typer.Typer(name="models", no_args_is_help=True, help="Weights: fetch them, list them, find them.")
 

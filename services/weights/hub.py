@@ -16,8 +16,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from services.sources import HubSource, WeightsError
-from services.transfers import OnTransfer, Transfer
+from services.weights.progress import OnTransfer, Transfer
+from services.weights.sources import HubSource, WeightsError
 
 SMALL = ("*.json", "*.txt", "*.jinja", "*.model")
 WEIGHTS = (("*.safetensors",), ("openvino*.xml", "openvino*.bin"), ("model.onnx*",), ("onnx/model.onnx*",), ("*.gguf",))
