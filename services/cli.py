@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from services.checkpoint import read_checkpoint
+from services.encoder.checkpoint import read_checkpoint
 from services.errors import BadRequestError
 from services.http.gate import check_address
 from services.http.logs import configure

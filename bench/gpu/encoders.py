@@ -13,13 +13,13 @@ from bench.gpu.card import flops_a_token, matrix_rate
 from bench.gpu.checkpoints import EMBEDDER, MINILM, RERANKER, Shape, Texts, make, texts
 from bench.gpu.report import Row
 from bench.gpu.run import Run
-from services.batching import Batcher
-from services.checkpoint import read_checkpoint
+from services.encoder.batcher import Batcher
+from services.encoder.checkpoint import read_checkpoint
+from services.encoder.tokenizer import Tokenizer, Truncation
 from services.engines import Tokens
 from services.engines.torch_encoder import CUDA_LANES as LANES
 from services.engines.torch_encoder import TorchEncoder
 from services.http.metrics import Metrics
-from services.tokenizer import Tokenizer, Truncation
 
 LENGTH, PAIR, QUERY, SPECIAL = 512, 202, 12, 3
 RELATIVE = 2e-2

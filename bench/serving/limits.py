@@ -21,13 +21,13 @@ from bench.serving.workloads import (
     SPECIAL_TOKENS,
     STREAMS,
 )
-from services.encoders import cores, find_onnx
+from services.encoder.open import cores, find_onnx
+from services.encoder.tokenizer import Tokenizer, Truncation
 from services.engines import Tokens, pad
 from services.engines.remote import RemoteGenerator
 from services.generate.engines import open_engine
 from services.generate.folder import read_folder
 from services.settings import Settings
-from services.tokenizer import Tokenizer, Truncation
 from services.weights.fetch import resolve
 
 Limit = Callable[[Texts], tuple[float, str]]

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from services.answers import json_answer
 from services.embed.vectors import base64_of, check_dimensions, encoded, finished, packed_bits
+from services.encoder.encodings import json_answer
+from services.encoder.model import Model
+from services.encoder.tokenizer import Tokenizer, Truncation
 from services.engines import Rows, Tokens
 from services.errors import BadRequestError
 from services.http.server import answer_id, served
-from services.model import Model
 from services.protocol.embedding import CohereBilledUnits, CohereEmbedRequest, CohereEmbedResponse, CohereMeta
-from services.tokenizer import Tokenizer, Truncation
 
 COHERE_NAMES = {"search_query": "query", "search_document": "document"}
 

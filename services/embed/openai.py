@@ -2,12 +2,12 @@
 
 from fastapi import APIRouter, Request, Response
 
-from services.answers import BYTES, rows_answer
 from services.embed.vectors import check_dimensions, finished
+from services.encoder.encodings import BYTES, rows_answer
+from services.encoder.inputs import refuse_chat, tokens_of
+from services.encoder.model import Model
 from services.errors import BadRequestError
 from services.http.server import answer_id, served
-from services.inputs import refuse_chat, tokens_of
-from services.model import Model
 from services.protocol import Usage, now
 from services.protocol.embedding import EmbeddingChatRequest, EmbeddingRequest, EmbeddingResponse
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from services.checkpoint import Checkpoint
+from services.encoder.checkpoint import Checkpoint
 from services.engines import Rows
 from services.errors import BadRequestError
 from services.protocol.pooling import EmbedDtype, Endianness

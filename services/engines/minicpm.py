@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import LlamaConfig, LlamaModel
 
-from services.checkpoint import Checkpoint
+from services.encoder.checkpoint import Checkpoint
 from services.errors import BadRequestError
 
 

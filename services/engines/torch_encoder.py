@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from services.checkpoint import Checkpoint
+from services.encoder.checkpoint import Checkpoint
 from services.engines import Rows, Tokens
 from services.engines.torch_models import Place, open_reader
 from services.errors import BadRequestError

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from services.checkpoint import Checkpoint
+from services.encoder.checkpoint import Checkpoint
+from services.encoder.tokenizer import Tokenizer
 from services.engines import Tokens, pad
 from services.engines.minicpm import open_layerwise
 from services.engines.torch_attention import VARLEN, has_kernel
 from services.engines.torch_body import PACKED, Body
 from services.errors import BadRequestError
-from services.tokenizer import Tokenizer
 from services.weights.presets import Preset
 
 Read = Callable[[Sequence[Tokens]], Tensor]

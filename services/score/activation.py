@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from services.checkpoint import Activation
+from services.encoder.checkpoint import Activation
 from services.engines import Rows
 
 

@@ -2,10 +2,10 @@
 
 from fastapi import APIRouter, Request, Response
 
-from services.answers import json_answer
+from services.encoder.encodings import json_answer
+from services.encoder.inputs import refuse_chat, tokens_of
+from services.encoder.model import Model
 from services.http.server import answer_id, served
-from services.inputs import refuse_chat, tokens_of
-from services.model import Model
 from services.protocol import Usage, now
 from services.protocol.scoring import ClassificationChatRequest, ClassificationRequest, ClassificationResponse
 from services.score.activation import activated

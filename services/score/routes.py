@@ -7,7 +7,8 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
 
-from services.answers import json_answer
+from services.encoder.encodings import json_answer
+from services.encoder.tokenizer import Truncation
 from services.errors import BadRequestError
 from services.http.invocations import Invocation
 from services.http.server import answer_id, served
@@ -23,7 +24,6 @@ from services.protocol.scoring import (
     as_list,
 )
 from services.score.scorers import Scored, Scorer
-from services.tokenizer import Truncation
 
 SCORE_PATHS = ("/score", "/v1/score")
 RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/openai/v1/rerank")

@@ -9,11 +9,11 @@ from fastapi import Request
 from numpy.typing import NDArray
 
 from services.embed.vectors import normalized
-from services.model import Model
+from services.encoder.model import Model
+from services.encoder.tokenizer import Truncation
 from services.protocol.scoring import Scale, ScoringRequest
 from services.score.activation import activated
 from services.score.template import ScoreTemplate, template_variables
-from services.tokenizer import Truncation
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,18 +5,18 @@ from pathlib import Path
 from fastapi import APIRouter, Request, Response
 from pydantic import TypeAdapter
 
-from services.encoders import open_model
+from services.encoder.open import open_model
+from services.encoder.pooling_routes import pooling_router
+from services.encoder.tokenize_routes import vocabulary_router
 from services.engines import Rows
 from services.http.invocations import Invocation, invocations_router
 from services.http.server import Service
-from services.pooling import pooling_router
 from services.protocol.scoring import ClassificationRequest
 from services.score.activation import activated
 from services.score.classify import classify, classify_router
 from services.score.routes import score_invocations, score_router
 from services.score.scorers import CrossScorer
 from services.settings import ServiceSettings
-from services.vocabulary import vocabulary_router
 
 
 def score_service(settings: ServiceSettings, folder: Path) -> Service:

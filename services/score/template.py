@@ -10,9 +10,9 @@ from typing import Any
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from services.encoder.tokenizer import Tokenizer, Truncation
 from services.engines import Tokens
 from services.errors import BadRequestError
-from services.tokenizer import Tokenizer, Truncation
 from services.weights.presets import SCORE_TEMPLATES, Preset
 
 REFUSED_KWARGS = frozenset({"chat_template", "tools", "tokenize", "messages"})

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.checkpoint import read_checkpoint
+from services.encoder.checkpoint import read_checkpoint
+from services.encoder.tokenizer import Tokenizer, Truncation
 from services.errors import BadRequestError
 from services.score.template import ScoreTemplate
-from services.tokenizer import Tokenizer, Truncation
 from services.weights.presets import Preset
 
 torch = pytest.importorskip("torch")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from fastapi import APIRouter
 
-from services.batching import Batcher
+from services.encoder.batcher import Batcher
 from services.engines import Rows, Tokens
 from services.http.metrics import Metrics
 from services.http.server import Service, create_app, run

@@ -7,8 +7,8 @@ import tokenizers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services.encoder.tokenizer import Tokenizer, Truncation
 from services.errors import BadRequestError
-from services.tokenizer import Tokenizer, Truncation
 
 TEXT = st.text(max_size=200) | st.lists(
     st.sampled_from(["Paris", "rivière", "hello-world", "3.14", "[SEP]", "日本", "##x"])

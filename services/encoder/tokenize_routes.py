@@ -3,9 +3,9 @@
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from services.encoder.inputs import no_chat_template
+from services.encoder.model import Model
 from services.http.server import served
-from services.inputs import no_chat_template
-from services.model import Model
 from services.protocol.pooling import (
     DetokenizeRequest,
     DetokenizeResponse,

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from services.cache import RowCache
+from services.encoder.cache import RowCache
 from services.engines import Tokens
 from services.http.metrics import Metrics
 

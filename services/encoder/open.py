@@ -3,15 +3,15 @@
 import os
 from pathlib import Path
 
-from services.batching import Batcher
-from services.cache import RowCache
-from services.checkpoint import Checkpoint, Kind, read_checkpoint
+from services.encoder.batcher import Batcher
+from services.encoder.cache import RowCache
+from services.encoder.checkpoint import Checkpoint, Kind, read_checkpoint
+from services.encoder.model import Model
+from services.encoder.tokenizer import Tokenizer, Truncation
 from services.engines import Encoder
 from services.errors import BadRequestError
 from services.http.metrics import Metrics
-from services.model import Model
 from services.settings import ServiceSettings
-from services.tokenizer import Tokenizer, Truncation
 
 ONNX_FILES = ("model.onnx", "onnx/model_quantized.onnx", "onnx/model_int8.onnx", "onnx/model.onnx")
 

@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 
 import numpy as np
 
+from services.encoder.queue import Batch, FairQueue, Job, Ran, job_of
 from services.engines import Encoder, Rows, Tokens
 from services.errors import (
     MAX_RETRY_AFTER_S,
@@ -26,7 +27,6 @@ from services.errors import (
     UnavailableError,
 )
 from services.http.metrics import Metrics
-from services.queueing import Batch, FairQueue, Job, Ran, job_of
 
 log = logging.getLogger(__name__)
 

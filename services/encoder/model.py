@@ -9,15 +9,15 @@ from typing import TypeVar
 
 from fastapi import Request
 
-from services.batching import Batcher
-from services.cache import RowCache
-from services.checkpoint import Checkpoint
+from services.encoder.batcher import Batcher
+from services.encoder.cache import RowCache
+from services.encoder.checkpoint import Checkpoint
+from services.encoder.queue import Ran
+from services.encoder.tokenizer import Side, Tokenizer, Truncation
 from services.engines import Rows, Tokens
 from services.errors import TooLargeError
 from services.http.metrics import Metrics
-from services.queueing import Ran
 from services.settings import ServiceSettings
-from services.tokenizer import Side, Tokenizer, Truncation
 
 T = TypeVar("T")
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import cast
 
+from services.encoder.model import Model
 from services.engines import Tokens
 from services.errors import BadRequestError
-from services.model import Model
 from services.protocol.pooling import ChatInputRequest, InputRequest
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from services.batching import Batcher
+from services.encoder.batcher import Batcher
 from services.engines import Rows, Tokens
 from services.errors import EngineError, OverloadedError, TooLargeError, UnavailableError
 from services.http.metrics import Metrics
