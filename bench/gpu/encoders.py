@@ -17,8 +17,8 @@ from services.encoder.batcher import Batcher
 from services.encoder.checkpoint import read_checkpoint
 from services.encoder.tokenizer import Tokenizer, Truncation
 from services.engines import Tokens
-from services.engines.torch_encoder import CUDA_LANES as LANES
-from services.engines.torch_encoder import TorchEncoder
+from services.engines.encoder.torch import CUDA_LANES as LANES
+from services.engines.encoder.torch import TorchEncoder
 from services.http.metrics import Metrics
 
 LENGTH, PAIR, QUERY, SPECIAL = 512, 202, 12, 3

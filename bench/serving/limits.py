@@ -24,7 +24,7 @@ from bench.serving.workloads import (
 from services.encoder.open import cores, find_onnx
 from services.encoder.tokenizer import Tokenizer, Truncation
 from services.engines import Tokens, pad
-from services.engines.remote import RemoteGenerator
+from services.engines.generator.process import RemoteGenerator
 from services.generate.engines import open_engine
 from services.generate.folder import read_folder
 from services.settings import Settings
@@ -75,7 +75,7 @@ class OpenVinoLimit:
     """openvino-genai's continuous batching, stepped by hand."""
 
     def __init__(self) -> None:
-        from services.engines.openvino import OpenVino  # noqa: PLC0415  heavy
+        from services.engines.generator.openvino import OpenVino  # noqa: PLC0415  heavy
 
         settings = Settings.load()
         folder = read_folder(resolve(settings.generate.model, settings.cache_dir))

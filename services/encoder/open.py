@@ -43,14 +43,14 @@ def _open_encoder(settings: ServiceSettings, checkpoint: Checkpoint, tokenizer: 
     if engine == "onnx":
         if file is None:
             raise BadRequestError(f'{checkpoint.folder} has no ONNX file; take engine = "torch".')
-        from services.engines.onnx import OnnxEncoder  # noqa: PLC0415 - only the engine in use is imported
+        from services.engines.encoder.onnx import OnnxEncoder  # noqa: PLC0415 - only the engine in use is imported
 
         pooling = checkpoint.pooling if checkpoint.kind == "embed" else None
         return OnnxEncoder(file, pooling=pooling, pad_id=tokenizer.pad_id, threads=settings.threads or cores())
     if engine != "torch":
         raise BadRequestError(f"engine {engine!r} does not serve encoders; take onnx or torch.")
     try:
-        from services.engines.torch_encoder import TorchEncoder  # noqa: PLC0415 - as above
+        from services.engines.encoder.torch import TorchEncoder  # noqa: PLC0415 - as above
     except ImportError as exc:
         raise BadRequestError("engine \"torch\" is not installed: pip install 'ragline[gpu]'.") from exc
     return TorchEncoder(

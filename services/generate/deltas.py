@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 
-from services.engines.generator import Generation, Piece, Sampling
+from services.engines.generator.interface import Generation, Piece, Sampling
 from services.generate.detokenizer import Detokenizer
 from services.generate.model import Model
 from services.generate.queue import GenerationQueue

@@ -1,7 +1,7 @@
 """Which engine generates, and with how much memory."""
 
-from services.engines.generator import Capacity, Generator
-from services.engines.remote import RemoteGenerator
+from services.engines.generator.interface import Capacity, Generator
+from services.engines.generator.process import RemoteGenerator
 from services.errors import BadRequestError
 from services.generate.folder import GeneratorFolder
 from services.settings import ServiceSettings
@@ -21,7 +21,7 @@ KV_SPARE_TOKENS = 64
 def open_engine(settings: ServiceSettings, read: GeneratorFolder, max_model_len: int) -> Generator:
     """Not started yet. Raises BadRequestError for weights that the engine does not read."""
     engine = _choice(settings, read)
-    module = {"openvino": "services.engines.openvino", "torch": "services.engines.torch_generator"}[engine]
+    module = {"openvino": "services.engines.generator.openvino", "torch": "services.engines.generator.torch"}[engine]
     kv_tokens = int(settings.kv_cache_gb * 2**30 / (read.kv_elements * KV_BYTES[engine]))
     kv_tokens = max(kv_tokens, max_model_len + KV_SPARE_TOKENS)
     on_cpu = engine == "openvino" or settings.device == "cpu"

@@ -8,7 +8,7 @@ from typing import Any
 
 import tokenizers
 
-from services.engines import gguf
+from services.engines.generator import gguf
 from services.errors import BadRequestError
 from services.generate.template import ChatTemplate
 from services.generate.vocabulary import Vocabulary

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from fastapi import Request
 
-from services.engines.generator import Generator
+from services.engines.generator.interface import Generator
 from services.generate.folder import GeneratorFolder
 from services.generate.queue import GenerationQueue
 from services.generate.vocabulary import Vocabulary

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.engines.generator import Generation, Generator, Piece, Sampling
+from services.engines.generator.interface import Generation, Generator, Piece, Sampling
 from services.errors import MAX_RETRY_AFTER_S, OverloadedError, RaglineError, TooLargeError, UnavailableError
 from services.generate.counts import Counts
 

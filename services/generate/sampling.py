@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from services.engines.generator import Feature, Sampling, Structure
+from services.engines.generator.interface import Feature, Sampling, Structure
 from services.errors import BadRequestError, TooLargeError
 from services.generate.deltas import TextRules
 from services.generate.model import Model

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import tokenizers
 
-from services.engines.generator import Capacity, Generation, GeneratorListener, Piece, Sampling
+from services.engines.generator.interface import Capacity, Generation, GeneratorListener, Piece, Sampling
 from services.generate.counts import Counts
 from services.generate.deltas import Order, TextRules, answers
 from services.generate.folder import GeneratorFolder

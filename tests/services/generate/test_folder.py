@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from services.engines import gguf
-from services.engines.openvino_convert import converted
+from services.engines.generator import gguf
+from services.engines.generator.openvino_convert import converted
 from services.errors import BadRequestError
 from services.generate.folder import read_folder
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from services.engines.generator import Capacity, Generation, Piece, Sampling
+from services.engines.generator.interface import Capacity, Generation, Piece, Sampling
 from services.errors import OverloadedError
 from services.generate.counts import Counts
 from services.generate.engines import MAX_BATCH_TOKENS, open_engine

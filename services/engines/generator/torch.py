@@ -1,4 +1,4 @@
-"""transformers' continuous batching: CUDA, and any CPU. A process: `python -m services.engines.torch_generator`."""
+"""transformers' continuous batching: CUDA, and any CPU. A process: `python -m services.engines.generator.torch`."""
 
 import time
 from collections.abc import Mapping
@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, ContinuousBatchingConfig, GenerationConfig
 
-from services.engines import worker
-from services.engines.generator import GREEDY_BELOW
+from services.engines.generator import worker
+from services.engines.generator.interface import GREEDY_BELOW
 from services.engines.torch_attention import PAGED, has_kernel
 
 CPU_PAGE_TOKENS = 32

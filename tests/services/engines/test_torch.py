@@ -22,7 +22,7 @@ safetensors = pytest.importorskip("safetensors.torch")
 sys.path.insert(0, str(Path(__file__).parent))
 import tiny  # noqa: E402
 
-from services.engines.torch_encoder import TorchEncoder  # noqa: E402
+from services.engines.encoder.torch import TorchEncoder  # noqa: E402
 
 QUERY = "what is the capital of France"
 DOCUMENTS = [*tiny.SENTENCES, "Paris", "the " * 20, "x"]

@@ -1,4 +1,4 @@
-"""openvino-genai: continuous batching, a prefix cache. A process: `python -m services.engines.openvino`."""
+"""openvino-genai: continuous batching, a prefix cache. A process: `python -m services.engines.generator.openvino`."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,9 +8,9 @@ import numpy as np
 import openvino
 import openvino_genai as genai
 
-from services.engines import worker
-from services.engines.generator import GREEDY_BELOW
-from services.engines.openvino_convert import converted
+from services.engines.generator import worker
+from services.engines.generator.interface import GREEDY_BELOW
+from services.engines.generator.openvino_convert import converted
 
 BLOCK_TOKENS = 32
 """Tokens of a block of the key-value cache, on CPUs."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from services.engines import openvino_grammar
-from services.engines.generator import Structure
-from services.engines.openvino_convert import converted
-from services.engines.openvino_grammar import refusal
+from services.engines.generator import openvino_grammar
+from services.engines.generator.interface import Structure
+from services.engines.generator.openvino_convert import converted
+from services.engines.generator.openvino_grammar import refusal
 from services.errors import BadRequestError, OverloadedError
 from tests.services.generate.test_staying_up import children
 

@@ -1,4 +1,4 @@
-"""An engine whose prompts say how its process ends: `python -m tests.services.generate.mortal OPTIONS`."""
+"""An engine whose prompts say how its process ends: `python -m tests.services.engines.mortal OPTIONS`."""
 
 import os
 import time
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from threading import Thread
 from typing import Any
 
-from services.engines import worker
+from services.engines.generator import worker
 
 DIES, LEAVES_HALF_A_LINE, HANGS, FAILS = 666, 777, 888, 999
 ANSWER = 5

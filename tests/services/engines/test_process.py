@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from services.engines.generator import Capacity, Sampling
-from services.engines.remote import MAX_DEATHS, RemoteGenerator
+from services.engines.generator.interface import Capacity, Sampling
+from services.engines.generator.process import MAX_DEATHS, RemoteGenerator
 from services.errors import EngineError, RaglineError, UnavailableError
 from services.generate.counts import Counts
 from services.generate.queue import GenerationQueue
 from services.http.metrics import Metrics
-from tests.services.generate.mortal import ANSWER, DIES, FAILS, HANGS, LEAVES_HALF_A_LINE
+from tests.services.engines.mortal import ANSWER, DIES, FAILS, HANGS, LEAVES_HALF_A_LINE
 
 pytestmark = pytest.mark.anyio
 WELL = 1
@@ -23,7 +23,7 @@ WELL = 1
 @asynccontextmanager
 async def queue(*, load_s: float = 0.0, stall_s: float = 60.0) -> AsyncIterator[GenerationQueue]:
     """In front of two places."""
-    engine = RemoteGenerator("tests.services.generate.mortal", {"load_s": load_s}, Capacity(2, 10_000), stall_s)
+    engine = RemoteGenerator("tests.services.engines.mortal", {"load_s": load_s}, Capacity(2, 10_000), stall_s)
     queue = GenerationQueue(engine, max_queue_tokens=10_000, counts=Counts(Metrics("mortal")))
     await queue.start()
     try:
@@ -72,7 +72,7 @@ async def test_after_the_last_death_whatever_waits_fails_and_nothing_more_is_tak
 
 def test_the_process_ends_with_its_input() -> None:
     """As it does where the service is killed."""
-    command = [sys.executable, "-m", "tests.services.generate.mortal", '{"load_s": 0}']
+    command = [sys.executable, "-m", "tests.services.engines.mortal", '{"load_s": 0}']
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdin is not None

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from services.engines.generator import (
+from services.engines.generator.interface import (
     Capacity,
     Feature,
     Finish,
@@ -25,7 +25,7 @@ from services.engines.generator import (
     Structure,
     sampling_fields,
 )
-from services.engines.openvino_grammar import refusal
+from services.engines.generator.openvino_grammar import refusal
 from services.errors import BadRequestError, EngineError
 
 log = logging.getLogger(__name__)

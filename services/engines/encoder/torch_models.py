@@ -4,7 +4,7 @@ embedder              hidden states, pooled
 cross-encoder         transformers' own head, in float32
 decoder with a head   the last token's state through `score`: reward models, rerankers with one label
 decoder by token      the last token's logit of "yes" against "no", or of "Yes" alone
-layerwise             MiniCPM with a head on each layer: services.engines.minicpm
+layerwise             MiniCPM with a head on each layer: services.engines.encoder.minicpm
 """
 
 from collections.abc import Callable, Sequence
@@ -19,9 +19,9 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from services.encoder.checkpoint import Checkpoint
 from services.encoder.tokenizer import Tokenizer
 from services.engines import Tokens, pad
-from services.engines.minicpm import open_layerwise
+from services.engines.encoder.minicpm import open_layerwise
+from services.engines.encoder.torch_body import PACKED, Body
 from services.engines.torch_attention import VARLEN, has_kernel
-from services.engines.torch_body import PACKED, Body
 from services.errors import BadRequestError
 from services.weights.presets import Preset
 

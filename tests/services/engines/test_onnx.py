@@ -9,8 +9,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from services.engines import Tokens
-from services.engines.onnx import OnnxEncoder
-from services.engines.onnx_graph import rewrite
+from services.engines.encoder.onnx import OnnxEncoder
+from services.engines.encoder.onnx_graph import rewrite
 
 WORDS, WIDTH, HEADS, LAYERS = 512, 16, 4, 2
 RANDOM = np.random.default_rng(7)

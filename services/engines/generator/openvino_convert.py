@@ -4,7 +4,7 @@ openvino-genai reads GGUF itself, in twice the time, and rounds the offset of ea
 of that block: w = scale * (q - round(z)). Of SmolLM2-135M that makes another model (KL divergence 0.31 from the file's
 own weights, the likeliest token another one at every third position). Here the offsets are put back as they are.
 
-    python -m services.engines.openvino_convert FILE.gguf FOLDER
+    python -m services.engines.generator.openvino_convert FILE.gguf FOLDER
 """
 
 import atexit
@@ -24,7 +24,7 @@ import openvino_genai as genai
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
-from services.engines import gguf
+from services.engines.generator import gguf
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from services.engines import gguf
+from services.engines.generator import gguf
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -93,7 +93,7 @@ def test_what_the_engine_has_not_is_refused(server, asked):
 
 
 def test_nothing_is_kept_of_a_sequence_that_ended_or_was_cancelled(tiny):
-    from services.engines.torch_generator import Torch  # noqa: PLC0415  needs torch
+    from services.engines.generator.torch import Torch  # noqa: PLC0415  needs torch
 
     options = {"model": str(tiny), "device": "cpu", "dtype": "auto", "threads": 1}
     engine = Torch({**options, "sequences": 4, "kv_tokens": 512, "max_batch_tokens": 64})

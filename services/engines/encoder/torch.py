@@ -12,7 +12,7 @@ import torch
 
 from services.encoder.checkpoint import Checkpoint
 from services.engines import Rows, Tokens
-from services.engines.torch_models import Place, open_reader
+from services.engines.encoder.torch_models import Place, open_reader
 from services.errors import BadRequestError
 
 CUDA_BATCH_TOKENS = 32768

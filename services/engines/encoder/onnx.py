@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime as ort
 
 from services.engines import Ids, Rows, Tokens, pad
-from services.engines.onnx_graph import rewrite
+from services.engines.encoder.onnx_graph import rewrite
 from services.errors import BadRequestError
 
 log = logging.getLogger(__name__)
