@@ -4,8 +4,8 @@ import sys
 
 import typer
 
-from services.cli import serve
 from services.errors import RaglineError
+from services.serve import serve
 from services.weights.cli import models
 
 cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

@@ -25,8 +25,8 @@ from services.encoder.open import cores, find_onnx
 from services.encoder.tokenizer import Tokenizer, Truncation
 from services.engines import Tokens, pad
 from services.engines.generator.process import RemoteGenerator
-from services.generate.engines import open_engine
 from services.generate.folder import read_folder
+from services.generate.open import open_engine
 from services.settings import Settings
 from services.weights.fetch import resolve
 

@@ -8,9 +8,9 @@ from services.errors import BadRequestError
 from services.generate.chat import chat_invocation, chat_router
 from services.generate.completions import completion_invocation, completions_router
 from services.generate.counts import Counts
-from services.generate.engines import open_engine
 from services.generate.folder import GeneratorFolder, read_folder
 from services.generate.model import Model
+from services.generate.open import open_engine
 from services.generate.queue import GenerationQueue
 from services.generate.tokens import tokens_router
 from services.http.invocations import invocations_router

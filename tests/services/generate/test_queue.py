@@ -8,7 +8,7 @@ import pytest
 from services.engines.generator.interface import Capacity, Generation, Piece, Sampling
 from services.errors import OverloadedError
 from services.generate.counts import Counts
-from services.generate.engines import MAX_BATCH_TOKENS, open_engine
+from services.generate.open import MAX_BATCH_TOKENS, open_engine
 from services.generate.queue import GenerationQueue
 from services.http.metrics import Metrics
 from services.settings import ServiceSettings
