@@ -19,7 +19,7 @@ from indexing.builder import Builder, manifest_of
 from indexing.chunker import Chunker
 from indexing.document import passage
 from indexing.embedding import Embedding
-from indexing.loaders.load import load
+from indexing.read.formats.load import load
 from indexing.settings import IndexSettings
 from indexing.store import Store
 from services.client import EmbedClient

@@ -13,22 +13,22 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from indexing import sources
 from indexing.chunker import CHUNKER, HEADING_TOKENS, ChunkerSettings
 from indexing.document import RECORD, Document, Scalar
 from indexing.embedding import PATIENCE_S, Embedding
 from indexing.errors import UnreadableError
 from indexing.intake import Given, Intake
 from indexing.job import Job
-from indexing.loaders.extract import Limits
-from indexing.parsing import Parsed, Parsers, ParserSettings
 from indexing.pipeline import Build, Pipeline, Stages, passages
 from indexing.plan import Plan
 from indexing.progress import Progress, Report, Tally
+from indexing.read import sources
+from indexing.read.formats.extract import Limits
+from indexing.read.pool import Parsed, Parsers, ParserSettings
+from indexing.read.web import Fetcher
 from indexing.settings import IndexSettings
 from indexing.store import Manifest
 from indexing.stores import DocumentStore, with_records
-from indexing.web import Fetcher
 from services.client import EmbedClient
 
 _SPECIAL_TOKENS = 8

@@ -15,8 +15,8 @@ from semantic_text_splitter import MarkdownSplitter, TextSplitter
 from tokenizers import Tokenizer
 
 from indexing.document import Chunk, Document
-from indexing.loaders.extract import one_line
-from indexing.loaders.text import is_markdown
+from indexing.read.formats.extract import one_line
+from indexing.read.formats.text import is_markdown
 
 CHUNKER = "markdown-2"
 """Of the manifest: changes with what the same text is cut into."""

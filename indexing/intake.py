@@ -8,9 +8,9 @@ from tempfile import NamedTemporaryFile
 
 from indexing.document import Document
 from indexing.errors import NotADocumentError, UnreadableError
-from indexing.parsing import Batch
 from indexing.pipeline import Build, Pipeline
 from indexing.plan import content_hash
+from indexing.read.pool import Batch
 from indexing.store.filters import storable
 
 Given = Path | str | Document

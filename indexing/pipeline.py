@@ -12,12 +12,12 @@ import numpy as np
 from indexing.document import passage
 from indexing.embedding import Embedding, Vector, is_away
 from indexing.errors import InvalidDocumentError
-from indexing.parsing import Parsed, Parsers
 from indexing.plan import Plan
 from indexing.progress import Tally
+from indexing.read.pool import Parsed, Parsers
+from indexing.read.web import Fetcher
 from indexing.store import text_hash
 from indexing.stores import DocumentStore
-from indexing.web import Fetcher
 from services.errors import RaglineError
 
 P = ParamSpec("P")

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexing import sources
+from indexing.read import sources
 from services.errors import NotFoundError
 
 _EVERY_S = 1.0

@@ -14,9 +14,9 @@ from indexing.builder import Builder, manifest_of
 from indexing.document import Document
 from indexing.errors import UnreadableError
 from indexing.progress import Progress
+from indexing.read.web import Fetcher
 from indexing.settings import IndexSettings
 from indexing.store import Store
-from indexing.web import Fetcher
 from services.errors import NotFoundError, UnavailableError
 
 pytestmark = pytest.mark.anyio

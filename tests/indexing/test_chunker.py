@@ -11,7 +11,7 @@ from tokenizers.pre_tokenizers import Whitespace
 
 from indexing.chunker import Chunker, ChunkerSettings
 from indexing.document import Chunk, Document, passage
-from indexing.loaders.extract import Limits, joined_pages
+from indexing.read.formats.extract import Limits, joined_pages
 
 
 def words_tokenizer() -> str:

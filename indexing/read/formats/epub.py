@@ -1,0 +1,42 @@
+"""EPUB: the chapters of the spine, one after the other."""
+
+import posixpath
+from urllib.parse import unquote
+
+from indexing.errors import UnreadableError
+from indexing.read.formats.extract import Extract, Limits, one_line, require_chars
+from indexing.read.formats.html import body_markdown
+from indexing.read.formats.markup import Package
+
+_DC = "{http://purl.org/dc/elements/1.1/}"
+
+
+def load(content: bytes, media_type: str, limits: Limits) -> Extract:
+    del media_type
+    package = Package(content, limits)
+    opf_name = _opf(package)
+    opf = package.xml(opf_name)
+    if "META-INF/encryption.xml" in package.names and b"EncryptedData" in package.read("META-INF/encryption.xml"):
+        raise UnreadableError("protected: its chapters are encrypted (DRM)")
+    folder = posixpath.dirname(opf_name)
+    targets = {item.get("id"): item.get("href", "") for item in opf.iter("{*}item")}
+    chapters: list[str] = []
+    length = 0
+    for reference in opf.iter("{*}itemref"):
+        name = posixpath.normpath(posixpath.join(folder, unquote(targets.get(reference.get("idref")) or "")))
+        if name in package.names:
+            chapters.append(body_markdown(package.read(name)))
+            length += len(chapters[-1])
+            require_chars(length, limits)
+    text = "\n\n".join(chapter for chapter in chapters if chapter)
+    if not text:
+        raise UnreadableError("no text: its chapters hold only pictures or nothing")
+    author = one_line(opf.findtext(f".//{_DC}creator") or "")
+    return Extract(text, one_line(opf.findtext(f".//{_DC}title") or ""), metadata={"author": author} if author else {})
+
+
+def _opf(package: Package) -> str:
+    rootfile = package.xml("META-INF/container.xml").find(".//{*}rootfile")
+    if rootfile is None:
+        raise UnreadableError("broken EPUB: its container names no package")
+    return str(rootfile.get("full-path", ""))

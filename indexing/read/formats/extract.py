@@ -1,0 +1,85 @@
+"""What a loader gives back, what it may take, and the clean-up that every text gets."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from indexing.document import Scalar
+from indexing.errors import UnreadableError
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one file may cost. Time and memory are held by the process around the loader (indexing.read.pool)."""
+
+    max_bytes: int = 256 * 2**20
+    max_chars: int = 20_000_000
+    max_pages: int = 10_000
+    max_part_bytes: int = 100 * 2**20
+    """Of one markup part inside an archive (word/document.xml), unpacked."""
+    max_record_bytes: int = 16 * 2**20
+    """Of one line of JSONL."""
+    scan_models: str = ""
+    """Folder of docling's models, by which scans are read; empty: they are refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extract:
+    """The text of one source, as Markdown where the format has structure."""
+
+    text: str
+    title: str = ""
+    pages: tuple[int, ...] = ()
+    metadata: Mapping[str, Scalar] = field(default_factory=dict)
+    key: str = ""
+    """Of a record within its file; "" for a whole file."""
+
+
+LONG_TITLE = 300
+"""Characters past which a title is taken for a paragraph."""
+
+_LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
+_DROPPED = dict.fromkeys((*range(9), 0x0B, *range(0x0E, 0x20), 0x7F, 0xAD, 0xFEFF, 0xFFFE, 0xFFFF))
+_CLEAN = str.maketrans({**_LIGATURES, **_DROPPED, 0x0C: "\n", 0x85: "\n", 0x2028: "\n", 0x2029: "\n\n", 0xA0: " "})
+
+
+def tidy(text: str) -> str:
+    """Unix lines, no control characters or lone surrogates, at most one blank line, no blanks at line ends."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_CLEAN)
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    text = re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
+    return re.sub(r"\n{3,}", "\n\n", text).strip("\n")
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+_NO_TITLE = re.compile(
+    r"\W*|\(?(untitled|anonymous|unspecified|unknown|no title|document|slide|page|title|powerpoint presentation|"
+    r"title slide|presentation|sheet|microsoft (word|powerpoint|excel)\b.*)( document)?[ )]*\d*|"
+    r".*\.(docx?|pptx?|xlsx?|od[tps]|tex|dvi|indd|pdf|qxd|p65|ps|rtf|txt|html?)",
+    re.IGNORECASE,
+)
+
+
+def real_title(title: str | None) -> str:
+    """One line, or "" for what a program left in a title field."""
+    title = one_line(tidy(title or ""))
+    return "" if len(title) > LONG_TITLE or _NO_TITLE.fullmatch(title) else title
+
+
+def joined_pages(pages: list[str], limits: Limits) -> tuple[str, tuple[int, ...]]:
+    """The text of all pages and where each starts. Raises UnreadableError past max_chars."""
+    starts: list[int] = []
+    length = 0
+    for page in pages:
+        starts.append(length)
+        length += len(page) + 2
+    require_chars(length, limits)
+    return "\n\n".join(pages), tuple(starts)
+
+
+def require_chars(length: int, limits: Limits) -> None:
+    if length > limits.max_chars:
+        raise UnreadableError(f"too large: {length:,} characters of text, more than the limit of {limits.max_chars:,}")

@@ -1,0 +1,106 @@
+"""HTML to Markdown: the article by trafilatura; the whole body where that keeps too little of it."""
+
+import codecs
+import logging
+import re
+from typing import Any
+
+import lxml.html
+import markdownify
+import trafilatura
+from lxml import etree
+
+from indexing.errors import UnreadableError
+from indexing.read.formats.extract import Extract, Limits, one_line, require_chars, tidy
+from indexing.read.formats.text import decode
+
+logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
+_META_CHARSET = re.compile(rb"<meta[^>]+charset=[\"']?\s*([\w-]+)", re.IGNORECASE)
+_XML_ENCODING = re.compile(r"\A\s*<\?xml[^>]*\?>")
+_CONTROL = dict.fromkeys((*range(9), 0x0B, *range(0x0E, 0x20)))
+_NOISE = "script|style|noscript|template|svg|iframe|object|embed|nav|footer|form|button|select|aside|dialog"
+_ARTICLE_KEEPS = (0.4, 0.9)
+"""Share of the body's words that an article holds where the rest is boilerplate. Above, there is none and the whole
+body keeps its structure better; below, it lost what was wanted."""
+
+
+def load(content: bytes, media_type: str, limits: Limits) -> Extract:
+    del media_type
+    source = _decoded(content)
+    root = _parsed(source)
+    title = one_line(root.findtext(".//title") or root.findtext(".//h1") or "")
+    body = _body(root)
+    words = len(body.text_content().split())
+    text = _article(source) if words else ""
+    least, most = _ARTICLE_KEEPS
+    if not least * words <= len(re.findall(r"[^\s|*#-]\S*", text)) < most * words:
+        text = to_markdown(lxml.html.tostring(body, encoding="unicode"))
+    if not text:
+        raise UnreadableError("no text: the page has none in its HTML (it may be drawn by scripts)")
+    require_chars(len(text), limits)
+    return Extract(text, title)
+
+
+def _decoded(content: bytes) -> str:
+    declared = _META_CHARSET.search(content[:2048])
+    if declared and not content.startswith(codecs.BOM_UTF8):
+        try:
+            return content.decode(declared[1].decode("ascii"))
+        except (UnicodeDecodeError, LookupError):
+            pass
+    return decode(content)
+
+
+def _parsed(source: str) -> Any:
+    parser = lxml.html.HTMLParser(no_network=True, huge_tree=False, remove_comments=True, remove_pis=True)
+    try:
+        root = lxml.html.document_fromstring(_XML_ENCODING.sub("", source.translate(_CONTROL)), parser=parser)
+    except (etree.ParserError, etree.XMLSyntaxError, ValueError) as exc:
+        raise UnreadableError(f"no text: its HTML is empty or broken ({exc})") from exc
+    return root
+
+
+def _body(root: Any) -> Any:
+    body = root.find("body")
+    body = root if body is None else body
+    for element in body.xpath("|".join(f".//{tag}" for tag in _NOISE.split("|")) + "|.//*[@hidden]"):
+        element.drop_tree()
+    return body
+
+
+def _article(source: str) -> str:
+    found = trafilatura.extract(
+        source, output_format="markdown", include_comments=False, include_tables=True, include_formatting=True,
+        favor_recall=True,
+    )  # fmt: skip
+    return tidy(found or "")
+
+
+def body_markdown(content: bytes) -> str:
+    """The whole body of a page that is all content: a mail, a chapter; "" where it is empty."""
+    try:
+        body = _body(_parsed(_decoded(content)))
+    except UnreadableError:
+        return ""
+    return to_markdown(lxml.html.tostring(body, encoding="unicode"))
+
+
+class _Markdown(markdownify.MarkdownConverter):
+    def convert_img(self, el: Any, text: str, parent_tags: Any) -> str:
+        """The words for an image; never its address or its data."""
+        del text, parent_tags
+        return one_line(el.attrs.get("alt") or "")
+
+
+_CONVERTER = _Markdown(
+    heading_style="ATX", bullets="-", strip=["a"], escape_asterisks=False, escape_underscores=False, escape_misc=False,
+    table_infer_header=True, sub_symbol="", sup_symbol="", strong_em_symbol="*",
+)  # fmt: skip
+
+
+def to_markdown(html: str) -> str:
+    """Headings, lists, tables and code of an HTML fragment as Markdown; links and images as their words."""
+    try:
+        return tidy(_CONVERTER.convert(html))
+    except RecursionError as exc:
+        raise UnreadableError("broken HTML: its elements are nested too deep") from exc

@@ -1,0 +1,98 @@
+"""JSONL, and JSON lists of records: one document a record, by the names that collections use for its fields."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+from indexing.document import Scalar
+from indexing.errors import UnreadableError
+from indexing.read.formats import json
+from indexing.read.formats.extract import Extract, Limits, one_line, require_chars, tidy
+
+TEXT = ("text", "content", "page_content", "contents", "body", "passage", "abstract", "markdown")
+TITLE = ("title", "name", "headline")
+_LONG_VALUE = 4096
+"""Characters past which a field is content, not metadata."""
+KEY = ("_id", "id", "doc_id", "document_id", "docid", "uid")
+
+
+def are_records(value: Any) -> bool:
+    """A list of objects that all have a text field."""
+    return isinstance(value, list) and bool(value) and all(isinstance(v, dict) and _text_field(v) for v in value)
+
+
+def load(stream: BinaryIO, limits: Limits) -> Iterator[tuple[bytes, Extract]]:
+    """(raw line, its extract) of each record, read line by line. A record without a text field is all its fields.
+
+    Raises UnreadableError after the last record where lines were no records: what could be read has been given by then.
+    """
+    wrong: list[str] = []
+    found = 0
+    number = 0
+    while line := stream.readline(limits.max_record_bytes + 1):
+        number += 1
+        if len(line) > limits.max_record_bytes:
+            raise UnreadableError(f"too large: line {number} has more than {limits.max_record_bytes:,} bytes")
+        if not line.strip():
+            continue
+        try:
+            record = json.parsed(line)
+        except UnreadableError as exc:
+            wrong.append(f"line {number} ({exc})")
+            continue
+        found += 1
+        yield line, of_record(record, number, limits)
+    if wrong:
+        raise UnreadableError(f"{len(wrong)} of {found + len(wrong)} lines are not JSON, the first: {wrong[0]}")
+    if not found:
+        raise UnreadableError("empty: it has no records")
+
+
+def of_list(values: list[Any], limits: Limits) -> Iterator[tuple[bytes, Extract]]:
+    for number, value in enumerate(values, 1):
+        yield json.dumps(value, sort_keys=True).encode(), of_record(value, number, limits)
+
+
+def of_record(record: Any, number: int, limits: Limits) -> Extract:
+    """Its text, else its title; its id, else its place in the file."""
+    if not isinstance(record, dict):
+        return Extract(tidy(json.as_text(record)), key=str(number))
+    field = _text_field(record)
+    text = tidy(str(record[field]) if field else json.as_text(record))
+    require_chars(len(text), limits)
+    title = one_line(tidy(_first(record, TITLE)))
+    return Extract(
+        text or title, title, metadata=_metadata(record, {field, *TITLE}), key=_first(record, KEY) or str(number)
+    )
+
+
+def _text_field(record: Mapping[str, Any]) -> str:
+    return next((name for name in TEXT if isinstance(record.get(name), str)), "")
+
+
+def _first(record: Mapping[str, Any], names: tuple[str, ...]) -> str:
+    return next(
+        (str(record[name]) for name in names if isinstance(record.get(name), str | int) and record[name] != ""), ""
+    )
+
+
+def _metadata(record: Mapping[str, Any], taken: set[str]) -> dict[str, Scalar]:
+    """Scalar fields, and those of an object named metadata; the record's id as record_id."""
+    fields: dict[str, Any] = {}
+    for name in ("metadata", "meta"):
+        if isinstance(record.get(name), dict):
+            fields |= record[name]
+    fields |= {name: value for name, value in record.items() if name not in taken and name not in KEY}
+    if key := _first(record, KEY):
+        fields["record_id"] = key
+    return {name: value for name, value in fields.items() if _is_storable(value)}
+
+
+def _is_storable(value: Any) -> bool:
+    """What a database column can hold: of JSON's numbers not those past 64 bits, and not NaN."""
+    if isinstance(value, str):
+        return len(value) <= _LONG_VALUE and value.isprintable()
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and abs(value) < 2**63

@@ -1,0 +1,99 @@
+"""XML and archives of XML, opened so that a hostile file can neither reach out nor blow up."""
+
+import io
+import zipfile
+import zlib
+from collections.abc import Container, Iterator
+
+from lxml import etree
+
+from indexing.errors import UnreadableError
+from indexing.read.formats.extract import Limits
+
+
+def parse_xml(content: bytes) -> etree._Element:
+    """The root; entities stay unexpanded, nothing is fetched, and libxml2's own limits on depth and size hold."""
+    parser = etree.XMLParser(
+        resolve_entities=False,
+        no_network=True,
+        load_dtd=False,
+        huge_tree=False,
+        recover=True,
+        remove_comments=True,
+        remove_pis=True,
+    )
+    try:
+        root = etree.fromstring(content, parser)
+    except (etree.XMLSyntaxError, ValueError) as exc:
+        raise UnreadableError(f"broken XML: {exc}") from exc
+    if root is None:
+        raise UnreadableError("broken XML: it has no element")
+    return root
+
+
+def local_name(element: etree._Element) -> str:
+    return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+
+
+def own_rows(table: etree._Element, names: Container[str]) -> Iterator[etree._Element]:
+    """Elements of these local names; those of a table inside a cell are that cell's text."""
+    for child in table:
+        if local_name(child) in names:
+            yield child
+        else:
+            yield from own_rows(child, names)
+
+
+def flat_text(element: etree._Element) -> str:
+    """All text below it, on one line."""
+    return " ".join("".join(map(str, element.itertext())).split())
+
+
+class Package:
+    """A zip archive of markup parts: OOXML, ODF, EPUB. Parts are read into memory, nothing is written to disk."""
+
+    def __init__(self, content: bytes, limits: Limits) -> None:
+        try:
+            self._zip = zipfile.ZipFile(io.BytesIO(content))
+        except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as exc:
+            raise UnreadableError(f"broken file: its zip archive cannot be opened ({exc})") from exc
+        self._limits = limits
+        self.names = frozenset(self._zip.namelist())
+        unpacked = sum(member.file_size for member in self._zip.infolist())
+        allowed = max(limits.max_bytes, 10 * limits.max_part_bytes)
+        if unpacked > allowed:
+            raise UnreadableError(f"too large: unpacks to {unpacked:,} bytes, more than the limit of {allowed:,}")
+
+    def read(self, name: str) -> bytes:
+        """One part. Raises UnreadableError where it is missing, encrypted, damaged or too large."""
+        try:
+            member = self._zip.getinfo(name)
+        except KeyError as exc:
+            raise UnreadableError(f"broken file: it lacks its part {name}") from exc
+        if member.flag_bits & 0x1:
+            raise UnreadableError("protected by a password")
+        if member.file_size > self._limits.max_part_bytes:
+            limit = self._limits.max_part_bytes
+            raise UnreadableError(f"too large: its part {name} has {member.file_size:,} bytes, the limit is {limit:,}")
+        try:
+            return self._zip.read(member)
+        except (
+            zipfile.BadZipFile,
+            OSError,
+            EOFError,
+            ValueError,
+            NotImplementedError,
+            RuntimeError,
+            zlib.error,
+        ) as exc:
+            raise UnreadableError(f"broken file: its part {name} is damaged ({exc})") from exc
+
+    def xml(self, name: str) -> etree._Element:
+        return parse_xml(self.read(name))
+
+    def check_parts(self, prefix: str) -> None:
+        """Refuse too large XML parts before a library that does not look opens them."""
+        for member in self._zip.infolist():
+            markup = member.filename.startswith(prefix) and member.filename.endswith((".xml", ".rels"))
+            if markup and member.file_size > self._limits.max_part_bytes:
+                self.read(member.filename)

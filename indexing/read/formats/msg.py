@@ -1,0 +1,64 @@
+"""Outlook MSG: the properties that a mail has, read from its OLE streams ([MS-OXMSG], [MS-OXPROPS])."""
+
+import io
+import re
+from typing import Any
+
+import olefile
+
+from indexing.errors import UnreadableError
+from indexing.read.formats.eml import letter
+from indexing.read.formats.extract import Extract, Limits, one_line, require_chars, tidy
+from indexing.read.formats.html import body_markdown
+from indexing.read.formats.text import decode
+
+# Property tags: PidTagSubject, PidTagSenderName + PidTagSenderSmtpAddress, PidTagDisplayTo, PidTagDisplayCc,
+# PidTagBody, PidTagHtml, PidTagTransportMessageHeaders, PidTagAttachLongFilename, PidTagMessageClass.
+_SUBJECT, _SENDER, _ADDRESS, _TO, _CC, _BODY, _HTML, _HEADERS, _FILE, _CLASS = (
+    "0037", "0C1A", "5D01", "0E04", "0E03", "1000", "1013", "007D", "3707", "001A",
+)  # fmt: skip
+
+
+def load(content: bytes, media_type: str, limits: Limits) -> Extract:
+    del media_type
+    try:
+        with olefile.OleFileIO(io.BytesIO(content)) as ole:
+            extract = _letter(ole)
+    except (OSError, ValueError, IndexError) as exc:
+        raise UnreadableError(f"broken MSG: {one_line(str(exc))}") from exc
+    require_chars(len(extract.text), limits)
+    return extract
+
+
+def _letter(ole: Any) -> Extract:
+    if "SMIME" in _string(ole, _CLASS).upper() and "MULTIPARTSIGNED" not in _string(ole, _CLASS).upper():
+        raise UnreadableError("encrypted: the mail can only be read with its recipient's key")
+    body = _string(ole, _BODY)
+    if not body.strip() and (html := _bytes(ole, f"__substg1.0_{_HTML}0102")):
+        body = body_markdown(html)
+    date = re.search(r"^Date: *(.+)$", _string(ole, _HEADERS), re.MULTILINE)
+    name, address = _string(ole, _SENDER), _string(ole, _ADDRESS)
+    folders = sorted({path[0] for path in ole.listdir() if path[0].startswith("__attach")})
+    attached = [name for folder in folders if (name := _string(ole, _FILE, f"{folder}/"))]
+    if not body.strip() and any(name.endswith((".pgp-encrypted", ".p7m")) for name in attached):
+        raise UnreadableError("encrypted: the mail can only be read with its recipient's key")
+    headers = {
+        "Subject": _string(ole, _SUBJECT),
+        "From": f"{name} <{address}>" if address and address != name else name,
+        "To": _string(ole, _TO),
+        "Cc": _string(ole, _CC),
+        "Date": date[1] if date else "",
+    }
+    return letter({key: one_line(tidy(value)) for key, value in headers.items()}, tidy(body), attached)
+
+
+def _bytes(ole: Any, stream: str) -> bytes:
+    return ole.openstream(stream).read() if ole.exists(stream) else b""
+
+
+def _string(ole: Any, tag: str, folder: str = "") -> str:
+    """A property as UTF-16 (type 001F) or in some 8-bit encoding (001E)."""
+    if wide := _bytes(ole, f"{folder}__substg1.0_{tag}001F"):
+        return wide.decode("utf-16-le", "replace")
+    narrow = _bytes(ole, f"{folder}__substg1.0_{tag}001E")
+    return decode(narrow) if narrow else ""

@@ -1,0 +1,114 @@
+"""ODT and ODP: headings by outline level, lists, tables; ODP with one page a slide."""
+
+from lxml import etree
+
+from indexing.errors import UnreadableError
+from indexing.read.formats import table_text
+from indexing.read.formats.extract import Extract, Limits, joined_pages, one_line, require_chars, tidy
+from indexing.read.formats.markup import Package, local_name, own_rows
+
+_TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
+_TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
+_OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
+_DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
+_PRESENTATION = "{urn:oasis:names:tc:opendocument:xmlns:presentation:1.0}"
+_DC = "{http://purl.org/dc/elements/1.1/}"
+_SILENT = frozenset(("annotation", "tracked-changes", "sequence-decls", "forms", "desc", "title", "settings"))
+
+
+def load(content: bytes, media_type: str, limits: Limits) -> Extract:
+    package = Package(content, limits)
+    if "META-INF/manifest.xml" in package.names and b"encryption-data" in package.read("META-INF/manifest.xml"):
+        raise UnreadableError("protected by a password")
+    body = package.xml("content.xml").find(f"{_OFFICE}body")
+    if body is None or not len(body):
+        raise UnreadableError("empty: it has no body")
+    title = one_line(package.xml("meta.xml").findtext(f".//{_DC}title") or "") if "meta.xml" in package.names else ""
+    if "presentation" in media_type:
+        pages = [tidy(_slide(page)) for page in body.iter(f"{_DRAW}page")]
+        text, starts = joined_pages(pages, limits)
+    else:
+        text, starts = tidy("\n\n".join(_blocks(body[0]))), ()
+    if not text.strip():
+        raise UnreadableError("no text: it holds only pictures or nothing")
+    require_chars(len(text), limits)
+    return Extract(text, title, starts)
+
+
+def _slide(page: etree._Element) -> str:
+    """Title frames as headings, then the other frames, then the notes."""
+    blocks: list[str] = []
+    for frame in page:
+        inner = _blocks(frame)
+        if frame.get(f"{_PRESENTATION}class") == "title" and inner:
+            blocks.insert(0, f"## {one_line(' '.join(inner))}")
+        elif local_name(frame) == "notes":
+            blocks += [f"Notes: {block}" for block in inner]
+        else:
+            blocks += inner
+    return "\n\n".join(blocks)
+
+
+def _blocks(parent: etree._Element, depth: int = 0) -> list[str]:
+    """Headings, paragraphs, lists and tables in reading order."""
+    blocks: list[str] = []
+    for element in parent:
+        name = local_name(element)
+        if element.tag == f"{_TEXT}h":
+            level = int(element.get(f"{_TEXT}outline-level", "1"))
+            blocks += [f"{'#' * min(max(level, 1), 6)} {said}"] if (said := _said(element)) else []
+        elif element.tag == f"{_TEXT}p":
+            blocks += [_said(element), *_framed(element)]
+        elif element.tag == f"{_TEXT}list":
+            blocks.append("\n".join(_items(element, depth)))
+        elif element.tag == f"{_TABLE}table":
+            blocks.append(_table(element))
+        elif name not in _SILENT:
+            blocks += _blocks(element, depth)
+    return [block for block in blocks if block]
+
+
+def _framed(paragraph: etree._Element) -> list[str]:
+    """Text boxes that are anchored in a paragraph."""
+    return [block for box in paragraph.iter(f"{_DRAW}text-box") for block in _blocks(box)]
+
+
+def _items(element: etree._Element, depth: int) -> list[str]:
+    lines: list[str] = []
+    for item in element:
+        for child in item:
+            if child.tag == f"{_TEXT}list":
+                lines += _items(child, depth + 1)
+            elif said := _said(child):
+                lines.append(f"{'  ' * depth}- {said}")
+    return lines
+
+
+def _table(table: etree._Element) -> str:
+    """Cells of a table's own rows; a table inside a cell is read as text."""
+    found = []
+    for row in own_rows(table, ("table-row",)):
+        cells = []
+        for cell in row.iterchildren(f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"):
+            repeated = min(int(cell.get(f"{_TABLE}number-columns-repeated", "1")), 64)
+            cells += [" ".join(_blocks(cell))] * repeated
+        found.append(cells)
+    return table_text.render(found)
+
+
+def _said(element: etree._Element) -> str:
+    parts: list[str] = []
+    _gather(element, parts)
+    return one_line("".join(parts))
+
+
+def _gather(element: etree._Element, parts: list[str]) -> None:
+    name = local_name(element)
+    if name in _SILENT or name in ("note-citation", "frame", "custom-shape"):
+        return
+    if name in ("tab", "s", "line-break"):
+        parts.append(" ")
+    parts.append(element.text or "")
+    for child in element:
+        _gather(child, parts)
+        parts.append(child.tail or "")

@@ -1,0 +1,105 @@
+"""PDF by pdfium: the text layer page by page, with headings."""
+
+import re
+from typing import Any
+
+import pypdfium2 as pdfium
+import pypdfium2.raw as pdfium_c
+
+from indexing.errors import UnreadableError
+from indexing.read.formats import scan
+from indexing.read.formats.extract import Extract, Limits, joined_pages, one_line, real_title, require_chars, tidy
+from indexing.read.formats.pdf_headings import NO_LEVELS, Line, levels_by_size, lines_of, marked, named
+
+_SCAN = (
+    "no text: its pages are images or empty (a scan?), and OCR is off: `pip install ragline[docling]` and set"
+    " index.scan_models to read scans"
+)
+
+
+def load(content: bytes, media_type: str, limits: Limits) -> Extract:
+    del media_type
+    document = _opened(content)
+    try:
+        if len(document) > limits.max_pages:
+            raise UnreadableError(f"too large: {len(document):,} pages, more than the limit of {limits.max_pages:,}")
+        lines = _lines(document, limits)
+        bookmarks = _bookmarks(document)
+        levels = levels_by_size(lines)
+        within = NO_LEVELS if bookmarks else levels
+        pages = named([_text(marked(page, within)) for page in lines], bookmarks)
+        if not any(pages):
+            if limits.scan_models:
+                return scan.load(content, limits)
+            raise UnreadableError(_SCAN)
+        title = real_title(_title(document)) or _largest(_text(marked(lines[0], levels)))
+    finally:
+        document.close()
+    text, starts = joined_pages(pages, limits)
+    silent = sum(not page for page in pages)
+    return Extract(text, title, starts, {"pages_without_text": silent} if silent else {})
+
+
+def _opened(content: bytes) -> Any:
+    try:
+        return pdfium.PdfDocument(content)
+    except pdfium.PdfiumError as exc:
+        if getattr(exc, "err_code", None) == pdfium_c.FPDF_ERR_PASSWORD:
+            raise UnreadableError("protected by a password") from exc
+        raise UnreadableError("broken PDF: it cannot be opened") from exc
+
+
+def _lines(document: Any, limits: Limits) -> list[list[Line]]:
+    pages: list[list[Line]] = []
+    length = 0
+    for number in range(len(document)):
+        pages.append(_page(document, number))
+        length += sum(len(line.text) for line in pages[-1])
+        require_chars(length, limits)
+    return pages
+
+
+def _page(document: Any, number: int) -> list[Line]:
+    """[] for a page that pdfium cannot read: the others still count."""
+    try:
+        page = document[number]
+        text_page = page.get_textpage()
+        lines = lines_of(text_page, page.get_bbox())
+    except pdfium.PdfiumError:
+        return []
+    text_page.close()
+    page.close()
+    return lines
+
+
+def _text(raw: str) -> str:
+    # pdfium writes U+FFFE (or U+0002) for the hyphen of a word that a line end cuts in two.
+    return tidy(re.sub("[\ufffe\x02]\n?", "", raw))
+
+
+def _bookmarks(document: Any) -> list[tuple[int, int, str]]:
+    """(page, level, title) of the outline; [] where there is none or it is broken."""
+    found = []
+    try:
+        for mark in document.get_toc(max_depth=4):
+            target = mark.get_dest()
+            page = target.get_index() if target else None
+            if page is not None and (title := one_line(tidy(mark.get_title()))):
+                found.append((page, mark.level, title))
+    except (pdfium.PdfiumError, ValueError, UnicodeDecodeError):
+        return []
+    return found
+
+
+def _largest(page: str) -> str:
+    """The first heading of the highest level on a page, or of the next: small capitals take a title's second line."""
+    headings: list[tuple[str, str]] = re.findall(r"^(#{1,6}) (.+)$", page, re.MULTILINE)
+    highest = min((len(marks) for marks, _ in headings), default=0)
+    return next((title for marks, title in headings if len(marks) <= highest + 1), "")
+
+
+def _title(document: Any) -> str:
+    try:
+        return str(document.get_metadata_value("Title"))
+    except (pdfium.PdfiumError, UnicodeDecodeError):
+        return ""

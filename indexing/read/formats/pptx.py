@@ -1,0 +1,107 @@
+"""PPTX: one page a slide, in the order of the show; titles as headings, tables as rows, notes at the end."""
+
+import posixpath
+import re
+
+from lxml import etree
+
+from indexing.errors import UnreadableError
+from indexing.read.formats import table_text
+from indexing.read.formats.docx import core_title
+from indexing.read.formats.extract import Extract, Limits, joined_pages, one_line, tidy
+from indexing.read.formats.markup import Package, local_name
+
+_A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
+_P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
+_REL = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
+_TITLES = ("title", "ctrTitle")
+_SILENT = ("dt", "ftr", "sldNum", "sldImg")
+
+
+def load(content: bytes, media_type: str, limits: Limits) -> Extract:
+    del media_type
+    package = Package(content, limits)
+    slides = _slides(package)
+    if len(slides) > limits.max_pages:
+        raise UnreadableError(f"too large: {len(slides):,} slides, more than the limit of {limits.max_pages:,}")
+    pages = [_slide(package, name) for name in slides]
+    if not any(pages):
+        raise UnreadableError("no text: its slides hold only pictures or nothing")
+    text, starts = joined_pages(pages, limits)
+    return Extract(text, core_title(package) or _first_title(text), starts)
+
+
+def _first_title(text: str) -> str:
+    first = re.search(r"^## (.+)$", text, re.MULTILINE)
+    return first[1] if first else ""
+
+
+def _slides(package: Package) -> list[str]:
+    """Part names by the presentation's own list; by number where that is broken."""
+    if "ppt/presentation.xml" in package.names and "ppt/_rels/presentation.xml.rels" in package.names:
+        targets = _targets(package, "ppt/presentation.xml")
+        listed = package.xml("ppt/presentation.xml").iter("{*}sldId")
+        found = [targets.get(entry.get(f"{_REL}id", ""), "") for entry in listed]
+        if found := [name for name in found if name in package.names]:
+            return found
+    numbered = [(int(m[1]), m[0]) for name in package.names if (m := re.fullmatch(r"ppt/slides/slide(\d+)\.xml", name))]
+    return [name for _, name in sorted(numbered)]
+
+
+def _targets(package: Package, part: str) -> dict[str, str]:
+    """Relationship id -> part name, of internal relationships only."""
+    folder, name = posixpath.split(part)
+    rels = f"{folder}/_rels/{name}.rels"
+    if rels not in package.names:
+        return {}
+    return {
+        rel.get("Id", ""): posixpath.normpath(posixpath.join(folder, rel.get("Target", ""))).lstrip("/")
+        for rel in package.xml(rels)
+        if rel.get("TargetMode") != "External"
+    }
+
+
+def _slide(package: Package, name: str) -> str:
+    shapes = _shapes(package.xml(name))
+    notes = next((part for part in _targets(package, name).values() if "notesSlide" in part), "")
+    if notes in package.names and (said := _shapes(package.xml(notes))):
+        shapes.append("Notes: " + "\n".join(said))
+    return tidy("\n\n".join(shapes))
+
+
+def _shapes(root: etree._Element) -> list[str]:
+    """The text of each shape, title first."""
+    titles: list[str] = []
+    others: list[str] = []
+    for shape in root.iter(f"{_P}sp", f"{_P}graphicFrame"):
+        placeholder = shape.find(f"./{_P}nvSpPr/{_P}nvPr/{_P}ph")
+        kind = "" if placeholder is None else placeholder.get("type", "body")
+        if kind in _SILENT:
+            continue
+        if kind in _TITLES and (title := one_line(" ".join(_paragraphs(shape)))):
+            titles.append(f"## {title}")
+        elif (table := shape.find(f".//{_A}tbl")) is not None:
+            others.append(
+                table_text.render(
+                    [[" ".join(_paragraphs(c)) for c in row.iter(f"{_A}tc")] for row in table.iter(f"{_A}tr")]
+                )
+            )
+        else:
+            others.append("\n".join(_paragraphs(shape)))
+    return [text for text in (*titles, *others) if text]
+
+
+def _paragraphs(shape: etree._Element) -> list[str]:
+    """Lines, indented by their level in a list."""
+    lines = []
+    for paragraph in shape.iter(f"{_A}p"):
+        said = one_line("".join(_run(node) for node in paragraph.iter() if local_name(node) in ("t", "br", "tab")))
+        properties = paragraph.find(f"{_A}pPr")
+        level = int(properties.get("lvl", "0")) if properties is not None else 0
+        if said:
+            lines.append(f"{'  ' * (level - 1)}- {said}" if level else said)
+    return lines
+
+
+def _run(node: etree._Element) -> str:
+    return (node.text or "") if local_name(node) == "t" else " "

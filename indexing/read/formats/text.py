@@ -1,0 +1,146 @@
+"""Text in any encoding: Markdown, plain text, source code, subtitles; light markup gets Markdown headings."""
+
+import re
+
+import charset_normalizer
+
+from indexing.errors import NotADocumentError
+from indexing.read.formats.extract import Extract, Limits, one_line, require_chars, tidy
+
+_BOMS = (
+    (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"),
+)  # fmt: skip
+_WESTERN = "cp1252"
+_NOT_WESTERN = re.compile(rb"[\x80-\xff]{3}|[A-Za-z][\xb3\xb9\xbf][a-z]")
+"""Three characters past ASCII in a row, as in other scripts; Polish letters of cp1250, which cp1252 has as ³, ¹, ¿."""
+_SAMPLE = 256 * 2**10
+_TOLERANCE = 0.4
+_ODD = 0.05
+"""Share of control and undecodable characters past which it is no text."""
+
+
+def decode(content: bytes) -> str:
+    """Text of bytes: BOM, UTF-8, UTF-16/32 without BOM by their zero bytes, else a guess."""
+    for bom, encoding in _BOMS:
+        if content.startswith(bom):
+            return content.decode(encoding, "replace")
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = content.decode(_guess(content), "replace")
+    if "\0" in text[:_SAMPLE]:
+        text = content.decode(_wide(content), "replace")
+    return text
+
+
+def _guess(content: bytes) -> str:
+    """charset-normalizer's; where that is no better than cp1252 or knows no language, cp1252, if it may be that."""
+    found = charset_normalizer.from_bytes(content[:_SAMPLE])
+    best = found.best()
+    if best is None:
+        raise NotADocumentError("not indexed: binary data, not a document")
+    rank = best.chaos, -best.coherence
+    as_good = any(match.encoding == _WESTERN and (match.chaos, -match.coherence) <= rank for match in found)
+    if (as_good or not best.coherence) and _may_be_western(content[:_SAMPLE]):
+        return _WESTERN
+    return best.encoding
+
+
+def _may_be_western(content: bytes) -> bool:
+    try:
+        content.decode(_WESTERN)
+    except UnicodeDecodeError:
+        return False
+    return not _NOT_WESTERN.search(content)
+
+
+def _wide(content: bytes) -> str:
+    """UTF-16 and UTF-32 of mostly Latin text have zeros in fixed places; other zeros mean binary data."""
+    sample = content[: 4 * 1024]
+    zeros = [sample[i::4].count(0) / max(len(sample[i::4]), 1) for i in range(4)]
+    for encoding, pattern in (
+        ("utf-32-le", (0, 1, 1, 1)), ("utf-32-be", (1, 1, 1, 0)),
+        ("utf-16-le", (0, 1, 0, 1)), ("utf-16-be", (1, 0, 1, 0)),
+    ):  # fmt: skip
+        if all(abs(zero - want) < _TOLERANCE for zero, want in zip(zeros, pattern, strict=True)):
+            return encoding
+    raise NotADocumentError("not indexed: binary data, not a document")
+
+
+def load(content: bytes, media_type: str, limits: Limits) -> Extract:
+    raw = decode(content)
+    require_printable(raw)
+    text = _AS_MARKDOWN.get(media_type, str)(tidy(raw))
+    require_chars(len(text), limits)
+    return Extract(text, title=title_of(text) if is_markdown(media_type) else "")
+
+
+def require_printable(text: str) -> None:
+    sample = text[:_SAMPLE]
+    odd = sum(1 for c in sample if c == "\ufffd" or (c < " " and c not in "\t\n\r\f\v\x1b"))
+    if odd > _ODD * len(sample):
+        raise NotADocumentError("not indexed: binary data, not a document")
+
+
+def is_markdown(media_type: str) -> bool:
+    """Whether the text that a loader made of this media type is Markdown; plain text and source code are not."""
+    return not media_type.startswith("text/x-") and media_type not in ("text/plain", "text/vtt", "application/x-subrip")
+
+
+_HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
+_FRONT_TITLE = re.compile(r"\A---\n(?:.*\n)*?title:[ \t]*[\"']?(.+?)[\"']?\n(?:.*\n)*?---\n")
+
+
+def title_of(markdown: str) -> str:
+    """The title of the front matter, else a heading that stands within the first lines; "" where there is none."""
+    if front := _FRONT_TITLE.match(markdown[:4096]):
+        return one_line(front[1])
+    if first := _HEADING.search(markdown[:2048]):
+        return one_line(re.sub(r"[*_`]", "", first[1]))
+    return ""
+
+
+def _subtitles(text: str) -> str:
+    """Only what is said: no cue numbers, times, styles or tags; one line a cue."""
+    cues = []
+    for block in text.split("\n\n"):
+        lines = block.split("\n")
+        timed = next((i for i, line in enumerate(lines) if "-->" in line), None)
+        if timed is not None:
+            said = re.sub(r"<v(?:\.[\w.]*)?[ \t]+([^>]+)>", r"\1: ", " ".join(lines[timed + 1 :]))
+            cues.append(one_line(re.sub(r"<[^>]*>", "", said)))
+    return "\n".join(cue for cue in cues if cue)
+
+
+def _org(text: str) -> str:
+    text = re.sub(r"^#\+title:[ \t]*(.+)$", r"# \1", text, flags=re.MULTILINE | re.IGNORECASE)
+    return re.sub(r"^(\*{1,6}) (?=\S)", lambda m: "#" * len(m[1]) + " ", text, flags=re.MULTILINE)
+
+
+def _asciidoc(text: str) -> str:
+    return re.sub(r"^(={1,6}) (?=\S)", lambda m: "#" * len(m[1]) + " ", text, flags=re.MULTILINE)
+
+
+_UNDERLINED = re.compile(r"^(?:([=\-~^\"'`#*+]){3,}\n)?(\S[^\n]*)\n(([=\-~^\"'`#*+])\4{2,})$", re.MULTILINE)
+
+
+def _rst(text: str) -> str:
+    """Underlined headings by the order in which their characters appear."""
+    order: list[str] = []
+
+    def heading(match: re.Match[str]) -> str:
+        style = match[4] * (2 if match[1] else 1)
+        if len(match[3]) < len(match[2]):
+            return match[0]
+        if style not in order:
+            order.append(style)
+        return f"{'#' * min(order.index(style) + 1, 6)} {match[2]}"
+
+    return _UNDERLINED.sub(heading, text)
+
+
+_AS_MARKDOWN = {
+    "text/vtt": _subtitles, "application/x-subrip": _subtitles, "text/org": _org, "text/asciidoc": _asciidoc,
+    "text/prs.fallenstein.rst": _rst,
+}  # fmt: skip

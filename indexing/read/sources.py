@@ -1,0 +1,112 @@
+"""Which files `ragline index` reads: files, folders, globs and URLs, without what nobody means to index."""
+
+import glob
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from indexing.read.web import is_url
+from services.errors import NotFoundError
+
+_FOLDERS = frozenset(("node_modules", "__pycache__", "__MACOSX", "site-packages", "venv"))
+_BINARY = frozenset(
+    """
+    png jpg jpeg gif bmp tif tiff webp heic ico svgz psd mp3 wav flac ogg m4a aac mp4 mov avi mkv webm wmv zip tar gz
+    bz2 xz zst 7z rar jar war whl egg deb rpm iso dmg exe dll so dylib a o obj pyc pyo class wasm bin dat db sqlite
+    sqlite3 parquet feather npy npz pt pth onnx gguf safetensors ttf otf woff woff2 eot
+    """.split()  # noqa: SIM905 (easier to read)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    files: Mapping[Path, int]
+    """Absolute path -> bytes, in order."""
+    given: frozenset[Path]
+    """Those that were named themselves: they are reported where they cannot be read, not skipped."""
+    roots: tuple[Path, ...]
+    """Folders, and names that are gone: below them --prune removes what is gone."""
+    skipped: Mapping[str, int]
+    """Why -> how many."""
+    urls: tuple[str, ...] = ()
+
+
+def find(paths: Sequence[str | Path], *, exact: bool = False) -> Sources:
+    """Raises NotFoundError for a path that is not there, unless its folder is (a file that is gone).
+
+    Paths that are `exact` were found before: none is a glob, and of those that are gone the folder may be as well.
+    """
+    files: dict[Path, int] = {}
+    given: set[Path] = set()
+    roots: list[Path] = []
+    skipped: Counter[str] = Counter()
+    for path in paths:
+        if is_url(str(path)):
+            continue
+        for match in _matches(Path(path), exact=exact):
+            status = _status(match)
+            if status is None or stat.S_ISLNK(status.st_mode):
+                roots.append(match)
+            elif stat.S_ISDIR(status.st_mode):
+                roots.append(match)
+                files |= _below(match, skipped)
+            else:
+                given.add(match)
+                files[match] = status.st_size
+    return Sources(files, frozenset(given), tuple(roots), +skipped, tuple(filter(is_url, map(str, paths))))
+
+
+def _matches(path: Path, *, exact: bool) -> list[Path]:
+    """The path itself, or what it matches as a glob; links in what the user typed are followed."""
+    path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 (resolve() would lose a name that is gone)
+    if exact:
+        return [path]
+    if path.exists():
+        return [path.resolve()]
+    if matches := sorted(glob.glob(str(path), recursive=True)):  # noqa: PTH207 (absolute)
+        return [Path(match).resolve() for match in matches if not _hidden(Path(match).name)]
+    if glob.has_magic(str(path)) or not path.parent.is_dir():
+        raise NotFoundError(f"nothing at {path}; give a file, a folder or a glob", param="paths")
+    return [path.parent.resolve() / path.name]
+
+
+def _below(root: Path, skipped: Counter[str]) -> Iterator[tuple[Path, int]]:
+    """Regular files below a folder; links are not followed, so that nothing outside of it is read."""
+    for folder, names, files in os.walk(root, onerror=lambda _: skipped.update(["no permission"])):
+        kept = [name for name in names if not _hidden(name) and name not in _FOLDERS]
+        skipped["hidden"] += len(names) - len(kept)
+        names[:] = sorted(kept)
+        for name in sorted(files):
+            path = Path(folder, name)
+            status = _status(path)
+            if why := _why_not(path, status):
+                skipped[why] += 1
+            elif status is not None:
+                yield path, status.st_size
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith((".", "~$"))
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """None where it is gone, as any file may be by now."""
+    try:
+        return path.lstat()
+    except OSError:
+        return None
+
+
+def _why_not(path: Path, status: os.stat_result | None) -> str:
+    if _hidden(path.name):
+        return "hidden"
+    if status is not None and stat.S_ISLNK(status.st_mode):
+        return "link"
+    if status is None or not stat.S_ISREG(status.st_mode):
+        return "not a file"
+    if path.suffix.lower().lstrip(".") in _BINARY:
+        return "not a document"
+    return ""
