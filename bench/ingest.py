@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
-from indexing.builder import Builder, manifest_of
 from indexing.chunker import Chunker
 from indexing.document import passage
-from indexing.embedding import Embedding
 from indexing.read.formats.load import load
 from indexing.settings import IndexSettings
 from indexing.store import Store
+from indexing.sync.embed import Embedding
+from indexing.sync.indexer import Builder, manifest_of
 from services.client import EmbedClient
 from services.settings import ServiceSettings
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from indexing.builder import Builder, manifest_of
-from indexing.progress import Progress
 from indexing.settings import IndexSettings
 from indexing.store import Store
+from indexing.sync.indexer import Builder, manifest_of
+from indexing.sync.progress import Progress
 from services.client import EmbedClient, ModelCard
 from services.settings import ServiceSettings
 

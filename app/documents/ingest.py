@@ -12,10 +12,10 @@ from typing import Any
 from app.documents.library import Library
 from app.documents.spool import Spool, Submission
 from app.settings import AppSettings
-from indexing.builder import Builder, manifest_of
 from indexing.document import Document
 from indexing.errors import UnknownJobError
 from indexing.store import Job
+from indexing.sync.indexer import Builder, manifest_of
 from services.client import EmbedClient
 from services.errors import NotFoundError, OverloadedError, RaglineError, UnavailableError
 

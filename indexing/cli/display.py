@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
-from indexing.progress import Progress, Report
+from indexing.sync.progress import Progress, Report
 
 _LINE_EVERY_S = 5.0
 _SHOWN_FAILURES = 20

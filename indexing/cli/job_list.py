@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 
 from indexing.errors import UnknownJobError
-from indexing.plan import file_of
 from indexing.settings import IndexingSettings
 from indexing.store import Job
 from indexing.stores import stores_of
+from indexing.sync.changes import file_of
 
 _LISTED = 20
 _WIDE = 160

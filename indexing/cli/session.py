@@ -13,13 +13,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from indexing.builder import Builder, manifest_of
 from indexing.cli.display import Display, summarize
 from indexing.cli.options import STOPPED
-from indexing.progress import Report
 from indexing.settings import IndexingSettings
 from indexing.stores import stores_of
-from indexing.watch import changes, look
+from indexing.sync.indexer import Builder, manifest_of
+from indexing.sync.progress import Report
+from indexing.sync.watch import changes, look
 from services.client import EmbedClient
 from services.errors import UnavailableError
 

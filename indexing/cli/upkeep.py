@@ -9,14 +9,14 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from indexing import reindex as rebuilding
 from indexing.cli.display import Display, counted
 from indexing.cli.session import embedding, finish, run
-from indexing.progress import Report
 from indexing.settings import IndexingSettings, StoreKind
 from indexing.store import Problem, Store, collection_path
 from indexing.store import restore as restore_snapshot
 from indexing.stores import DocumentStore, Stores, stores_of
+from indexing.sync import rebuild as rebuilding
+from indexing.sync.progress import Report
 from services.errors import BadRequestError
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from indexing.builder import Builder, manifest_of
 from indexing.errors import IndexMismatchError, InvalidDocumentError
 from indexing.settings import IndexingSettings, IndexSettings, MilvusSettings
 from indexing.stores import Stores, stores_of
+from indexing.sync.indexer import Builder, manifest_of
 from services.errors import UnavailableError
 from tests.indexing.made import MANIFEST, item, vector_of
 

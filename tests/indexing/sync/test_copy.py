@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from indexing.reindex import copy
 from indexing.stores import DocumentStore, LocalStores, Stores
+from indexing.sync.rebuild import copy
 from tests.indexing.made import MANIFEST, bulk, clustered, item, vector_of
 
 WORDS = ("red", "green", "apples", "pears", "東京", "naïve")

@@ -8,10 +8,10 @@ from tempfile import NamedTemporaryFile
 
 from indexing.document import Document
 from indexing.errors import NotADocumentError, UnreadableError
-from indexing.pipeline import Build, Pipeline
-from indexing.plan import content_hash
 from indexing.read.pool import Batch
 from indexing.store.filters import storable
+from indexing.sync.changes import content_hash
+from indexing.sync.pipeline import Build, Pipeline
 
 Given = Path | str | Document
 """A file, a URL, or a document that is text already."""

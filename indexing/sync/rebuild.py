@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from indexing.builder import Builder, manifest_of
 from indexing.document import Document
 from indexing.errors import IndexingError
-from indexing.progress import Failure, Progress, Report, Tally
 from indexing.settings import IndexSettings
 from indexing.store import Store
 from indexing.stores import DocumentStore
+from indexing.sync.indexer import Builder, manifest_of
+from indexing.sync.progress import Failure, Progress, Report, Tally
 from services.client import EmbedClient
 
 _PAGE = 200

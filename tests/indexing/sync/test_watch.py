@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from indexing.builder import Builder, manifest_of
 from indexing.cli.session import _followed
 from indexing.settings import IndexSettings
 from indexing.store import Store
-from indexing.watch import changes, look
+from indexing.sync.indexer import Builder, manifest_of
+from indexing.sync.watch import changes, look
 
 pytestmark = pytest.mark.anyio
 

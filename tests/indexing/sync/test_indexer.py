@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from blockbuster import blockbuster_ctx
 
-from indexing.builder import Builder, manifest_of
 from indexing.document import Document
 from indexing.errors import UnreadableError
-from indexing.progress import Progress
 from indexing.read.web import Fetcher
 from indexing.settings import IndexSettings
 from indexing.store import Store
+from indexing.sync.indexer import Builder, manifest_of
+from indexing.sync.progress import Progress
 from services.errors import NotFoundError, UnavailableError
 
 pytestmark = pytest.mark.anyio

@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from indexing.embedding import Embedding
+from indexing.sync.embed import Embedding
 from services.errors import EngineError, UnavailableError
 
 pytestmark = pytest.mark.anyio

@@ -10,14 +10,14 @@ from typing import ParamSpec, TypeVar
 import numpy as np
 
 from indexing.document import passage
-from indexing.embedding import Embedding, Vector, is_away
 from indexing.errors import InvalidDocumentError
-from indexing.plan import Plan
-from indexing.progress import Tally
 from indexing.read.pool import Parsed, Parsers
 from indexing.read.web import Fetcher
 from indexing.store import text_hash
 from indexing.stores import DocumentStore
+from indexing.sync.changes import Plan
+from indexing.sync.embed import Embedding, Vector, is_away
+from indexing.sync.progress import Tally
 from services.errors import RaglineError
 
 P = ParamSpec("P")

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from indexing.builder import Builder, manifest_of
 from indexing.document import Chunk
 from indexing.errors import IndexingError
-from indexing.reindex import copy, reindex
 from indexing.settings import IndexSettings
 from indexing.store import Store
+from indexing.sync.indexer import Builder, manifest_of
+from indexing.sync.rebuild import copy, reindex
 from tests.indexing.conftest import hashed_vector
 
 pytestmark = pytest.mark.anyio

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from indexing.pipeline import Stages
-from indexing.progress import Tally
 from indexing.store.jobs import State
 from indexing.store.lock import Held
+from indexing.sync.pipeline import Stages
+from indexing.sync.progress import Tally
 
 
 class Job:

@@ -15,13 +15,7 @@ from typing import Self
 
 from indexing.chunker import CHUNKER, HEADING_TOKENS, ChunkerSettings
 from indexing.document import RECORD, Document, Scalar
-from indexing.embedding import PATIENCE_S, Embedding
 from indexing.errors import UnreadableError
-from indexing.intake import Given, Intake
-from indexing.job import Job
-from indexing.pipeline import Build, Pipeline, Stages, passages
-from indexing.plan import Plan
-from indexing.progress import Progress, Report, Tally
 from indexing.read import sources
 from indexing.read.formats.extract import Limits
 from indexing.read.pool import Parsed, Parsers, ParserSettings
@@ -29,6 +23,12 @@ from indexing.read.web import Fetcher
 from indexing.settings import IndexSettings
 from indexing.store import Manifest
 from indexing.stores import DocumentStore, with_records
+from indexing.sync.changes import Plan
+from indexing.sync.embed import PATIENCE_S, Embedding
+from indexing.sync.job import Job
+from indexing.sync.pipeline import Build, Pipeline, Stages, passages
+from indexing.sync.progress import Progress, Report, Tally
+from indexing.sync.reader import Given, Intake
 from services.client import EmbedClient
 
 _SPECIAL_TOKENS = 8

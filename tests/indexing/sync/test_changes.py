@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from indexing.document import Document, document_id
-from indexing.plan import Plan
+from indexing.sync.changes import Plan
 
 
 def document(source: str, content_hash: str = "new") -> Document:
