@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from indexing.chunker import Chunker, ChunkerSettings
+from indexing.chunk import Chunker, ChunkerSettings
 from indexing.document import Document
 from services.client import EmbedClient
 from services.settings import ServiceSettings

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexing.chunker import Chunker, ChunkerSettings
+from indexing.chunk import Chunker, ChunkerSettings
 from indexing.document import Chunk, Document, passage
 from indexing.store import Manifest, Store
 from services.client import EmbedClient

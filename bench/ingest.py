@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from indexing.chunker import Chunker
+from indexing.chunk import Chunker
 from indexing.document import passage
 from indexing.read.formats.load import load
 from indexing.settings import IndexSettings

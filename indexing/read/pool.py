@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from indexing.chunker import ChunkerSettings
+from indexing.chunk import ChunkerSettings
 from indexing.document import Chunk, Document
 from indexing.errors import NotADocumentError, UnreadableError
 from indexing.read.formats.extract import Limits

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from indexing.chunker import Chunker, ChunkerSettings
+from indexing.chunk import Chunker, ChunkerSettings
 from indexing.document import Document
 from indexing.errors import IndexingError, NotADocumentError, UnreadableError
 from indexing.read.formats import scan

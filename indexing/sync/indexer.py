@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from indexing.chunker import CHUNKER, HEADING_TOKENS, ChunkerSettings
+from indexing.chunk import CHUNKER, HEADING_TOKENS, ChunkerSettings
 from indexing.document import RECORD, Document, Scalar
 from indexing.errors import UnreadableError
 from indexing.read import sources

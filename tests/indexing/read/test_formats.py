@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from indexing.chunker import ChunkerSettings
+from indexing.chunk import ChunkerSettings
 from indexing.document import Document
 from indexing.errors import UnreadableError
 from indexing.read.formats.extract import Limits

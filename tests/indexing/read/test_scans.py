@@ -8,7 +8,7 @@ from pathlib import Path
 import pypdfium2 as pdfium
 import pytest
 
-from indexing.chunker import ChunkerSettings
+from indexing.chunk import ChunkerSettings
 from indexing.errors import UnreadableError
 from indexing.read.formats.extract import Limits
 from indexing.read.formats.load import load_bytes

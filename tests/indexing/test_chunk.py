@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 
-from indexing.chunker import Chunker, ChunkerSettings
+from indexing.chunk import Chunker, ChunkerSettings
 from indexing.document import Chunk, Document, passage
 from indexing.read.formats.extract import Limits, joined_pages
 
