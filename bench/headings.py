@@ -19,7 +19,8 @@ import numpy as np
 
 from indexing.chunk import Chunker, ChunkerSettings
 from indexing.document import Chunk, Document, passage
-from indexing.store import Manifest, Store
+from indexing.store.local import Store
+from indexing.store.manifest import Manifest
 from services.client import EmbedClient
 from services.settings import ServiceSettings
 

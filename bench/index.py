@@ -25,7 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexing.document import Chunk, Document
-from indexing.store import Filters, Item, Manifest, Store, collection_path
+from indexing.store.filters import Filters
+from indexing.store.local import Item, Store, collection_path
+from indexing.store.manifest import Manifest
 
 Vectors = NDArray[np.float32]
 

@@ -19,7 +19,7 @@ from indexing.chunk import Chunker
 from indexing.document import passage
 from indexing.read.formats.load import load
 from indexing.settings import IndexSettings
-from indexing.store import Store
+from indexing.store.local import Store
 from indexing.sync.embed import Embedding
 from indexing.sync.indexer import Builder, manifest_of
 from services.client import EmbedClient

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from indexing.settings import IndexSettings
-from indexing.store import Store
+from indexing.store.local import Store
 from indexing.sync.indexer import Builder, manifest_of
 from indexing.sync.progress import Progress
 from services.client import EmbedClient, ModelCard

@@ -15,9 +15,11 @@ from indexing import store
 from indexing.document import RECORD, Hit, StoredChunk
 from indexing.errors import IndexingError
 from indexing.settings import IndexingSettings, StoreKind
-from indexing.store import DocumentRow, Filters, Item, Job, Manifest, Problem, Stats
-from indexing.store.jobs import State
+from indexing.store.filters import Filters
+from indexing.store.jobs import Job, State
+from indexing.store.local import DocumentRow, Item, Problem, Stats
 from indexing.store.lock import Held
+from indexing.store.manifest import Manifest
 
 Vectors = NDArray[np.float32]
 
@@ -26,7 +28,7 @@ class DocumentStore(Protocol):
     """One collection: documents in, hits out. Blocking; for any thread.
 
     Acknowledged is durable, and a reader sees a document as it was or as it is, never both. indexing.store.Store says
-    what each method does; the tests of tests/indexing/test_stores.py hold for every store.
+    what each method does; the tests of tests/indexing/store/test_interface.py hold for every store.
     """
 
     @property

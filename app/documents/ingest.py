@@ -14,7 +14,7 @@ from app.documents.spool import Spool, Submission
 from app.settings import AppSettings
 from indexing.document import Document
 from indexing.errors import UnknownJobError
-from indexing.store import Job
+from indexing.store.jobs import Job
 from indexing.sync.indexer import Builder, manifest_of
 from services.client import EmbedClient
 from services.errors import NotFoundError, OverloadedError, RaglineError, UnavailableError

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from app.answer.passages import Query
 from app.settings import AppSettings
 from indexing.document import Hit, StoredChunk
-from indexing.store import Manifest
+from indexing.store.manifest import Manifest
 from indexing.stores import DocumentStore, Stores, stores_of
 from services.errors import NotFoundError
 

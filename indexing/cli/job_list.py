@@ -11,7 +11,7 @@ from rich.table import Table
 
 from indexing.errors import UnknownJobError
 from indexing.settings import IndexingSettings
-from indexing.store import Job
+from indexing.store.jobs import Job
 from indexing.stores import stores_of
 from indexing.sync.changes import file_of
 

@@ -7,7 +7,8 @@ from indexing.milvus.client import Client
 from indexing.milvus.expressions import literal
 from indexing.milvus.schema import Names
 from indexing.milvus.versions import Versions, age_s
-from indexing.store import Manifest, Problem
+from indexing.store.local import Problem
+from indexing.store.manifest import Manifest
 
 _WRITING_S = 3600.0
 """What is younger may be of a writer that is at it."""

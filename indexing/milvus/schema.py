@@ -6,7 +6,7 @@ from typing import Any
 from pymilvus import DataType, Function, FunctionType, MilvusClient
 
 from indexing.errors import IndexMismatchError
-from indexing.store import Manifest
+from indexing.store.manifest import Manifest
 
 MAX_BYTES = 65_535
 """Of a string, in UTF-8."""

@@ -21,11 +21,13 @@ from indexing.milvus.client import Client, Row
 from indexing.milvus.expressions import among, expression, literal
 from indexing.milvus.schema import SPARSE, VECTOR, Names
 from indexing.milvus.versions import Versions, following, slices
-from indexing.store import DocumentRow, Filters, Item, Manifest, Problem, Stats
 from indexing.store.analyzer import analyzer
 from indexing.store.check import check_item
 from indexing.store.database import Database
+from indexing.store.filters import Filters
 from indexing.store.jobs import KeepsJobs
+from indexing.store.local import DocumentRow, Item, Problem, Stats
+from indexing.store.manifest import Manifest
 
 Vectors = NDArray[np.float32]
 

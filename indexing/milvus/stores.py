@@ -11,9 +11,10 @@ from indexing.milvus.expressions import literal
 from indexing.milvus.schema import Names
 from indexing.milvus.store import MilvusStore
 from indexing.settings import MilvusSettings
-from indexing.store import Manifest, collection_path
 from indexing.store.analyzer import analyzer
 from indexing.store.database import Database
+from indexing.store.local import collection_path
+from indexing.store.manifest import Manifest
 
 
 class MilvusStores:

@@ -9,15 +9,15 @@ path/
     └── bm25-1-english/ tantivy, how often it was built, and its language
 """
 
-from indexing.store.care import Info, Problem
-from indexing.store.collections import collection_path, collections, drop
 from indexing.store.filters import Filters
 from indexing.store.jobs import Job
+from indexing.store.local.collection import collection_path, collections, drop
+from indexing.store.local.maintenance import Info, Problem
+from indexing.store.local.snapshot import restore
+from indexing.store.local.sqlite.rows import DocumentRow, text_hash
+from indexing.store.local.store import Item, Stats, Store
+from indexing.store.local.successor import Lag
 from indexing.store.manifest import Manifest
-from indexing.store.reindex import Lag
-from indexing.store.rows import DocumentRow, text_hash
-from indexing.store.snapshots import restore
-from indexing.store.store import Item, Stats, Store
 
 __all__ = [
     "DocumentRow",

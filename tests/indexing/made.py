@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexing.document import Chunk, Document, Scalar
-from indexing.store import Item, Manifest
+from indexing.store.local import Item
+from indexing.store.manifest import Manifest
 
 DIMENSION = 16
 MANIFEST = Manifest(embedding_model="made/embedder", dimension=DIMENSION)

@@ -20,7 +20,7 @@ from app.http.schema import (
     JobOut,
     Scalar,
 )
-from indexing.store import DocumentRow
+from indexing.store.local import DocumentRow
 from indexing.stores import DocumentStore, with_records
 from services.errors import BadRequestError, NotFoundError
 from services.protocol import ErrorBody

@@ -12,7 +12,7 @@ from app.answer.passages import Fused, Passage
 from app.documents.library import Library
 from app.settings import AppSettings
 from indexing.document import StoredChunk
-from indexing.store import Store, collection_path
+from indexing.store.local import Store, collection_path
 from tests.app.http.test_server import add, serving, settings_over
 from tests.conftest import Stack
 from tests.indexing.made import MANIFEST, item

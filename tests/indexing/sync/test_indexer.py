@@ -14,7 +14,7 @@ from indexing.document import Document
 from indexing.errors import UnreadableError
 from indexing.read.web import Fetcher
 from indexing.settings import IndexSettings
-from indexing.store import Store
+from indexing.store.local import Store
 from indexing.sync.indexer import Builder, manifest_of
 from indexing.sync.progress import Progress
 from services.errors import NotFoundError, UnavailableError

@@ -10,7 +10,7 @@ import pytest
 from indexing.document import Chunk
 from indexing.errors import IndexingError
 from indexing.settings import IndexSettings
-from indexing.store import Store
+from indexing.store.local import Store
 from indexing.sync.indexer import Builder, manifest_of
 from indexing.sync.rebuild import copy, reindex
 from tests.indexing.conftest import hashed_vector

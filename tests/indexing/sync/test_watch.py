@@ -9,7 +9,7 @@ from rich.console import Console
 
 from indexing.cli.session import _followed
 from indexing.settings import IndexSettings
-from indexing.store import Store
+from indexing.store.local import Store
 from indexing.sync.indexer import Builder, manifest_of
 from indexing.sync.watch import changes, look
 

@@ -1,4 +1,4 @@
-"""What only the store on this machine has to do; tests/indexing/test_stores.py has what holds for every store."""
+"""What only the store on this machine has to do; tests/indexing/store/test_interface.py has what holds for every store."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from indexing.errors import DamagedIndexError
-from indexing.store import Store, collection_path
+from indexing.store.local import Store, collection_path
 from tests.indexing.made import MANIFEST, item, vector_of
 
 

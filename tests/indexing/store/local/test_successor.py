@@ -11,7 +11,8 @@ import pytest
 
 from indexing.document import Chunk
 from indexing.errors import IndexMismatchError
-from indexing.store import Item, Manifest, Store, collection_path
+from indexing.store.local import Item, Store, collection_path
+from indexing.store.manifest import Manifest
 from tests.indexing.made import MANIFEST, OTHER, bulk, clustered, item, vector_of
 
 
@@ -116,7 +117,7 @@ def test_a_successor_goes_on_where_it_was_left(path: Path) -> None:
 def test_a_promotion_may_be_killed_anywhere(path: Path, tmp_path: Path, wish: Manifest) -> None:
     with Store.open(path) as store, store.successor(OTHER) as successor:
         catch_up(store, successor)
-    command = [sys.executable, "-m", "tests.indexing.crash_promotion", str(path), str(tmp_path / "copies")]
+    command = [sys.executable, "-m", "tests.indexing.store.local.crash_promotion", str(path), str(tmp_path / "copies")]
     subprocess.run(command, check=True)
     *killed, whole = sorted((tmp_path / "copies").iterdir())
     assert len(killed) > 5

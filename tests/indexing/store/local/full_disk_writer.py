@@ -1,4 +1,4 @@
-"""Puts documents until the disk is full: `python -m tests.indexing.full_disk_writer DIRECTORY LIMIT`.
+"""Puts documents until the disk is full: `python -m tests.indexing.store.local.full_disk_writer DIRECTORY LIMIT`.
 
 LIMIT bytes a file, or 0 where the directory has a limit of its own. Prints what was acknowledged, and the error.
 """
@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from indexing.errors import StorageError
-from indexing.store import Store, collection_path
+from indexing.store.local import Store, collection_path
 from tests.indexing.made import MANIFEST, bulk, clustered
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from indexing.errors import DamagedIndexError, StorageError, UnknownCollectionError
-from indexing.store import Store, collection_path, restore
+from indexing.store.local import Store, collection_path, restore
 from tests.indexing.made import MANIFEST, bulk, clustered, item, vector_of
 
 VECTORS = clustered(9000, seed=3)

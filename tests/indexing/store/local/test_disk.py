@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from indexing.errors import StorageError
-from indexing.store import Store, collection_path
+from indexing.store.local import Store, collection_path
 from tests.indexing.made import MANIFEST, bulk, clustered, item, vector_of
 
 PRIVATE_MOUNTS = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec"]
@@ -38,7 +38,7 @@ def check_what_is_left(path: Path, printed: str) -> None:
 
 
 def test_a_file_that_may_not_grow_ends_a_write_and_loses_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.indexing.full_disk_writer", str(tmp_path), "3000000"]
+    command = [sys.executable, "-m", "tests.indexing.store.local.full_disk_writer", str(tmp_path), "3000000"]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     check_what_is_left(collection_path(tmp_path, "default"), done.stdout)
 
@@ -50,7 +50,7 @@ def test_a_full_disk_ends_a_write_and_loses_nothing(tmp_path: Path) -> None:
     small.mkdir()
     script = (
         f"mount -t tmpfs -o size=12m none {small};"
-        f" {sys.executable} -m tests.indexing.full_disk_writer {small} 0; cp -r {small} {kept}"
+        f" {sys.executable} -m tests.indexing.store.local.full_disk_writer {small} 0; cp -r {small} {kept}"
     )
     done = subprocess.run([*PRIVATE_MOUNTS, script], capture_output=True, text=True, check=True, timeout=120)
     check_what_is_left(collection_path(kept, "default"), done.stdout)

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from indexing.errors import DamagedIndexError
-from indexing.store import merges
 from indexing.store.disk import sha256
-from indexing.store.generation import VECTORS, Generation
+from indexing.store.local.dense import merge_policy
+from indexing.store.local.dense.segment import Segment, SegmentRow, read_rows
+from indexing.store.local.generation import VECTORS, Generation
+from indexing.store.local.sqlite.rows import BLOCK_BITS
+from indexing.store.local.writer import Upkeep
 from indexing.store.manifest import Manifest
-from indexing.store.rows import BLOCK_BITS
-from indexing.store.segment import Segment, SegmentRow, read_rows
-from indexing.store.upkeep import Upkeep
 
 _FREE = 0.2
 """Share of free pages at which SQLite's file is written again."""
@@ -47,7 +47,7 @@ class Problem:
 def info(generation: Generation) -> Info:
     with generation.database.reading() as connection:
         documents, chunks = connection.execute("SELECT documents, chunks FROM counts").fetchone()
-        named, dead = read_rows(connection), merges.dead_chunks(connection)
+        named, dead = read_rows(connection), merge_policy.dead_chunks(connection)
         sealed = named[-1].last if named else 0
         (tail,) = connection.execute("SELECT count(*) FROM vectors WHERE id > ?", (sealed,)).fetchone()
     sizes = {name: sum(map(_size, generation.path.glob(name))) for name in ("store.sqlite3*", "vectors/*", "bm25-*/*")}

@@ -17,7 +17,7 @@ from indexing.errors import (
     UnknownCollectionError,
     UnknownJobError,
 )
-from indexing.store import text_hash
+from indexing.store.local import text_hash
 from indexing.stores import DocumentStore, Stores
 from tests.indexing.made import MANIFEST, item, vector_of
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from indexing.store.where import Clause
+from indexing.store.local.sqlite.where import Clause
 
 Ids = NDArray[np.int64]
 

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from indexing.errors import IndexingError, UnknownCollectionError
-from indexing.store.collections import CURRENT
-from indexing.store.generation import Generation
+from indexing.store.local.collection import CURRENT
+from indexing.store.local.generation import Generation
 
 _ATTEMPTS = 5
 

@@ -9,7 +9,7 @@ from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from indexing.store import Store, collection_path
+from indexing.store.local import Store, collection_path
 from tests.indexing.made import MANIFEST, bulk, clustered, item, vector_of
 
 IDS = st.sampled_from("abcdef")

@@ -3,7 +3,7 @@
 from typing import Any
 
 from indexing.errors import IndexMismatchError
-from indexing.store.native import faiss
+from indexing.store.local.dense.native import faiss
 
 AUTO = "auto"
 SEAL_ROWS = 8192

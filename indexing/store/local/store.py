@@ -14,17 +14,19 @@ import numpy as np
 
 from indexing.document import Chunk, Document, Hit, StoredChunk
 from indexing.errors import IndexBusyError, IndexMismatchError, StorageError
-from indexing.store import care, jobs, reindex, rows, snapshots
-from indexing.store.care import Info, Problem
+from indexing.store import jobs
 from indexing.store.check import check_item
-from indexing.store.collections import CURRENT, create
-from indexing.store.current import Current
 from indexing.store.filters import Filters
 from indexing.store.jobs import KeepsJobs
+from indexing.store.local import maintenance, snapshot, successor
+from indexing.store.local.collection import CURRENT, create
+from indexing.store.local.current import Current
+from indexing.store.local.maintenance import Info, Problem
+from indexing.store.local.sqlite import rows
+from indexing.store.local.sqlite.rows import DocumentRow, Vectors
+from indexing.store.local.successor import Lag
+from indexing.store.local.writer import Upkeep
 from indexing.store.manifest import Manifest
-from indexing.store.reindex import Lag
-from indexing.store.rows import DocumentRow, Vectors
-from indexing.store.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -180,18 +182,18 @@ class Store(KeepsJobs):
 
         Raises IndexMismatchError where it does; successor() is for that.
         """
-        reindex.adopt(self._upkeep, wanted)
+        successor.adopt(self._upkeep, wanted)
 
     def successor(self, manifest: Manifest) -> "Store":
         """The store that is to take this one's place: empty, or as far as it was when it was last left.
 
         Put the documents that lag() names there, until there are none, and promote() it.
         """
-        return Store.create_or_open(reindex.successor_path(self._path, manifest), manifest)
+        return Store.create_or_open(successor.successor_path(self._path, manifest), manifest)
 
     def lag(self, successor: "Store") -> Lag:
         with self._reading() as old, successor._reading() as new:  # noqa: SLF001 (one of this class)
-            return reindex.lag(old, new)
+            return successor.lag(old, new)
 
     def promote(self, successor: "Store") -> bool:
         """Put the successor in this one's place, for all processes; this store goes on with it.
@@ -200,34 +202,34 @@ class Store(KeepsJobs):
         """
         with self._upkeep.still() as generation:
             with generation.database.reading() as old, successor._reading() as new:  # noqa: SLF001 (one of this class)
-                if reindex.lag(old, new):
+                if successor.lag(old, new):
                     return False
             with generation.database.writing() as old:  # whoever notes a job waits, and then finds the new generation
                 with successor._noting() as new:  # noqa: SLF001 (one of this class)
                     jobs.copy(old, new)
                 successor.close()
-                reindex.install(self._path, successor.path)
+                successor.install(self._path, successor.path)
             return True
 
     def info(self) -> Info:
         with self._current.using() as generation:
-            return care.info(generation)
+            return maintenance.info(generation)
 
     def verify(self) -> list[Problem]:
         """All that is wrong with the files; [] where all is well. Writers wait meanwhile."""
-        return care.verify(self._upkeep)
+        return maintenance.verify(self._upkeep)
 
     def repair(self) -> list[Problem]:
         """Build anew what can be, and say what is left: that takes a snapshot to restore()."""
-        return care.repair(self._upkeep)
+        return maintenance.repair(self._upkeep)
 
     def compact(self) -> None:
         """Make one segment of all, without the dead, and give back disk space."""
-        care.compact(self._upkeep)
+        maintenance.compact(self._upkeep)
 
     def snapshot(self, target: Path) -> None:
         """Copy the collection to a new directory, from which restore() takes it back. Writers wait meanwhile."""
-        snapshots.snapshot(self._upkeep, target)
+        snapshot.snapshot(self._upkeep, target)
 
     def settle(self) -> None:
         """Do the merges that are due, here and now. They go on in the background else, as long as the store is open."""

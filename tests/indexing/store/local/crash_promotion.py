@@ -1,4 +1,4 @@
-"""Promotes a finished successor: `python -m tests.indexing.crash_promotion PATH COPIES`.
+"""Promotes a finished successor: `python -m tests.indexing.store.local.crash_promotion PATH COPIES`.
 
 In copies of the collection, each time killed a step later; a step is a name that is made, moved or removed. The last
 copy is the one in which nothing was killed.
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from indexing.store import Store
+from indexing.store.local import Store
 from tests.indexing.made import OTHER
 
 _STEPS = ("os.rename", "os.remove", "os.rmdir", "shutil.rmtree")

@@ -8,7 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from indexing.errors import IndexMismatchError
-from indexing.store import Manifest, Store, collection_path
+from indexing.store.local import Store, collection_path
+from indexing.store.manifest import Manifest
 from tests.indexing.made import MANIFEST, bulk, clustered
 
 ROWS = 36_000

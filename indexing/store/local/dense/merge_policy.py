@@ -3,8 +3,8 @@
 import sqlite3
 from collections.abc import Mapping, Sequence
 
-from indexing.store.factory import SCAN_ROWS, merged_factory
-from indexing.store.segment import SegmentRow
+from indexing.store.local.dense.factory import SCAN_ROWS, merged_factory
+from indexing.store.local.dense.segment import SegmentRow
 
 _FEWEST = 4
 _DEAD = 0.3

@@ -12,20 +12,21 @@ import numpy as np
 
 from indexing.document import Hit
 from indexing.errors import IndexingError
-from indexing.store import merges, rows, segment
-from indexing.store.allowed import Allowed, allowed
 from indexing.store.analyzer import analyzer
-from indexing.store.build import Built, Order
 from indexing.store.database import Database, storage_errors
-from indexing.store.factory import SEAL_ROWS, make, merged_factory, sealed_factory
 from indexing.store.filters import Filters
+from indexing.store.local.dense import merge_policy, segment
+from indexing.store.local.dense.buffer import inner_products
+from indexing.store.local.dense.factory import SEAL_ROWS, make, merged_factory, sealed_factory
+from indexing.store.local.dense.index import VectorIndex
+from indexing.store.local.dense.merge_process import Built, Order
+from indexing.store.local.dense.segment import SegmentRow, add_row, read_rows
+from indexing.store.local.sparse.index import SparseIndex
+from indexing.store.local.sqlite import rows
+from indexing.store.local.sqlite.allowed import Allowed, allowed
+from indexing.store.local.sqlite.rows import Vectors
+from indexing.store.local.sqlite.where import where
 from indexing.store.manifest import Manifest
-from indexing.store.rows import Vectors
-from indexing.store.segment import SegmentRow, add_row, read_rows
-from indexing.store.sparse import SparseIndex
-from indexing.store.tail import inner_products
-from indexing.store.vectors import VectorIndex
-from indexing.store.where import where
 
 log = logging.getLogger(__name__)
 
@@ -154,9 +155,9 @@ class Generation:
 
     def next_merge(self, *, whole: bool) -> Merge | None:
         """What is to be merged; all that there is, where `whole` is asked for."""
-        choose = merges.plan_all if whole else merges.plan
+        choose = merge_policy.plan_all if whole else merge_policy.plan
         with self.database.reading() as connection:
-            named, dead = read_rows(connection), merges.dead_chunks(connection)
+            named, dead = read_rows(connection), merge_policy.dead_chunks(connection)
         chosen = choose(named, dead, self.manifest.vectors, self.manifest.dimension)
         return self.merge_of(chosen) if chosen else None
 
@@ -198,7 +199,7 @@ class Generation:
             if row is not None:
                 add_row(connection, row)
             self.sparse.note(connection)
-            merges.bury(connection, self.sparse.buried)
+            merge_policy.bury(connection, self.sparse.buried)
         return True
 
     def _sweep(self) -> None:

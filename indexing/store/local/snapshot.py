@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from indexing.errors import DamagedIndexError, StorageError, UnknownCollectionError
-from indexing.store.collections import install_generation, next_generation
 from indexing.store.database import storage_errors
 from indexing.store.disk import fsync, sha256
-from indexing.store.generation import DATABASE, VECTORS
-from indexing.store.upkeep import Upkeep
+from indexing.store.local.collection import install_generation, next_generation
+from indexing.store.local.generation import DATABASE, VECTORS
+from indexing.store.local.writer import Upkeep
 
 _LIST = "SNAPSHOT.json"
 _VERSION = 1

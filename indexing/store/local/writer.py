@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from indexing.errors import IndexingError
-from indexing.store.build import Builder
-from indexing.store.current import Current
-from indexing.store.generation import Generation
+from indexing.store.local.current import Current
+from indexing.store.local.dense.merge_process import Builder
+from indexing.store.local.dense.segment import SegmentRow
+from indexing.store.local.generation import Generation
 from indexing.store.lock import WriterLock, exclusive
-from indexing.store.segment import SegmentRow
 from services.errors import RaglineError
 
 log = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ from typing import Self
 import numpy as np
 import pytest
 
-from indexing.store import Store, collection_path
-from tests.indexing.crash_writer import IDS, State, applied, document
+from indexing.store.local import Store, collection_path
 from tests.indexing.made import MANIFEST, vector_of
+from tests.indexing.store.local.crash_writer import IDS, State, applied, document
 
 
 class Reader:
@@ -63,7 +63,7 @@ class Reader:
 
 
 def killed_after(path: Path, journal: Path, seed: int, seconds: float) -> None:
-    command = [sys.executable, "-m", "tests.indexing.crash_writer", str(path), str(journal), str(seed)]
+    command = [sys.executable, "-m", "tests.indexing.store.local.crash_writer", str(path), str(journal), str(seed)]
     writer = subprocess.Popen(command, stderr=subprocess.PIPE)
     try:
         while "ready" not in (journal.read_text() if journal.exists() else ""):

@@ -7,7 +7,7 @@ from pathlib import Path
 from indexing.errors import CollectionNameError, UnknownCollectionError
 from indexing.store.database import storage_errors
 from indexing.store.disk import fsync
-from indexing.store.generation import Generation
+from indexing.store.local.generation import Generation
 from indexing.store.lock import WriterLock
 from indexing.store.manifest import Manifest
 

@@ -5,11 +5,11 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexing.store.collections import CURRENT, drop, next_generation, point_to, swap
-from indexing.store.generation import Generation
+from indexing.store.local.collection import CURRENT, drop, next_generation, point_to, swap
+from indexing.store.local.generation import Generation
+from indexing.store.local.sqlite.rows import versions
+from indexing.store.local.writer import Upkeep
 from indexing.store.manifest import Manifest
-from indexing.store.rows import versions
-from indexing.store.upkeep import Upkeep
 
 _NEXT = ".next"
 """Inside the collection: a collection of its own, so that what is done is kept when it is interrupted."""

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from indexing.errors import DamagedIndexError
-from indexing.store.bm25 import Bm25
 from indexing.store.database import Database
+from indexing.store.local.sparse.bm25 import Bm25
 
 log = logging.getLogger(__name__)
 

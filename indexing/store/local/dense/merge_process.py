@@ -1,4 +1,4 @@
-"""Building a segment from the vectors of a range of chunk ids: `python -m indexing.store.build`.
+"""Building a segment from the vectors of a range of chunk ids: `python -m indexing.store.local.dense.merge_process`.
 
 A large one is built in a process of its own, at low priority: it takes minutes and memory, and the process that answers
 questions must feel neither. It ends when its parent does.
@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexing.errors import IndexingError
-from indexing.store import rows, segment
-from indexing.store.allowed import Ids
 from indexing.store.database import Database
-from indexing.store.factory import make
-from indexing.store.native import faiss
-from indexing.store.rows import Vectors
+from indexing.store.local.dense import segment
+from indexing.store.local.dense.factory import make
+from indexing.store.local.dense.native import faiss
+from indexing.store.local.sqlite import rows
+from indexing.store.local.sqlite.allowed import Ids
+from indexing.store.local.sqlite.rows import Vectors
 
 _BLOCK = 16_384
 _POINTS_PER_LIST = 40
@@ -155,7 +156,7 @@ class Builder:
             "OMP_NUM_THREADS": str(self._threads),
             "OMP_WAIT_POLICY": "passive",  # threads that spin while they wait starve those that work, on busy cores
         }
-        command = [sys.executable, "-m", "indexing.store.build"]
+        command = [sys.executable, "-m", "indexing.store.local.dense.merge_process"]
         process = subprocess.Popen(  # noqa: S603 (our own module)
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
         )
