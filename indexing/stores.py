@@ -124,7 +124,7 @@ def stores_of(settings: IndexingSettings, kind: StoreKind | None = None) -> Stor
     if (kind or settings.index.store) == "local":
         return LocalStores(settings.data_dir)
     try:
-        from indexing.milvus import MilvusStores  # noqa: PLC0415 (an extra, and a second to import)
+        from indexing.store.milvus import MilvusStores  # noqa: PLC0415 (an extra, and a second to import)
     except ModuleNotFoundError as exc:
         raise IndexingError(
             f"index.store is 'milvus', and {exc.name} is not installed: pip install ragline[milvus]"

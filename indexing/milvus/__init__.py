@@ -13,6 +13,6 @@ the next put of that document or `repair` removes; and of two that put the same 
 Jobs belong to the machine that runs them, and stay there.
 """
 
-from indexing.milvus.stores import MilvusStores
+from indexing.store.milvus.stores import MilvusStores
 
 __all__ = ["MilvusStores"]

@@ -160,7 +160,7 @@ def site() -> Iterator[str]:
 def milvus_lite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stores]:
     """A Milvus in a file."""
     pytest.importorskip("milvus_lite", reason="the Milvus store is not tested: pip install -r requirements/milvus.txt")
-    from indexing.milvus import MilvusStores  # noqa: PLC0415
+    from indexing.store.milvus import MilvusStores  # noqa: PLC0415
 
     data_dir: Path = tmp_path_factory.mktemp("milvus")
     stores = MilvusStores(MilvusSettings(uri=str(data_dir / "lite.db")), data_dir)

@@ -9,10 +9,10 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from indexing.milvus.client import ROWS, Client, Consistency
-from indexing.milvus.expressions import among, literal
-from indexing.milvus.rows import DOCUMENT, Version, last_key, read_version
-from indexing.milvus.schema import Names
+from indexing.store.milvus.client import ROWS, Client, Consistency
+from indexing.store.milvus.expressions import among, literal
+from indexing.store.milvus.rows import DOCUMENT, Version, last_key, read_version
+from indexing.store.milvus.schema import Names
 
 T = TypeVar("T")
 

@@ -5,16 +5,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from indexing.errors import UnknownCollectionError
-from indexing.milvus import schema
-from indexing.milvus.client import Client
-from indexing.milvus.expressions import literal
-from indexing.milvus.schema import Names
-from indexing.milvus.store import MilvusStore
 from indexing.settings import MilvusSettings
 from indexing.store.analyzer import analyzer
 from indexing.store.database import Database
 from indexing.store.local import collection_path
 from indexing.store.manifest import Manifest
+from indexing.store.milvus import schema
+from indexing.store.milvus.client import Client
+from indexing.store.milvus.expressions import literal
+from indexing.store.milvus.schema import Names
+from indexing.store.milvus.store import MilvusStore
 
 
 class MilvusStores:

@@ -10,10 +10,10 @@ from typing import Any
 
 from indexing.document import Chunk, Document, StoredChunk, passage
 from indexing.errors import InvalidDocumentError
-from indexing.milvus.client import Row
-from indexing.milvus.expressions import facts
-from indexing.milvus.schema import MAX_BYTES, NO_VECTOR, VECTOR
 from indexing.store.local import DocumentRow, Item, text_hash
+from indexing.store.milvus.client import Row
+from indexing.store.milvus.expressions import facts
+from indexing.store.milvus.schema import MAX_BYTES, NO_VECTOR, VECTOR
 
 BLOCK_CHARS = 16_000
 """Of a document's text in one row: MAX_BYTES even where each takes 4."""

@@ -19,10 +19,10 @@ from tests.indexing.made import MANIFEST, item, vector_of
 
 pytest.importorskip("milvus_lite", reason="the Milvus store is not tested: pip install -r requirements/milvus.txt")
 
-from indexing.milvus.schema import Names, dense
-from indexing.milvus.store import MilvusStore
-from indexing.milvus.stores import MilvusStores
-from indexing.milvus.versions import age_s, following
+from indexing.store.milvus.schema import Names, dense
+from indexing.store.milvus.store import MilvusStore
+from indexing.store.milvus.stores import MilvusStores
+from indexing.store.milvus.versions import age_s, following
 
 NAME = "milvus-only"
 

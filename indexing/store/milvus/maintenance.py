@@ -3,12 +3,12 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from indexing.milvus.client import Client
-from indexing.milvus.expressions import literal
-from indexing.milvus.schema import Names
-from indexing.milvus.versions import Versions, age_s
 from indexing.store.local import Problem
 from indexing.store.manifest import Manifest
+from indexing.store.milvus.client import Client
+from indexing.store.milvus.expressions import literal
+from indexing.store.milvus.schema import Names
+from indexing.store.milvus.versions import Versions, age_s
 
 _WRITING_S = 3600.0
 """What is younger may be of a writer that is at it."""

@@ -15,12 +15,6 @@ from numpy.typing import NDArray
 
 from indexing.document import Hit, StoredChunk, passage
 from indexing.errors import IndexMismatchError
-from indexing.milvus import care, rows
-from indexing.milvus.care import Info
-from indexing.milvus.client import Client, Row
-from indexing.milvus.expressions import among, expression, literal
-from indexing.milvus.schema import SPARSE, VECTOR, Names
-from indexing.milvus.versions import Versions, following, slices
 from indexing.store.analyzer import analyzer
 from indexing.store.check import check_item
 from indexing.store.database import Database
@@ -28,6 +22,12 @@ from indexing.store.filters import Filters
 from indexing.store.jobs import KeepsJobs
 from indexing.store.local import DocumentRow, Item, Problem, Stats
 from indexing.store.manifest import Manifest
+from indexing.store.milvus import maintenance, rows
+from indexing.store.milvus.client import Client, Row
+from indexing.store.milvus.expressions import among, expression, literal
+from indexing.store.milvus.maintenance import Info
+from indexing.store.milvus.schema import SPARSE, VECTOR, Names
+from indexing.store.milvus.versions import Versions, following, slices
 
 Vectors = NDArray[np.float32]
 
@@ -207,11 +207,11 @@ class MilvusStore(KeepsJobs):
 
     def verify(self) -> list[Problem]:
         """Chunks that documents lack, and what writers left that died."""
-        return care.verify(self._client, self._names, self._versions)
+        return maintenance.verify(self._client, self._names, self._versions)
 
     def repair(self) -> list[Problem]:
         """Remove what writers left that died; what is wrong after that."""
-        return care.repair(self._client, self._names, self._versions)
+        return maintenance.repair(self._client, self._names, self._versions)
 
     def close(self) -> None:
         self._jobs.close()
