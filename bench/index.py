@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from indexing.document import Chunk, Document
 from indexing.store.filters import Filters
-from indexing.store.local import Item, Store, collection_path
+from indexing.store.interface import Item
+from indexing.store.local import Store, collection_path
 from indexing.store.manifest import Manifest
 
 Vectors = NDArray[np.float32]

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from app.answer.passages import Query
 from app.settings import AppSettings
 from indexing.document import Hit, StoredChunk
+from indexing.store.interface import DocumentStore, Stores
 from indexing.store.manifest import Manifest
-from indexing.stores import DocumentStore, Stores, stores_of
+from indexing.store.open import stores_of
 from services.errors import NotFoundError
 
 P = ParamSpec("P")

@@ -12,7 +12,7 @@ from rich.table import Table
 from indexing.errors import UnknownJobError
 from indexing.settings import IndexingSettings
 from indexing.store.jobs import Job
-from indexing.stores import stores_of
+from indexing.store.open import stores_of
 from indexing.sync.changes import file_of
 
 _LISTED = 20

@@ -16,7 +16,7 @@ from rich.markup import escape
 from indexing.cli.display import Display, summarize
 from indexing.cli.options import STOPPED
 from indexing.settings import IndexingSettings
-from indexing.stores import stores_of
+from indexing.store.open import stores_of
 from indexing.sync.indexer import Builder, manifest_of
 from indexing.sync.progress import Report
 from indexing.sync.watch import changes, look

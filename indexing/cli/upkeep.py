@@ -12,9 +12,10 @@ from rich.console import Console
 from indexing.cli.display import Display, counted
 from indexing.cli.session import embedding, finish, run
 from indexing.settings import IndexingSettings, StoreKind
-from indexing.store.local import Problem, Store, collection_path
+from indexing.store.interface import DocumentStore, Problem, Stores
+from indexing.store.local import Store, collection_path
 from indexing.store.local import restore as restore_snapshot
-from indexing.stores import DocumentStore, Stores, stores_of
+from indexing.store.open import stores_of
 from indexing.sync import rebuild as rebuilding
 from indexing.sync.progress import Report
 from services.errors import BadRequestError

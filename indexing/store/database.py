@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from indexing.errors import DamagedIndexError, IndexBusyError, IndexingError, StorageError
-from indexing.store.local.sqlite.schema import APPLICATION_ID, SCHEMA, page_bytes
+from indexing.store.schema import APPLICATION_ID, SCHEMA, page_bytes
 
 _BUSY_S = 30.0
 _CACHE_KB = 8192

@@ -1,0 +1,1 @@
+"""What changed since the last run, and its way into the store."""

@@ -21,8 +21,8 @@ from indexing.read.formats.extract import Limits
 from indexing.read.pool import Parsed, Parsers, ParserSettings
 from indexing.read.web import Fetcher
 from indexing.settings import IndexSettings
+from indexing.store.interface import DocumentStore, with_records
 from indexing.store.manifest import Manifest
-from indexing.stores import DocumentStore, with_records
 from indexing.sync.changes import Plan
 from indexing.sync.embed import PATIENCE_S, Embedding
 from indexing.sync.job import Job

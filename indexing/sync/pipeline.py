@@ -13,8 +13,7 @@ from indexing.document import passage
 from indexing.errors import InvalidDocumentError
 from indexing.read.pool import Parsed, Parsers
 from indexing.read.web import Fetcher
-from indexing.store.local import text_hash
-from indexing.stores import DocumentStore
+from indexing.store.interface import DocumentStore, text_hash
 from indexing.sync.changes import Plan
 from indexing.sync.embed import Embedding, Vector, is_away
 from indexing.sync.progress import Tally

@@ -7,8 +7,8 @@ from pathlib import Path
 from indexing.document import Document
 from indexing.errors import IndexingError
 from indexing.settings import IndexSettings
+from indexing.store.interface import DocumentStore
 from indexing.store.local import Store
-from indexing.stores import DocumentStore
 from indexing.sync.indexer import Builder, manifest_of
 from indexing.sync.progress import Failure, Progress, Report, Tally
 from services.client import EmbedClient

@@ -1,0 +1,1 @@
+"""What embed and score share: strings in, rows out."""

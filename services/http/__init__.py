@@ -1,0 +1,1 @@
+"""What every HTTP server here has, the orchestrator's too."""

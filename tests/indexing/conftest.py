@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from indexing.settings import MilvusSettings
-from indexing.stores import LocalStores, Stores
+from indexing.store.interface import Stores
+from indexing.store.local.stores import LocalStores
 from services.client import EmbedClient
 from services.settings import ServiceSettings
 

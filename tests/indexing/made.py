@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexing.document import Chunk, Document, Scalar
-from indexing.store.local import Item
+from indexing.store.interface import Item
 from indexing.store.manifest import Manifest
 
 DIMENSION = 16

@@ -20,8 +20,7 @@ from app.http.schema import (
     JobOut,
     Scalar,
 )
-from indexing.store.local import DocumentRow
-from indexing.stores import DocumentStore, with_records
+from indexing.store.interface import DocumentRow, DocumentStore, with_records
 from services.errors import BadRequestError, NotFoundError
 from services.protocol import ErrorBody
 

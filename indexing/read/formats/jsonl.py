@@ -7,8 +7,8 @@ from typing import Any, BinaryIO
 
 from indexing.document import Scalar
 from indexing.errors import UnreadableError
-from indexing.read.formats import json
 from indexing.read.formats.extract import Extract, Limits, one_line, require_chars, tidy
+from indexing.read.formats.json import as_text, parsed
 
 TEXT = ("text", "content", "page_content", "contents", "body", "passage", "abstract", "markdown")
 TITLE = ("title", "name", "headline")
@@ -37,7 +37,7 @@ def load(stream: BinaryIO, limits: Limits) -> Iterator[tuple[bytes, Extract]]:
         if not line.strip():
             continue
         try:
-            record = json.parsed(line)
+            record = parsed(line)
         except UnreadableError as exc:
             wrong.append(f"line {number} ({exc})")
             continue
@@ -57,9 +57,9 @@ def of_list(values: list[Any], limits: Limits) -> Iterator[tuple[bytes, Extract]
 def of_record(record: Any, number: int, limits: Limits) -> Extract:
     """Its text, else its title; its id, else its place in the file."""
     if not isinstance(record, dict):
-        return Extract(tidy(json.as_text(record)), key=str(number))
+        return Extract(tidy(as_text(record)), key=str(number))
     field = _text_field(record)
-    text = tidy(str(record[field]) if field else json.as_text(record))
+    text = tidy(str(record[field]) if field else as_text(record))
     require_chars(len(text), limits)
     title = one_line(tidy(_first(record, TITLE)))
     return Extract(

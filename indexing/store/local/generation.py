@@ -15,6 +15,7 @@ from indexing.errors import IndexingError
 from indexing.store.analyzer import analyzer
 from indexing.store.database import Database, storage_errors
 from indexing.store.filters import Filters
+from indexing.store.interface import Vectors
 from indexing.store.local.dense import merge_policy, segment
 from indexing.store.local.dense.buffer import inner_products
 from indexing.store.local.dense.factory import SEAL_ROWS, make, merged_factory, sealed_factory
@@ -24,7 +25,6 @@ from indexing.store.local.dense.segment import SegmentRow, add_row, read_rows
 from indexing.store.local.sparse.index import SparseIndex
 from indexing.store.local.sqlite import rows
 from indexing.store.local.sqlite.allowed import Allowed, allowed
-from indexing.store.local.sqlite.rows import Vectors
 from indexing.store.local.sqlite.where import where
 from indexing.store.manifest import Manifest
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from indexing.errors import DamagedIndexError
 from indexing.store.disk import sha256
+from indexing.store.interface import Problem
 from indexing.store.local.dense import merge_policy
 from indexing.store.local.dense.segment import Segment, SegmentRow, read_rows
 from indexing.store.local.generation import VECTORS, Generation
@@ -37,11 +38,8 @@ class Info:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    text: str
-    mends: bool
-    """Whether repair() can mend it: what follows SQLite is built again from it."""
-    segment: SegmentRow | None = None
+class SegmentProblem(Problem):
+    segment: SegmentRow
 
 
 def info(generation: Generation) -> Info:
@@ -91,10 +89,10 @@ def verify(upkeep: Upkeep) -> list[Problem]:
 def repair(upkeep: Upkeep) -> list[Problem]:
     """Build anew what is wrong beside SQLite; what is left after that."""
     problems = verify(upkeep)
-    if any(problem.mends and problem.segment is None for problem in problems):
+    if any(problem.mends and not isinstance(problem, SegmentProblem) for problem in problems):
         with upkeep.writing() as generation:
             generation.sparse.rebuild()
-    for row in {problem.segment for problem in problems if problem.segment is not None}:
+    for row in {problem.segment for problem in problems if isinstance(problem, SegmentProblem)}:
         upkeep.rebuild(row)
     return verify(upkeep) if problems else []
 
@@ -162,13 +160,15 @@ def _segment(generation: Generation, connection: sqlite3.Connection, row: Segmen
     try:
         opened = Segment.open(generation.path / VECTORS, row)
     except (DamagedIndexError, FileNotFoundError) as exc:
-        yield Problem(f"segment {row.file}: {exc}", mends=True, segment=row)
+        yield SegmentProblem(f"segment {row.file}: {exc}", mends=True, segment=row)
         return
     if sha256(generation.path / VECTORS / row.file) != row.sha256:
-        yield Problem(f"segment {row.file} has changed since it was written", mends=True, segment=row)
+        yield SegmentProblem(f"segment {row.file} has changed since it was written", mends=True, segment=row)
         return
     found = opened.ids()
     there = connection.execute("SELECT id FROM vectors WHERE id BETWEEN ? AND ?", (row.first, row.last))
     lacking = np.setdiff1d(np.fromiter((each for (each,) in there), np.int64), found)
     if len(lacking) or len(np.unique(found)) != len(found):
-        yield Problem(f"segment {row.file} lacks {len(lacking)} chunks, or holds some twice", mends=True, segment=row)
+        yield SegmentProblem(
+            f"segment {row.file} lacks {len(lacking)} chunks, or holds some twice", mends=True, segment=row
+        )

@@ -5,40 +5,31 @@ import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
 
-from indexing.document import Chunk, Document, Hit, StoredChunk
+from indexing.document import Hit, StoredChunk
 from indexing.errors import IndexBusyError, IndexMismatchError, StorageError
 from indexing.store import jobs
 from indexing.store.check import check_item
 from indexing.store.filters import Filters
+from indexing.store.interface import DocumentRow, Item, Problem, Stats, Vectors
 from indexing.store.jobs import KeepsJobs
-from indexing.store.local import maintenance, snapshot, successor
+from indexing.store.local import maintenance, snapshot
 from indexing.store.local.collection import CURRENT, create
 from indexing.store.local.current import Current
-from indexing.store.local.maintenance import Info, Problem
+from indexing.store.local.maintenance import Info
 from indexing.store.local.sqlite import rows
-from indexing.store.local.sqlite.rows import DocumentRow, Vectors
-from indexing.store.local.successor import Lag
+from indexing.store.local.successor import Lag, adopt, install, lag_between, successor_path
 from indexing.store.local.writer import Upkeep
 from indexing.store.manifest import Manifest
 
 log = logging.getLogger(__name__)
 
 _CATCH_UP_TIMEOUT_S = 1.0
-
-Item = tuple[Document, Sequence[Chunk], Vectors]
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    documents: int
-    chunks: int
 
 
 class Store(KeepsJobs):
@@ -182,18 +173,18 @@ class Store(KeepsJobs):
 
         Raises IndexMismatchError where it does; successor() is for that.
         """
-        successor.adopt(self._upkeep, wanted)
+        adopt(self._upkeep, wanted)
 
     def successor(self, manifest: Manifest) -> "Store":
         """The store that is to take this one's place: empty, or as far as it was when it was last left.
 
         Put the documents that lag() names there, until there are none, and promote() it.
         """
-        return Store.create_or_open(successor.successor_path(self._path, manifest), manifest)
+        return Store.create_or_open(successor_path(self._path, manifest), manifest)
 
     def lag(self, successor: "Store") -> Lag:
         with self._reading() as old, successor._reading() as new:  # noqa: SLF001 (one of this class)
-            return successor.lag(old, new)
+            return lag_between(old, new)
 
     def promote(self, successor: "Store") -> bool:
         """Put the successor in this one's place, for all processes; this store goes on with it.
@@ -202,13 +193,13 @@ class Store(KeepsJobs):
         """
         with self._upkeep.still() as generation:
             with generation.database.reading() as old, successor._reading() as new:  # noqa: SLF001 (one of this class)
-                if successor.lag(old, new):
+                if lag_between(old, new):
                     return False
             with generation.database.writing() as old:  # whoever notes a job waits, and then finds the new generation
                 with successor._noting() as new:  # noqa: SLF001 (one of this class)
                     jobs.copy(old, new)
                 successor.close()
-                successor.install(self._path, successor.path)
+                install(self._path, successor.path)
             return True
 
     def info(self) -> Info:

@@ -28,7 +28,7 @@ class Lag:
         return bool(self.put or self.delete)
 
 
-def lag(old: sqlite3.Connection, new: sqlite3.Connection) -> Lag:
+def lag_between(old: sqlite3.Connection, new: sqlite3.Connection) -> Lag:
     wanted, there = versions(old), versions(new)
     put = (identity for identity, version in wanted.items() if there.get(identity) != version)
     return Lag(tuple(put), tuple(there.keys() - wanted.keys()))

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from indexing.store.local import Problem
+from indexing.store.interface import Problem
 from indexing.store.manifest import Manifest
 from indexing.store.milvus.client import Client
 from indexing.store.milvus.expressions import literal

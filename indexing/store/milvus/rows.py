@@ -10,7 +10,7 @@ from typing import Any
 
 from indexing.document import Chunk, Document, StoredChunk, passage
 from indexing.errors import InvalidDocumentError
-from indexing.store.local import DocumentRow, Item, text_hash
+from indexing.store.interface import DocumentRow, Item, text_hash
 from indexing.store.milvus.client import Row
 from indexing.store.milvus.expressions import facts
 from indexing.store.milvus.schema import MAX_BYTES, NO_VECTOR, VECTOR

@@ -19,8 +19,8 @@ from indexing.store.analyzer import analyzer
 from indexing.store.check import check_item
 from indexing.store.database import Database
 from indexing.store.filters import Filters
+from indexing.store.interface import DocumentRow, Item, Problem, Stats
 from indexing.store.jobs import KeepsJobs
-from indexing.store.local import DocumentRow, Item, Problem, Stats
 from indexing.store.manifest import Manifest
 from indexing.store.milvus import maintenance, rows
 from indexing.store.milvus.client import Client, Row

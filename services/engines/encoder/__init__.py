@@ -1,0 +1,1 @@
+"""Engines that map token sequences to rows."""

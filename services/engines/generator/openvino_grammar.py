@@ -4,7 +4,8 @@ openvino-genai compiles a grammar in the middle of a step: a bad one ends the pi
 and a large one holds everybody up. So each is first tried on a model without weights (same tokenizer, all logits zero,
 one token), in a process that may be killed.
 
-    python -m services.engines.generator.openvino_grammar FOLDER    in: [kind, text]    out: {"refusal": null or why, "took": s}
+    python -m services.engines.generator.openvino_grammar FOLDER
+    in: [kind, text]    out: {"refusal": null or why, "took": s}
 """
 
 import asyncio

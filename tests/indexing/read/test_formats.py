@@ -21,7 +21,7 @@ from indexing.read.formats.extract import Limits
 from indexing.read.formats.load import load, load_bytes
 from indexing.read.pool import Parsers, ParserSettings
 
-FORMATS = Path(__file__).parents[3] / "shared/data/formats"
+FORMATS = Path(__file__).parents[4] / "shared/data/formats"
 
 
 def one(content: bytes, name: str, limits: Limits | None = None) -> Document:

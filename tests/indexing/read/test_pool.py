@@ -189,7 +189,7 @@ async def test_the_process_may_not_write_connect_or_start_programs(tmp_path: Pat
     empty.mkdir()
     command = [sys.executable, "-c", CONFINED, kept, empty, made]
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[2]
+        *command, stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3]
     )
     output, _ = await process.communicate()
     assert (process.returncode, output) == (0, b"0\n"), "only reading is allowed"

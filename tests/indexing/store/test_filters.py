@@ -3,7 +3,8 @@ from contextlib import closing
 import pytest
 
 from indexing.errors import FilterError
-from indexing.stores import DocumentStore, LocalStores, Stores
+from indexing.store.interface import DocumentStore, Stores
+from indexing.store.local.stores import LocalStores
 from tests.indexing.made import MANIFEST, item, vector_of
 
 

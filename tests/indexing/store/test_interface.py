@@ -17,8 +17,7 @@ from indexing.errors import (
     UnknownCollectionError,
     UnknownJobError,
 )
-from indexing.store.local import text_hash
-from indexing.stores import DocumentStore, Stores
+from indexing.store.interface import DocumentStore, Stores, text_hash
 from tests.indexing.made import MANIFEST, item, vector_of
 
 NAME = "default"

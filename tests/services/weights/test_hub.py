@@ -20,7 +20,7 @@ import pytest
 
 pytest.importorskip("huggingface_hub")
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 COMMIT, NEXT_COMMIT = "5617a9f61b028005a4858fdac845db406aefb181", "b" * 40
 WEIGHTS = random.Random(1).randbytes(8_000_000)
 FILES = {
@@ -188,7 +188,8 @@ def test_another_revision_is_kept_apart(hub, tmp_path) -> None:
 
 def test_without_a_preset_one_format_of_weights_is_taken_and_never_code_or_pickles(hub, tmp_path) -> None:
     hub.files |= {"model.safetensors": b"tensors"}
-    code = "from services.weights.hub import _chosen; from services.weights.sources import HubSource; import huggingface_hub as h;"
+    code = "from services.weights.hub import _chosen; from services.weights.sources import HubSource;"
+    code += "import huggingface_hub as h;"
     code += "print(sorted(f.path for f in _chosen(HubSource('BAAI/bge-m3', 'main'), h.HfApi())))"
     for format_, expected in (
         ("model.safetensors", ["config.json", "model.safetensors", "tokenizer.json"]),

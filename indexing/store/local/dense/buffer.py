@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from indexing.store.interface import Vectors
 from indexing.store.local.dense.native import faiss
 from indexing.store.local.sqlite.allowed import Allowed, Ids
-from indexing.store.local.sqlite.rows import Vectors
 
 _LEAST_ROWS = 256
 

@@ -9,12 +9,12 @@ import numpy as np
 
 from indexing.errors import DamagedIndexError
 from indexing.store.database import Database, storage_errors
+from indexing.store.interface import Vectors
 from indexing.store.local.dense.buffer import Tail
 from indexing.store.local.dense.native import faiss
 from indexing.store.local.dense.segment import Bits, Mask, Segment, read_rows
 from indexing.store.local.sqlite import rows
 from indexing.store.local.sqlite.allowed import Allowed, Ids
-from indexing.store.local.sqlite.rows import Vectors
 
 _FEW = 2000
 """Chunks that a filter leaves which are scored one by one, from SQLite."""

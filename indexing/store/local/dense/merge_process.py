@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from indexing.errors import IndexingError
 from indexing.store.database import Database
+from indexing.store.interface import Vectors
 from indexing.store.local.dense import segment
 from indexing.store.local.dense.factory import make
 from indexing.store.local.dense.native import faiss
 from indexing.store.local.sqlite import rows
 from indexing.store.local.sqlite.allowed import Ids
-from indexing.store.local.sqlite.rows import Vectors
 
 _BLOCK = 16_384
 _POINTS_PER_LIST = 40

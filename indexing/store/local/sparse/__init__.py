@@ -1,0 +1,1 @@
+"""BM25 search: a tantivy index, which follows SQLite."""

@@ -1,0 +1,1 @@
+"""The truth of a generation, as rows."""

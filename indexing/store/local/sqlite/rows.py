@@ -1,46 +1,21 @@
 """Documents and chunks, to rows and back."""
 
-import hashlib
 import json
 import sqlite3
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexing.document import Chunk, Document, Metadata, StoredChunk, passage
+from indexing.document import Chunk, Document, StoredChunk, passage
 from indexing.store.filters import kind
+from indexing.store.interface import DocumentRow, Vectors, text_hash
 
-Vectors = NDArray[np.float32]
 BLOCK_BITS = 20
 BLOCK_CHARS = 16_384
-_HASH_BYTES = 16
-
-
-@dataclass(frozen=True, slots=True)
-class DocumentRow:
-    """A stored document without its text."""
-
-    id: str
-    source: str
-    title: str
-    media_type: str
-    metadata: Metadata
-    pages: tuple[int, ...]
-    content_hash: str
-    chars: int
-    chunks: int
-    added: float
-    """Seconds since 1970."""
-
-
-def text_hash(text: str) -> str:
-    """What vectors_for() knows a text by; `text` is what is embedded, passage(heading, text)."""
-    return hashlib.sha256(text.encode()).hexdigest()[: 2 * _HASH_BYTES]
 
 
 def insert(connection: sqlite3.Connection, document: Document, chunks: Sequence[Chunk], vectors: Vectors) -> None:

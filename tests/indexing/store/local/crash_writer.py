@@ -1,4 +1,5 @@
-"""Writes to a store at random until it is killed: `python -m tests.indexing.store.local.crash_writer PATH JOURNAL SEED`.
+"""Writes to a store at random until it is killed:
+`python -m tests.indexing.store.local.crash_writer PATH JOURNAL SEED`.
 
 Each step goes to the journal before it begins, and "ok" when it was acknowledged.
 """
@@ -9,7 +10,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from indexing.store.local import Item, Store
+from indexing.store.interface import Item
+from indexing.store.local import Store
 from tests.indexing.made import item
 
 Step = dict[str, Any]

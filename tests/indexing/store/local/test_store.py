@@ -1,4 +1,4 @@
-"""What only the store on this machine has to do; tests/indexing/store/test_interface.py has what holds for every store."""
+"""What only the store on this machine has to do; ../test_interface.py has what holds for every store."""
 
 import subprocess
 import sys

@@ -11,7 +11,8 @@ import pytest
 
 from indexing.document import Chunk
 from indexing.errors import IndexMismatchError
-from indexing.store.local import Item, Store, collection_path
+from indexing.store.interface import Item
+from indexing.store.local import Store, collection_path
 from indexing.store.manifest import Manifest
 from tests.indexing.made import MANIFEST, OTHER, bulk, clustered, item, vector_of
 

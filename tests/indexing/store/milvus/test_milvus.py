@@ -12,7 +12,8 @@ import pytest
 
 from indexing.errors import IndexMismatchError, InvalidDocumentError
 from indexing.settings import IndexingSettings, IndexSettings, MilvusSettings
-from indexing.stores import Stores, stores_of
+from indexing.store.interface import Stores
+from indexing.store.open import stores_of
 from indexing.sync.indexer import Builder, manifest_of
 from services.errors import UnavailableError
 from tests.indexing.made import MANIFEST, item, vector_of

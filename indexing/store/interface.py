@@ -1,34 +1,69 @@
-"""Where collections are: one interface, and the two places that have it, of which `index.store` names one.
+"""What a store does: one interface to a collection, and the types that pass through it.
 
-indexing.store    on this machine: SQLite, followed by FAISS and tantivy
-indexing.milvus   in a Milvus, which several machines may share
+store.local    on this machine: SQLite, followed by FAISS and tantivy
+store.milvus   in a Milvus, which several machines may share
 """
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexing import store
-from indexing.document import RECORD, Hit, StoredChunk
-from indexing.errors import IndexingError
-from indexing.settings import IndexingSettings, StoreKind
+from indexing.document import RECORD, Chunk, Document, Hit, Metadata, StoredChunk
 from indexing.store.filters import Filters
 from indexing.store.jobs import Job, State
-from indexing.store.local import DocumentRow, Item, Problem, Stats
 from indexing.store.lock import Held
 from indexing.store.manifest import Manifest
 
 Vectors = NDArray[np.float32]
+Item = tuple[Document, Sequence[Chunk], Vectors]
+HASH_BYTES = 16
+"""Of a text's hash, the first half of its SHA-256."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRow:
+    """A stored document without its text."""
+
+    id: str
+    source: str
+    title: str
+    media_type: str
+    metadata: Metadata
+    pages: tuple[int, ...]
+    content_hash: str
+    chars: int
+    chunks: int
+    added: float
+    """Seconds since 1970."""
+
+
+def text_hash(text: str) -> str:
+    """What vectors_for() knows a text by; `text` is what is embedded, passage(heading, text)."""
+    return hashlib.sha256(text.encode()).hexdigest()[: 2 * HASH_BYTES]
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    documents: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    text: str
+    mends: bool
+    """Whether repair() can mend it: what follows SQLite is built again from it."""
 
 
 class DocumentStore(Protocol):
     """One collection: documents in, hits out. Blocking; for any thread.
 
-    Acknowledged is durable, and a reader sees a document as it was or as it is, never both. indexing.store.Store says
-    what each method does; the tests of tests/indexing/store/test_interface.py hold for every store.
+    Acknowledged is durable, and a reader sees a document as it was or as it is, never both. store.local.Store says what
+    each method does; the tests of tests/indexing/store/test_interface.py hold for every store.
     """
 
     @property
@@ -91,42 +126,3 @@ def with_records(store: DocumentStore, document_id: str) -> list[str]:
         if following is None or not following.startswith(prefix):
             return found
         cursor = following
-
-
-class LocalStores:
-    def __init__(self, data_dir: Path) -> None:
-        self._data_dir = data_dir
-
-    def names(self) -> list[str]:
-        return store.collections(self._data_dir)
-
-    def open(self, name: str) -> store.Store:
-        """Raises UnknownCollectionError."""
-        return store.Store.open(self._path(name))
-
-    def create_or_open(self, name: str, manifest: Manifest) -> store.Store:
-        """Raises IndexMismatchError where it was built otherwise."""
-        return store.Store.create_or_open(self._path(name), manifest)
-
-    def drop(self, name: str) -> None:
-        """Raises UnknownCollectionError."""
-        store.drop(self._path(name))
-
-    def close(self) -> None:
-        """Nothing is open but the stores themselves."""
-
-    def _path(self, name: str) -> Path:
-        return store.collection_path(self._data_dir, name)
-
-
-def stores_of(settings: IndexingSettings, kind: StoreKind | None = None) -> Stores:
-    """Those of `index.store`, or of another kind that is asked for."""
-    if (kind or settings.index.store) == "local":
-        return LocalStores(settings.data_dir)
-    try:
-        from indexing.store.milvus import MilvusStores  # noqa: PLC0415 (an extra, and a second to import)
-    except ModuleNotFoundError as exc:
-        raise IndexingError(
-            f"index.store is 'milvus', and {exc.name} is not installed: pip install ragline[milvus]"
-        ) from exc
-    return MilvusStores(settings.milvus, settings.data_dir)

@@ -1,1 +1,0 @@
-"""Files to text: load.py picks the loader of a format; only parser processes import it."""

@@ -1,0 +1,33 @@
+"""The collections of a data directory, by name."""
+
+from pathlib import Path
+
+from indexing.store.local.collection import collection_path, collections, drop
+from indexing.store.local.store import Store
+from indexing.store.manifest import Manifest
+
+
+class LocalStores:
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+
+    def names(self) -> list[str]:
+        return collections(self._data_dir)
+
+    def open(self, name: str) -> Store:
+        """Raises UnknownCollectionError."""
+        return Store.open(self._path(name))
+
+    def create_or_open(self, name: str, manifest: Manifest) -> Store:
+        """Raises IndexMismatchError where it was built otherwise."""
+        return Store.create_or_open(self._path(name), manifest)
+
+    def drop(self, name: str) -> None:
+        """Raises UnknownCollectionError."""
+        drop(self._path(name))
+
+    def close(self) -> None:
+        """Nothing is open but the stores themselves."""
+
+    def _path(self, name: str) -> Path:
+        return collection_path(self._data_dir, name)
