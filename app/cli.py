@@ -30,11 +30,11 @@ def ask(
     question: str,
     *,
     collection: CollectionOption = "",
-    top_k: Annotated[int | None, typer.Option(help="Passages to answer from.")] = None,
+    top_n: Annotated[int | None, typer.Option(help="Passages to answer from.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask a question; the answer streams, with its sources."""
-    body = {"question": question, "collection": collection or None, "top_k": top_k, "stream": not as_json}
+    body = {"question": question, "collection": collection or None, "top_n": top_n, "stream": not as_json}
     if as_json:
         print_json(_post("/ask", body))
         return
@@ -57,9 +57,15 @@ def ask(
 
 
 @cli.command()
-def search(query: str, *, collection: CollectionOption = "", top_k: int = 10, as_json: JsonOption = False) -> None:
-    """Search without an answer: the passages, best first."""
-    answer = _post("/search", {"query": query, "collection": collection or None, "top_k": top_k})
+def search(
+    query: str,
+    *,
+    collection: CollectionOption = "",
+    top_n: Annotated[int, typer.Option(help="Passages to show.")] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the passages for a query, best first, without an answer."""
+    answer = _post("/search", {"query": query, "collection": collection or None, "top_n": top_n})
     if as_json:
         print_json(answer)
         return
@@ -177,7 +183,7 @@ def print_sources(sources: list[dict[str, Any]], cited: set[int]) -> None:
 
 def print_outcome(outcome: dict[str, Any]) -> None:
     for warning in outcome["warnings"]:
-        console.print(f"[yellow]without {escape(warning)}[/]")
+        console.print(f"[yellow]{escape(warning)}[/]")
     stages = "  ".join(f"{name} {ms:.0f}" for name, ms in outcome["timings_ms"].items())
     console.print(f"[dim]ms: {stages}[/]")
 

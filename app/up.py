@@ -28,7 +28,7 @@ from services.errors import UnavailableError
 SERVICES = ("embed", "score", "generate")
 QUICK_DEATH_S = 20.0
 MAX_QUICK_DEATHS = 3
-"""While starting: after so many the start is given up. Later it is tried again for ever."""
+"""Deaths after which a start is given up; once all four have been healthy, restarts never stop."""
 MAX_PAUSE_S = 30.0
 STOP_S = 20.0
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -52,7 +52,7 @@ class Supervisor:
         self._console = console
         self._settings = settings
         self._addresses = self._choose_addresses()
-        self._stands = False
+        self._started = False
         logs = settings.data_dir / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         self._env = {**os.environ, **self._environment()}
@@ -61,7 +61,7 @@ class Supervisor:
         self._children = [
             Child(
                 name=name,
-                command=[sys.executable, *command],
+                command=[sys.executable, "-P", *command],  # never run an app.py of the folder that it is started in
                 url=self._addresses[name],
                 health=self._addresses[name] + ("/health/live" if name == "server" else "/health"),
                 log=logs / f"{name}.log",
@@ -76,7 +76,7 @@ class Supervisor:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """All four healthy; stopped again on the way out. Raises UnavailableError where one cannot be started."""
+        """Start all four and wait until they are healthy; stop them on exit. Raises UnavailableError."""
         watchers = [asyncio.create_task(self._keep_alive(child)) for child in self._children]
         try:
             await self._until_healthy(watchers)
@@ -88,8 +88,8 @@ class Supervisor:
             await asyncio.gather(*(self._stop(child) for child in self._children))
 
     async def command(self, *arguments: str) -> int:
-        """Run another `ragline` command against these processes, on this terminal."""
-        process = await asyncio.create_subprocess_exec(sys.executable, "-m", "app", *arguments, env=self._env)
+        """Run a `ragline` command against these processes, on this terminal; return its exit status."""
+        process = await asyncio.create_subprocess_exec(sys.executable, "-P", "-m", "app", *arguments, env=self._env)
         try:
             return await process.wait()
         except asyncio.CancelledError:
@@ -111,7 +111,11 @@ class Supervisor:
     def _environment(self) -> dict[str, str]:
         ports = {f"RAGLINE_{n.upper()}__PORT": url.rpartition(":")[2] for n, url in self._addresses.items()}
         urls = {f"RAGLINE_{n.upper()}__URL": self._addresses[n] for n in SERVICES}
-        return ports | urls | {"RAGLINE_DATA_DIR": str(self._settings.data_dir), "PYTHONUNBUFFERED": "1"}
+        return (
+            ports
+            | urls
+            | {"RAGLINE_DATA_DIR": str(self._settings.data_dir), "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
+        )
 
     async def _start(self, child: Child) -> asyncio.subprocess.Process:
         with child.log.open("ab") as log:
@@ -134,7 +138,7 @@ class Supervisor:
             if time.monotonic() - child.started > QUICK_DEATH_S:
                 deaths, pause = 0, 1.0
             deaths += 1
-            if deaths >= MAX_QUICK_DEATHS and not self._stands:
+            if deaths >= MAX_QUICK_DEATHS and not self._started:
                 raise UnavailableError(f"{child.name} cannot be kept running (status {status}):\n{tail(child.log)}")
             self._console.print(
                 f"{child.name} ended with status {status}; starting it again in {pause:.0f} s. Log: {child.log}"
@@ -155,7 +159,7 @@ class Supervisor:
             finally:
                 ready.cancel()
                 await asyncio.gather(ready, *waits, return_exceptions=True)
-        self._stands = True
+        self._started = True
 
     async def _wait(self, http: httpx2.AsyncClient, child: Child) -> None:
         began = time.monotonic()
@@ -180,7 +184,7 @@ class Supervisor:
 
 
 def free_port(host: str, wanted: int) -> int:
-    """`wanted` where it is free, else one that the system chooses."""
+    """Return `wanted` where it is free, else a free port."""
     for port in (wanted, 0):
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -194,6 +198,6 @@ def tail(log: Path, lines: int = 15) -> str:
 
 
 def _die_with_parent() -> None:
-    """Where the supervisor itself is killed, no service stays behind (Linux)."""
+    """Have the kernel end this child when the supervisor dies (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -19,17 +19,43 @@ START_S = 120.0
 
 @dataclass(frozen=True)
 class Stack:
-    """The four processes; `addresses` by section: embed, score, generate, server."""
+    """The four processes; `addresses` by section: embed, score, generate, server.
+
+    They and all commands are started in `folder`, among files with the names of modules; each that is run leaves a file
+    NAME.was-run there.
+    """
 
     process: subprocess.Popen[str]
     data_dir: Path
+    folder: Path
     env: dict[str, str]
     addresses: dict[str, str]
 
     def ragline(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Another command over the same data_dir."""
-        command = [sys.executable, "-m", "app", *arguments]
-        return subprocess.run(command, env=self.env, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(
+            [RAGLINE, *arguments],
+            cwd=self.folder,
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+
+RAGLINE = Path(sys.executable).with_name("ragline")
+HOSTILE = ("app.py", "services/__init__.py", "indexing/__init__.py", "numpy.py", "queue.py")
+
+
+def hostile_folder(folder: Path) -> Path:
+    """Someone's documents, among them files that Python takes for modules where the folder is on its path."""
+    for name in HOSTILE:
+        file = folder / name
+        file.parent.mkdir(exist_ok=True)
+        marker = folder / f"{name.replace('/', '-')}.was-run"
+        file.write_text(f"open({str(marker)!r}, 'w').close()\nraise SystemExit('a file of the folder was run')\n")
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -37,18 +63,17 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     data_dir = tmp_path_factory.mktemp("ragline")
     ports = {f"RAGLINE_{name}__PORT": "0" for name in ("EMBED", "SCORE", "GENERATE", "SERVER")}
     env = {**os.environ, **ports, "RAGLINE_DATA_DIR": str(data_dir), "COLUMNS": "200", "NO_COLOR": "1"}
+    folder = hostile_folder(tmp_path_factory.mktemp("started-in"))
     log = data_dir / "up.log"
     with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "app", "up"], env=env, stdout=output, stderr=output, text=True
-        )
+        process = subprocess.Popen([RAGLINE, "up"], cwd=folder, env=env, stdout=output, stderr=output, text=True)
     try:
         deadline = time.monotonic() + START_S
         while not (addresses := read_addresses(data_dir)):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
-        yield Stack(process, data_dir, env, addresses)
+        yield Stack(process, data_dir, folder, env, addresses)
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=60)

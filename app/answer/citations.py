@@ -1,4 +1,4 @@
-"""Citations: markers like [2] in an answer, each checked against the passage that it names.
+"""Checks citations: markers like [2] in an answer, each against the passage that it names.
 
 A claim is a sentence of the answer. The model's own marker is kept where it names a passage, and dropped where it does
 not. A sentence that the model left unmarked gets the marker of the passage whose words carry it. A citation is
@@ -32,12 +32,12 @@ class Citation:
     verified: bool
 
 
-class Citer:
-    """Reads an answer as it is generated; gives it back with checked markers, and a Citation at each.
+class CitationChecker:
+    """Checks the markers of an answer while it is generated; yields its text, and a Citation after each marker.
 
-    What it gives back, joined, is `answer`; only the end of a sentence waits until the next one begins. `strict` gives
-    back whole sentences, and ends the answer (`left_passages`) at the first that no passage carries, or that says
-    nothing beyond the question.
+    The texts that it yields join to `answer`. The end of a sentence is held back until the next one begins. `strict`
+    yields whole sentences only, and stops (`left_passages`) at the first that no passage supports or that only repeats
+    the question.
     """
 
     def __init__(self, passages: Sequence[Passage], question: str = "", *, strict: bool = False) -> None:
@@ -56,7 +56,7 @@ class Citer:
 
     @property
     def answer(self) -> str:
-        """All text given back so far."""
+        """The text yielded so far."""
         return self._draft.removesuffix("".join(part for part in self._held if isinstance(part, str)))
 
     def feed(self, text: str) -> Iterator[str | Citation]:
@@ -103,12 +103,12 @@ class Citer:
         self._write(word)
 
     def _is_an_index(self, marker: str) -> bool:
-        """`x[0]` in code: close to a word, and no passage's number."""
+        """Return True for `x[0]` in code: it touches a word, and names no passage."""
         close = not self._space and not self._stop and self._draft[-1:].isalnum()
         return close and self._passages.keys().isdisjoint(_numbers(marker))
 
     def _cite(self, numbers: Sequence[int]) -> None:
-        """Markers written by the model: kept once a sentence, dropped where there is no such passage."""
+        """Keep the model's marker once a sentence; drop it where no passage has that number."""
         self._space = ""
         claim = self._draft[self._claim_start :]
         for number in numbers:
@@ -152,7 +152,7 @@ class Citer:
 
 
 def citation_of(passage: Passage, found: Support, start: int, end: int) -> Citation:
-    """The citation of a claim at answer[start:end] by a part of a passage."""
+    """Cite a part of a passage for the claim at answer[start:end]."""
     chunk = passage.chunk
     return Citation(
         index=passage.index,

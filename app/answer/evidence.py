@@ -1,7 +1,7 @@
-"""The sentences of the passages that answer, picked by the cross-encoder.
+"""Picks the sentences of the passages that answer, with the cross-encoder.
 
-A small language model loses its way in a thousand tokens of passages, and finds it in two sentences; and a sentence
-that answers can be quoted where the model has nothing of its own to say.
+A small language model answers better from two sentences than from a thousand tokens of passages (docs/log.md); and
+where it writes nothing of use, the best sentence is quoted.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ MIN_WORDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """passage.chunk.text[start:end], and the cross-encoder's logit of it."""
+    """The sentence passage.chunk.text[start:end], with its logit."""
 
     passage: Passage
     start: int
@@ -30,7 +30,7 @@ class Evidence:
         return self.passage.chunk.text[self.start : self.end]
 
     def quote(self) -> tuple[str, str, Citation, str]:
-        """An answer that is this sentence: its text, the marker, the citation, the full stop."""
+        """Return the sentence as an answer: its text, the marker, the citation, the full stop."""
         sentence = " ".join(self.text.split())
         text = sentence.rstrip(".!?")
         citation = citation_of(self.passage, Support(1.0, self.start, self.end), 0, len(text))
@@ -40,7 +40,7 @@ class Evidence:
 async def select_evidence(
     scorer: ScoreClient, question: str, passages: Sequence[Passage], count: int, deadline: float
 ) -> list[Evidence]:
-    """The `count` best sentences, best first."""
+    """Score the first MAX_SENTENCES sentences of the passages, and return the `count` best, best first."""
     spans = [
         (passage, start, end)
         for passage in passages
@@ -55,8 +55,8 @@ async def select_evidence(
     return sorted(found, key=lambda evidence: -evidence.logit)[:count]
 
 
-def in_passages(evidence: Sequence[Evidence]) -> dict[int, str]:
-    """The evidence of each passage by its index, in the text's own order."""
+def by_passage(evidence: Sequence[Evidence]) -> dict[int, str]:
+    """Join the evidence of each passage, in the order of its text, by the passage's index."""
     ordered = sorted(evidence, key=lambda e: (e.passage.index, e.start))
     texts: dict[int, list[str]] = {}
     for sentence in ordered:

@@ -9,7 +9,7 @@ from indexing.document import Hit, StoredChunk
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What to search, and how far."""
+    """What to search for, and how many: hits of each search (top_k), reranked (rerank_depth), kept (top_n)."""
 
     text: str
     collection: str
@@ -22,7 +22,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Fused:
-    """A chunk's place in both searches; a score is None where that search did not find it."""
+    """A chunk's scores of both searches; None from a search that did not find it."""
 
     chunk_id: int
     rrf_score: float
@@ -54,7 +54,7 @@ class Passage:
 
 
 def reciprocal_rank_fusion(dense: Sequence[Hit], sparse: Sequence[Hit], k: int = 60) -> list[Fused]:
-    """Best first by the sum of 1 / (k + rank) over both lists; ties keep the dense order.
+    """Fuse two rankings by the sum of 1 / (k + rank), best first; ties keep the dense order.
 
     Source: Cormack, Clarke, Büttcher, "Reciprocal rank fusion outperforms Condorcet", SIGIR 2009 (k = 60).
     """

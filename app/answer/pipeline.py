@@ -1,6 +1,6 @@
-"""A question's way: embed, search, rerank, pick evidence, prompt, generate, cite.
+"""Answers a question: embed, search, rerank, pick evidence, prompt, generate, cite.
 
-A stage whose service fails is left out and named in `degraded`: no embedder -> BM25 alone, no cross-encoder -> the
+A stage whose service fails is skipped and named in `degraded`: no embedder -> BM25 alone, no cross-encoder -> the
 fused order, no generator -> passages without an answer.
 """
 
@@ -14,7 +14,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from app.answer.citations import Citation, Citer
+from app.answer.citations import Citation, CitationChecker
 from app.answer.evidence import Evidence, select_evidence
 from app.answer.neighbours import join
 from app.answer.passages import Candidate, Fused, Passage, Query, reciprocal_rank_fusion
@@ -37,8 +37,8 @@ NO_USAGE = Usage(0, 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """All that an answer is made of, before its first word."""
+class Prepared:
+    """What retrieval gave for a question, and the prompt made of it."""
 
     passages: list[Passage]
     evidence: list[Evidence]
@@ -65,72 +65,73 @@ class Pipeline:
     generator: GenerateClient
     prompts: PromptBuilder
 
-    async def find(self, query: Query, question: Question, trace: Trace) -> Found:
-        """Everything up to the first word of the answer."""
-        passages = await self.joined(query, await self.retrieve(query, trace))
-        evidence = await self.evidence(question, passages, trace)
-        prompt = await self.prompt(question, passages, evidence, trace)
-        return Found(passages, evidence, prompt)
+    async def prepare(self, query: Query, question: Question, trace: Trace) -> Prepared:
+        """Retrieve the passages and build the prompt: everything before generation."""
+        passages = await self._join_neighbours(query, await self.retrieve(query, trace))
+        evidence = await self._select_evidence(question, passages, trace)
+        prompt = await self._build_prompt(question, passages, evidence, trace)
+        return Prepared(passages, evidence, prompt)
 
     async def retrieve(self, query: Query, trace: Trace) -> list[Passage]:
-        """The best passages for a query, best first; [] where nothing reaches `min_score`."""
-        vector, sparse = await asyncio.gather(self._embed(query, trace), self.library.search_sparse(query))
+        """Return the top_n passages, best first; [] where none reaches `min_score`."""
+        sparse_search = self.library.search_sparse(query.collection, query.text, query.top_k, query.filters)
+        vector, sparse = await asyncio.gather(self._embed(query, trace), sparse_search)
         candidates = await self._search(query, vector, sparse, trace)
         if not candidates:
             await self.library.check_not_empty(query.collection)
         logits = await self._rerank(query, candidates[: query.rerank_depth], trace)
-        return _best(query, candidates, logits)
+        return _keep_best(query, candidates, logits)
 
-    async def joined(self, query: Query, passages: list[Passage]) -> list[Passage]:
-        """Neighbours as one passage, where whole passages are quoted."""
+    async def _join_neighbours(self, query: Query, passages: list[Passage]) -> list[Passage]:
+        """Join passages that are adjacent in a document, where the prompt quotes whole passages."""
         if self.settings.evidence_sentences or len(passages) < 2:  # noqa: PLR2004
             return passages
         return await join(self.library, query.collection, passages, self.settings.context_tokens // 2 * CHARS_PER_TOKEN)
 
-    async def evidence(self, question: Question, passages: Sequence[Passage], trace: Trace) -> list[Evidence]:
-        """The sentences that answer, best first; [] where `evidence_sentences` is 0."""
+    async def _select_evidence(self, question: Question, passages: Sequence[Passage], trace: Trace) -> list[Evidence]:
+        """Return the `evidence_sentences` sentences that the cross-encoder ranks first."""
         count = self.settings.evidence_sentences
         if count and passages:
             with trace.optional("evidence"):
                 return await select_evidence(self.scorer, question.text, passages, count, trace.deadline)
         return []
 
-    async def prompt(
+    async def _build_prompt(
         self, question: Question, passages: Sequence[Passage], evidence: Sequence[Evidence], trace: Trace
     ) -> Prompt | None:
-        """What the language model reads; None where there is nothing to answer from, or no model to answer."""
+        """Return the prompt; None without passages, or where the generate service fails."""
         if passages:
             with trace.optional("generate"):
                 return await self.prompts.build(question, passages, evidence, trace)
         return None
 
-    async def answer(self, found: Found, trace: Trace) -> AsyncIterator[AnswerEvent]:
-        """The answer as it is written, each citation as soon as its sentence is complete.
+    async def answer(self, prepared: Prepared, trace: Trace) -> AsyncIterator[AnswerEvent]:
+        """Yield the answer piece by piece, and each citation once its sentence is complete.
 
-        Where the language model gives nothing, or nothing that the passages carry, the best sentence is quoted.
+        Where the model writes nothing that the passages support, the best evidence sentence is quoted instead.
         """
-        if not found.passages:
+        if not prepared.passages:
             yield NOT_FOUND
             yield AnswerDone(answered=False, finish_reason="not_found", usage=NO_USAGE)
             return
         done = AnswerDone(answered=False, finish_reason="error", usage=NO_USAGE)
-        if found.prompt is not None:
-            async for event in self._written(found.prompt, trace):
+        if prepared.prompt is not None:
+            async for event in self._generate(prepared.prompt, trace):
                 if isinstance(event, AnswerDone):
                     done = event
                 else:
                     yield event
-        if not done.answered and found.evidence:
-            for event in found.evidence[0].quote():
+        if not done.answered and prepared.evidence:
+            for event in prepared.evidence[0].quote():
                 yield event
             done = AnswerDone(answered=True, finish_reason="quoted", usage=done.usage)
         elif not done.answered:
             yield NO_GENERATOR if "generate" in trace.degraded else UNGROUNDED
         yield done
 
-    async def _written(self, prompt: Prompt, trace: Trace) -> AsyncIterator[AnswerEvent]:
-        """What the language model writes, as far as the passages carry it."""
-        citer = Citer(prompt.passages, prompt.question, strict=self.settings.grounding == "strict")
+    async def _generate(self, prompt: Prompt, trace: Trace) -> AsyncIterator[AnswerEvent]:
+        """Yield what the model writes with checked citations; under strict grounding only what the passages support."""
+        checker = CitationChecker(prompt.passages, prompt.question, strict=self.settings.grounding == "strict")
         finish, usage = "error", NO_USAGE
         with trace.optional("generate"):
             deltas = self.generator.stream(prompt.messages, deadline=trace.deadline, **prompt.sampling)
@@ -138,14 +139,14 @@ class Pipeline:
                 async for delta in deltas:
                     trace.mark("ttft")
                     finish, usage = delta.finish_reason or finish, delta.usage or usage
-                    for event in citer.feed(delta.text):
+                    for event in checker.feed(delta.text):
                         yield event
-                    if citer.left_passages:
+                    if checker.left_passages:
                         finish = "left_passages"
                         break
-        for event in citer.finish():
+        for event in checker.finish():
             yield event
-        yield AnswerDone(bool(citer.answer), finish, usage)
+        yield AnswerDone(bool(checker.answer), finish, usage)
 
     async def _embed(self, query: Query, trace: Trace) -> NDArray[np.float32] | None:
         with trace.optional("embed"):
@@ -158,25 +159,29 @@ class Pipeline:
     async def _search(
         self, query: Query, vector: NDArray[np.float32] | None, sparse: Sequence[Hit], trace: Trace
     ) -> list[Candidate]:
-        """The nearest passages, fused with BM25's, each text once; deep enough for the rerank and the answer."""
+        """Return distinct candidates of both searches in fused order, as many as the rerank reads."""
         with trace.stage("search"):
-            dense = await self.library.search_dense(query, vector)
+            dense: list[Hit] = []
+            if vector is not None:
+                dense = await self.library.search_dense(query.collection, vector, query.top_k, query.filters)
             fused = reciprocal_rank_fusion(dense, sparse, self.settings.rrf_k)
             return await self._distinct(query, fused, max(query.rerank_depth, query.top_n))
 
     async def _distinct(self, query: Query, fused: Sequence[Fused], count: int) -> list[Candidate]:
-        """The first `count` with texts that differ: copies of a document tell the language model nothing more."""
+        """Return the first `count` candidates whose texts differ: a copy adds nothing to a prompt."""
         found: dict[str, Candidate] = {}
         left = iter(fused)
         while hits := list(islice(left, count - len(found))):
-            chunks = {chunk.id: chunk for chunk in await self.library.chunks(query, [hit.chunk_id for hit in hits])}
+            chunks = {
+                chunk.id: chunk for chunk in await self.library.chunks(query.collection, [h.chunk_id for h in hits])
+            }
             for hit in hits:
                 if (chunk := chunks.get(hit.chunk_id)) is not None:
                     found.setdefault(chunk.text, Candidate(chunk, hit, rank=len(found) + 1))
         return list(found.values())
 
     async def _rerank(self, query: Query, candidates: Sequence[Candidate], trace: Trace) -> NDArray[np.float32] | None:
-        """The logits of the candidates in their order; None where there is no cross-encoder to ask."""
+        """Return the logits (n,) of the candidates; None where the rerank is off or its service fails."""
         if not candidates:
             return None
         with trace.optional("rerank"):
@@ -185,8 +190,8 @@ class Pipeline:
         return None
 
 
-def _best(query: Query, candidates: Sequence[Candidate], logits: NDArray[np.float32] | None) -> list[Passage]:
-    """The top_n by logit (ties keep the fused order) above min_score; without logits, the top_n as fused."""
+def _keep_best(query: Query, candidates: Sequence[Candidate], logits: NDArray[np.float32] | None) -> list[Passage]:
+    """Return the top_n by logit that reach min_score, ties in fused order; without logits the top_n as fused."""
     if logits is None:
         ranked: list[tuple[Candidate, float | None, float]] = [(c, None, c.hit.rrf_score) for c in candidates]
     else:

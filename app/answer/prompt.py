@@ -1,4 +1,4 @@
-"""The prompt: passages as data, which can close no fence and forge no turn, inside the generator's window."""
+"""Builds the prompt: neutralises the passages, which are data, and fits them to the generator's window."""
 
 import re
 import tomllib
@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from app.answer.evidence import Evidence, in_passages
+from app.answer.evidence import Evidence, by_passage
 from app.answer.passages import Passage
 from app.answer.trace import Trace
 from app.settings import AskSettings
@@ -20,23 +20,23 @@ from services.errors import BadRequestError, NotFoundError, TooLargeError
 _FENCE = re.compile(r"<(/?)(passage)\b", re.IGNORECASE)
 _CHAT_TOKEN = re.compile(r"<\|(?=[^<>|]{1,40}\|>)|</?(?=s>|start_of_turn>|end_of_turn>)|\[(?=/?INST\])", re.IGNORECASE)
 CHARS_PER_TOKEN = 3
-"""Where nobody counts: few enough that the prompt is not over-filled."""
+"""An estimate for servers that do not count tokens; low, so that the prompt is not over-filled."""
 TURN_TOKENS = 16
-"""What a chat template adds to a turn, at most."""
+"""Tokens that a chat template adds to a turn, at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
     text: str
     history: tuple[Message, ...]
-    """Earlier turns, oldest first, neutralised: an answer may have been a sentence of a document."""
+    """Earlier turns, oldest first, neutralised: an answer may quote a document."""
     sampling: Mapping[str, Any]
-    """max_tokens, and what else /v1/chat/completions takes."""
+    """max_tokens and further parameters of /v1/chat/completions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What is sent to the language model, and what it was made of."""
+    """The messages for the language model, with the question and passages that they hold."""
 
     question: str
     passages: list[Passage]
@@ -61,15 +61,15 @@ class PromptBuilder:
     async def build(
         self, question: Question, passages: Sequence[Passage], evidence: Sequence[Evidence], trace: Trace
     ) -> Prompt:
-        """What the window holds beside the answer: the oldest turns are left out first, then the last passages.
+        """Build the prompt, leaving room for the answer; drop the oldest turns first, then the last passages.
 
-        Of each passage its evidence, where there is any. Raises TooLargeError where not even one has room.
+        A passage with evidence is quoted by it alone. Raises TooLargeError where not even one passage fits.
         """
         with trace.stage("prompt"):
             window = (await self._generator.model(deadline=trace.deadline)).max_model_len
             answer_tokens = min(int(question.sampling["max_tokens"]), window // 2)
             budget = min(self._settings.context_tokens, window - answer_tokens)
-            texts = in_passages(evidence) or {passage.index: passage.chunk.text for passage in passages}
+            texts = by_passage(evidence) or {passage.index: passage.chunk.text for passage in passages}
             shown = [passage for passage in passages if passage.index in texts]
             turns = list(question.history)
             while True:
@@ -105,10 +105,10 @@ class PromptBuilder:
         return [{"role": "system", "content": self._system}, *turns, {"role": "user", "content": user}]
 
     async def _count(self, messages: Sequence[Message], budget: int, deadline: float) -> int:
-        """Their tokens; or more, where even one a byte is within the budget and nobody has to be asked."""
-        most = sum(len(str(message.get("content", "")).encode()) + TURN_TOKENS for message in messages)
-        if most <= budget:
-            return most
+        """Return the tokens of the messages; an upper bound (one a byte) where that is already within the budget."""
+        upper_bound = sum(len(str(message.get("content", "")).encode()) + TURN_TOKENS for message in messages)
+        if upper_bound <= budget:
+            return upper_bound
         try:
             return await self._generator.count(messages, deadline=deadline)
         except NotFoundError:  # an OpenAI-compatible server without /tokenize
@@ -120,7 +120,7 @@ def _chars(messages: Sequence[Message]) -> int:
 
 
 def _recent(turns: Sequence[Message], chars: float) -> list[Message]:
-    """Without the oldest questions and their answers, `chars` or more together; what the system says stays."""
+    """Drop the oldest turns, at least `chars` of them, up to the next question; system messages stay."""
     system = [turn for turn in turns if turn["role"] == "system"]
     spoken = [turn for turn in turns if turn["role"] != "system"]
     while spoken and (chars > 0 or spoken[0]["role"] == "assistant"):
@@ -129,10 +129,10 @@ def _recent(turns: Sequence[Message], chars: float) -> list[Message]:
 
 
 def neutral(text: str) -> str:
-    """Text that can close no fence and forge no chat turn: a zero-width space breaks up such markers."""
+    """Break fence tags and chat-template tokens in a text with a zero-width space."""
     return _CHAT_TOKEN.sub(lambda m: m[0][0] + "\u200b" + m[0][1:], _FENCE.sub("<\u200b\\1\\2", text))
 
 
 def attribute(text: str) -> str:
-    """Text for a quoted attribute: one line, no quotes or angle brackets."""
+    """Neutralise a text for a quoted attribute: one line, no quotes or angle brackets."""
     return re.sub(r"[\"<>\s]+", " ", neutral(text)).strip()

@@ -1,4 +1,4 @@
-"""How far a text carries a claim: by its words, and all of its numbers."""
+"""Measures how far a text supports a claim: by its words, and all of its numbers."""
 
 import re
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _SENTENCE = re.compile(r"[^.!?\n]+(?:[.!?](?!\s)[^.!?\n]*)*[.!?]*")
 _WRAPPED = range(40, 200)
 """Characters of the longest line of a text whose lines were broken to fit a width."""
 _BLOCK = re.compile(r"\s*(?:[-*•>]\s|[#|]|\d{1,3}[.)]\s|```|$)")
-"""What begins a line that does not go on with the one before: lists, headings, tables, fences, nothing."""
+"""The start of a line that does not continue the one before: of a list, heading, table, fence, or an empty line."""
 _OWN_LINE = re.compile(r"\s*[#|]")
 _LEAD = re.compile(r"^\s*(?:(?:[-*•>#]+|\d{1,3}[.)])\s+)?")
 _MARKER = re.compile(r"\[\d+\]")
@@ -38,9 +38,9 @@ class Support:
 
 
 def support(claim: str, text: str) -> Support:
-    """The one or two neighbouring sentences of a text that hold the largest share of a claim's words.
+    """Find the one or two adjacent sentences of a text that hold the largest share of a claim's words.
 
-    0 where a number of the claim is missing: a wrong year with all the right words is not supported.
+    The share is 0 where they lack a number of the claim: a wrong year among the right words is not supported.
     """
     wanted = _content(_MARKER.sub(" ", claim))
     numbers = {word for word in wanted if word[0].isdigit()}
@@ -53,15 +53,15 @@ def support(claim: str, text: str) -> Support:
 
 
 def says_more(claim: str, question: str, quote: str) -> bool:
-    """A claim whose words beyond the question stand in the quote: not the question again, nor talk about it."""
+    """Return True where a claim adds words to the question, and the quote holds most of those."""
     beyond = _content(_MARKER.sub(" ", claim)) - _content(question)
     return bool(beyond) and len(beyond & _content(quote)) >= SUPPORT * len(beyond)
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
-    """Start and end of each sentence or line of a text, without the mark of a list or a heading.
+    """Return (start, end) of each sentence or line of a text, without list and heading marks.
 
-    A line that was broken to fit a width is no end of a sentence.
+    A line break that only fits a text to a width does not end a sentence.
     """
     spans = (
         (found.start() + len(found[0]) - len(_LEAD.sub("", found[0])), found.end())
@@ -72,13 +72,13 @@ def sentences(text: str) -> list[tuple[int, int]]:
 
 @lru_cache(maxsize=256)
 def _quotes(text: str) -> Sequence[tuple[int, int, frozenset[str]]]:
-    """Start, end and words of each sentence, and then of each two neighbours; each claim of an answer asks for them."""
+    """Return start, end and words of each sentence and each adjacent pair; cached, as each claim needs them."""
     one = [(start, end, frozenset(_content(text[start:end]))) for start, end in sentences(text)]
     return [*one, *((start, end, a | b) for (start, _, a), (_, end, b) in pairwise(one))]
 
 
 def _unwrapped(text: str) -> str:
-    """The text with a space for each line break that is there because the next word did not fit: same offsets."""
+    """Replace line breaks that only fit the text to a width by spaces; offsets stay."""
     lines = text.split("\n")
     width = max(map(len, lines))
     if width not in _WRAPPED:
@@ -92,7 +92,7 @@ def _unwrapped(text: str) -> str:
 
 
 def _content(text: str) -> set[str]:
-    """Lower-case words that carry meaning, without plural endings."""
+    """Return the words without stop words, in lower case and without plural endings."""
     words = (word.lower() for word in _WORD.findall(text))
     return {_singular(word) for word in words if word not in _STOP_WORDS}
 

@@ -1,4 +1,4 @@
-"""One request's clock: its deadline, the time of each stage, and what had to be left out."""
+"""Records one request: its deadline, the time of each stage, and the stages that failed."""
 
 import time
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from indexing.errors import IndexMismatchError
 from services.errors import EngineError, NotFoundError, OverloadedError, UnavailableError
 
 _FAILURES = (UnavailableError, OverloadedError, EngineError, NotFoundError, IndexMismatchError)
-"""Of a service, and of one that is not the one that the index was built with."""
+"""Failures of a service; a service of another model than the index is one, too."""
 
 
 @dataclass(slots=True)
 class Trace:
     deadline: float
-    """Of `time.monotonic()`."""
+    """On `time.monotonic()`'s clock."""
     started: float = field(default_factory=time.perf_counter)
     timings_ms: dict[str, float] = field(default_factory=dict)
     degraded: list[str] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Trace:
 
     @contextmanager
     def optional(self, name: str) -> Iterator[None]:
-        """A stage that the answer can do without: when its service fails, the answer says so and goes on."""
+        """Time a stage that may fail: note it in `degraded`, with a warning, and go on."""
         with self.stage(name):
             try:
                 yield
@@ -45,7 +45,7 @@ class Trace:
                 self.warnings.append(f"{name}: {exc}")
 
     def mark(self, name: str) -> None:
-        """Note the time since the request began, once."""
+        """Note the time from the request's start to the first call with this name."""
         self.timings_ms.setdefault(name, _ms_since(self.started))
 
     def finish(self) -> dict[str, float]:

@@ -43,8 +43,8 @@ class Ingest:
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
-        """The worker runs; first on what an earlier process acknowledged and did not finish."""
-        for folder in await self._library.run(self._spool.left_over):
+        """Run the worker; it starts with what an earlier process acknowledged and did not finish."""
+        for folder in await self._library.run(self._spool.unfinished):
             self._waiting.put_nowait(folder)
         worker = asyncio.create_task(self._work())
         try:
@@ -57,7 +57,7 @@ class Ingest:
                 await builder.aclose()
 
     async def submit(self, submission: Submission, content: bytes) -> Accepted:
-        """Durable when it returns. Raises OverloadedError where too much waits, StorageError."""
+        """Store a submission durably and queue it. Raises OverloadedError past MAX_WAITING, StorageError."""
         if self._waiting.qsize() >= MAX_WAITING:
             raise OverloadedError(f"{MAX_WAITING} documents wait to be indexed; try again later", retry_after=30)
         try:
@@ -72,18 +72,18 @@ class Ingest:
         return Accepted(job_id, existed)
 
     async def create(self, collection: str) -> None:
-        """An empty collection, for the embed service that runs."""
+        """Create an empty collection for the model of the embed service."""
         await self._library.create(collection, await manifest_of(self._embedder, self._settings.index))
 
     async def drop(self, collection: str) -> None:
-        """Delete a collection; what is on its way into it goes with it. Raises NotFoundError."""
+        """Delete a collection and the submissions queued for it. Raises NotFoundError."""
         if builder := self._builders.pop(collection, None):
             await builder.aclose()
         async with self._indexing:
             await self._library.drop(collection)
 
     async def job(self, job_id: str) -> Job:
-        """A job of any collection. Raises NotFoundError."""
+        """Find a job in all collections. Raises NotFoundError."""
         for collection in await self._library.names():
             with suppress(RaglineError):  # UnknownJobError, and a collection that cannot be opened
                 store = await self._library.store(collection)
@@ -94,13 +94,13 @@ class Ingest:
         while True:
             folder = await self._waiting.get()
             try:
-                while not await self._done(folder):  # noqa: ASYNC110  what is waited for is another process
+                while not await self._index(folder):  # noqa: ASYNC110  what is waited for is another process
                     await asyncio.sleep(RETRY_S)
             except Exception:
-                log.exception("%s is not indexed, and tried again at the next start", folder)
+                log.exception("%s is could not be indexed; the next start tries it again", folder)
 
-    async def _done(self, folder: Path) -> bool:
-        """Index one submission; False where a service is away and it should be tried again."""
+    async def _index(self, folder: Path) -> bool:
+        """Index one submission; return False where a service is unavailable and it must be retried."""
         submission = await self._library.run(self._spool.read, folder)
         async with self._indexing:
             try:
@@ -110,7 +110,7 @@ class Ingest:
                 return True
             outcome: dict[str, Any]
             try:
-                chunks = await _indexed(await self._builder(submission.collection), folder / "content", submission)
+                chunks = await _add(await self._builder(submission.collection), folder / "content", submission)
             except RaglineError as exc:
                 if isinstance(exc, UnavailableError | OverloadedError):  # a deadline, too: it is tried again
                     log.warning("job %s waits: %s", submission.job_id, exc)
@@ -125,7 +125,7 @@ class Ingest:
         return True
 
     async def _builder(self, collection: str) -> Builder:
-        """Raises IndexMismatchError where the collection was built for another model, or otherwise."""
+        """Return the collection's indexer. Raises IndexMismatchError where it was built with other settings."""
         if collection not in self._builders:
             store = await self._library.store(collection)
             store.manifest.check(await manifest_of(self._embedder, self._settings.index), Path(collection))
@@ -133,8 +133,8 @@ class Ingest:
         return self._builders[collection]
 
 
-async def _indexed(builder: Builder, content: Path, submission: Submission) -> int:
-    """Parse, chunk, embed, write; the number of chunks."""
+async def _add(builder: Builder, content: Path, submission: Submission) -> int:
+    """Parse, chunk, embed and store a submission; return its number of chunks."""
     if not submission.is_text:
         return await builder.upload(
             content,

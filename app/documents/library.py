@@ -1,4 +1,4 @@
-"""The collections: their stores, opened once, on threads of their own."""
+"""The collections: opens the store of each once, and runs its blocking calls on threads."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -8,13 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
-from app.answer.passages import Query
 from app.settings import AppSettings
 from indexing.document import Hit, StoredChunk
-from indexing.store.interface import DocumentStore, Stores
+from indexing.store.filters import Filters
+from indexing.store.interface import DocumentStore, Stores, Vectors
 from indexing.store.manifest import Manifest
 from indexing.store.open import stores_of
 from services.errors import NotFoundError
@@ -30,7 +27,7 @@ class Library:
 
     def __init__(self, settings: AppSettings) -> None:
         self._settings = settings
-        self._place: Stores | None = None
+        self._collections: Stores | None = None
         self._stores: dict[str, DocumentStore] = {}
         self._connecting = asyncio.Lock()
         self._opening = asyncio.Lock()
@@ -41,10 +38,10 @@ class Library:
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **kwargs))
 
     async def names(self) -> list[str]:
-        return await self.run((await self._there()).names)
+        return await self.run((await self._connected()).names)
 
     async def default(self) -> str:
-        """Where a request goes that names no collection: ask.collection; where that is not there, the only one."""
+        """Return ask.collection; if it does not exist and exactly one collection does, return that one."""
         name = self._settings.ask.collection
         if name in self._stores:
             return name
@@ -52,26 +49,26 @@ class Library:
         return names[0] if name not in names and len(names) == 1 else name
 
     async def create(self, name: str, manifest: Manifest) -> None:
-        """Raises IndexMismatchError where there is one that was built otherwise."""
-        (await self.run((await self._there()).create_or_open, name, manifest)).close()
+        """Create a collection unless it exists. Raises IndexMismatchError where it was built for another model."""
+        (await self.run((await self._connected()).create_or_open, name, manifest)).close()
 
     async def store(self, name: str) -> DocumentStore:
-        """The open store of a collection. Raises NotFoundError for one that is not there."""
+        """Return the open store of a collection. Raises NotFoundError."""
         async with self._opening:
             if name not in self._stores:
                 if name not in await self.names():
                     raise NotFoundError(await self._missing(name), param="collection")
-                self._stores[name] = await self.run((await self._there()).open, name)
+                self._stores[name] = await self.run((await self._connected()).open, name)
             return self._stores[name]
 
     async def drop(self, name: str) -> None:
-        """Delete a collection with all that it holds. Raises NotFoundError."""
+        """Delete a collection and its documents. Raises NotFoundError."""
         if name not in await self.names():
             raise NotFoundError(await self._missing(name), param="collection")
         async with self._opening:
             if store := self._stores.pop(name, None):
                 await self.run(store.close)
-            await self.run((await self._there()).drop, name)
+            await self.run((await self._connected()).drop, name)
 
     async def check_model(self, name: str, model: str, query_prefix: str) -> None:
         """Raises IndexMismatchError where the collection's vectors are another model's."""
@@ -79,19 +76,17 @@ class Library:
         manifest = await self.run(lambda: store.manifest)
         manifest.check(replace(manifest, embedding_model=model, query_prefix=query_prefix), Path(name))
 
-    async def search_dense(self, query: Query, vector: NDArray[np.float32] | None) -> list[Hit]:
-        """The top_k nearest; [] without a vector."""
-        store = await self.store(query.collection)
-        return [] if vector is None else await self.run(store.search_dense, vector, query.top_k, query.filters)
+    async def search_dense(self, name: str, vector: Vectors, k: int, filters: Filters | None) -> list[Hit]:
+        """Return the k chunks of a collection nearest to a vector, best first."""
+        return await self.run((await self.store(name)).search_dense, vector, k, filters)
 
-    async def search_sparse(self, query: Query) -> list[Hit]:
-        """The top_k by BM25."""
-        store = await self.store(query.collection)
-        return await self.run(store.search_sparse, query.text, query.top_k, query.filters)
+    async def search_sparse(self, name: str, text: str, k: int, filters: Filters | None) -> list[Hit]:
+        """Return the k chunks of a collection that BM25 ranks first."""
+        return await self.run((await self.store(name)).search_sparse, text, k, filters)
 
-    async def chunks(self, query: Query, ids: Sequence[int]) -> list[StoredChunk]:
-        store = await self.store(query.collection)
-        return await self.run(store.chunks, ids)
+    async def chunks(self, name: str, ids: Sequence[int]) -> list[StoredChunk]:
+        """Return the chunks with these ids; those that are gone are left out."""
+        return await self.run((await self.store(name)).chunks, ids)
 
     async def check_not_empty(self, name: str) -> None:
         """Raises NotFoundError for a collection without documents, or that is not there."""
@@ -103,15 +98,15 @@ class Library:
         self._threads.shutdown(wait=True)
         for store in self._stores.values():
             store.close()
-        if self._place is not None:
-            self._place.close()
+        if self._collections is not None:
+            self._collections.close()
 
-    async def _there(self) -> Stores:
-        """Where the collections are; it may be away when this process starts."""
+    async def _connected(self) -> Stores:
+        """Connect to the collections' place on first use: a Milvus may come up after this process."""
         async with self._connecting:
-            if self._place is None:
-                self._place = await self.run(stores_of, self._settings)
-            return self._place
+            if self._collections is None:
+                self._collections = await self.run(stores_of, self._settings)
+            return self._collections
 
     async def _missing(self, name: str) -> str:
         known = await self.names()

@@ -1,7 +1,7 @@
-"""What was sent to be indexed, on disk from the moment that it is acknowledged until its job has ended.
+"""Keeps submissions on disk from their acknowledgement until their job has ended.
 
-uploads/JOB/submission.json, content        the folder gets this name when both are on the disk
-uploads/.JOB/                               half written, or half removed: swept at the next start
+uploads/JOB/submission.json, content        complete: the folder is renamed to this once both files are synced
+uploads/.JOB/                               half written or half removed: the next start deletes it
 """
 
 import json
@@ -17,7 +17,7 @@ from indexing.store.disk import fsync
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What was sent: an upload (`name`, its bytes beside it) or a text (`name` is its URL, or empty)."""
+    """A document to index: an upload (`name` is the file's) or a text (`name` is its URL, or empty)."""
 
     collection: str
     document_id: str
@@ -35,7 +35,7 @@ class Spool:
         self._directory = directory
 
     def put(self, submission: Submission, content: bytes) -> Path:
-        """The folder; durable. Raises StorageError."""
+        """Write a submission durably; return its folder. Raises StorageError."""
         folder = self._directory / submission.job_id
         with storage_errors(folder):
             if not self._directory.is_dir():
@@ -55,11 +55,11 @@ class Spool:
         return Submission(**json.loads((folder / "submission.json").read_text()))
 
     def remove(self, folder: Path) -> None:
-        """In one step, as a start sees it."""
+        """Remove a submission; a start sees it whole or not at all."""
         shutil.rmtree(folder.rename(_hidden(folder)))
 
-    def left_over(self) -> list[Path]:
-        """Acknowledged and not finished, oldest first."""
+    def unfinished(self) -> list[Path]:
+        """Return the folders of unfinished submissions, oldest first; delete half-written ones."""
         if not self._directory.is_dir():
             return []
         folders = list(self._directory.iterdir())

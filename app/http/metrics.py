@@ -1,6 +1,4 @@
-"""What the orchestrator counts, for /metrics."""
-
-from dataclasses import dataclass, field
+"""The orchestrator's Prometheus metrics."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -9,21 +7,12 @@ from app.answer.trace import Trace
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
-@dataclass(slots=True)
 class AppMetrics:
     """A registry of its own, so that several orchestrators run in one process."""
 
-    model_name: str = "ragline"
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    in_flight: Gauge = field(init=False)
-    rejections: Counter = field(init=False)
-    http_requests: Counter = field(init=False)
-    http_time: Histogram = field(init=False)
-    stage_time: Histogram = field(init=False)
-    degraded: Counter = field(init=False)
-
-    def __post_init__(self) -> None:
-        registry = self.registry
+    def __init__(self, model_name: str = "ragline") -> None:
+        self.model_name = model_name
+        self.registry = registry = CollectorRegistry()
         self.in_flight = Gauge("ragline_requests_running", "Requests being answered.", registry=registry)
         self.rejections = Counter(
             "ragline_rejections", "Requests refused, by limit.", ["model_name", "reason"], registry=registry
@@ -40,7 +29,7 @@ class AppMetrics:
         self.degraded = Counter("ragline_degraded", "Answers without a stage.", ["stage"], registry=registry)
 
     def record(self, trace: Trace) -> None:
-        """The stages of a question or a search, once it is answered."""
+        """Observe the stages of an answered question or search."""
         for stage, ms in trace.timings_ms.items():
             self.stage_time.labels(stage).observe(ms / 1000)
         for stage in trace.degraded:

@@ -1,4 +1,4 @@
-"""What one orchestrator process holds, built once and handed to every route."""
+"""The parts of an orchestrator process, built once and handed to every route."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,10 +32,10 @@ class Orchestrator:
 
 
 @asynccontextmanager
-async def opened(
+async def open_orchestrator(
     settings: AppSettings, metrics: AppMetrics, transport: httpx2.AsyncBaseTransport | None = None
 ) -> AsyncIterator[Orchestrator]:
-    """Clients, collections and the ingest worker; closed in the other order."""
+    """Build the clients, the collections and the ingest worker; close them in reverse."""
     embedder = EmbedClient(settings.embed, transport=transport)
     scorer = ScoreClient(settings.score, transport=transport)
     generator = GenerateClient(settings.generate, transport=transport)
@@ -52,9 +52,9 @@ async def opened(
             library.close()
 
 
-def of_request(request: Request) -> Orchestrator:
+def orchestrator_of(request: Request) -> Orchestrator:
     orchestrator: Orchestrator = request.app.state.orchestrator
     return orchestrator
 
 
-Here = Annotated[Orchestrator, Depends(of_request)]
+Here = Annotated[Orchestrator, Depends(orchestrator_of)]

@@ -1,7 +1,7 @@
-"""Other web sites' pages stay out: a browser on this machine must not be led to read or change what ragline holds.
+"""Refuses requests that other web sites' pages make a browser send here.
 
-A page elsewhere can make a browser send requests to loopback. Its `Origin` is not ours, so it is refused; and a `Host`
-by which nobody should reach ragline is a name that was pointed here (DNS rebinding).
+Such a request carries another `Origin`. A `Host` that is neither loopback nor in server.hosts is a name that somebody
+else pointed at this machine (DNS rebinding).
 """
 
 from collections.abc import Collection
@@ -15,14 +15,14 @@ from services.http.errors import answer_of
 from services.http.gate import is_loopback
 
 _PROBED = ("/health/", "/metrics")
-"""Asked by address, by whoever watches over many processes."""
+"""Probes and scrapers reach these by address, so any Host may ask for them."""
 
 
 class SameOrigin:
     """ASGI middleware."""
 
     def __init__(self, app: ASGIApp, *, host: str, hosts: Collection[str] = ()) -> None:
-        """hosts: names that are ours beside loopback's; without any, those alone where `host` is one of them."""
+        """Accept loopback names and `hosts`; without hosts any name, unless `host` itself is loopback."""
         self.app = app
         self._hosts = frozenset(hosts)
         self._loopback_only = is_loopback(host)
@@ -39,13 +39,13 @@ class SameOrigin:
         try:
             page, name = urlsplit(origin).netloc, urlsplit(f"//{host}").hostname or ""
         except ValueError:
-            return "the Origin or the Host of this request is no address"
+            return "the Origin or the Host header of this request is not a valid address"
         if origin and page != host:
             return f"requests from pages of {origin[:100]!r} are refused; use ragline's own page, or no browser"
         if is_loopback(name):
             return ""
         if self._hosts and name not in self._hosts and not path.startswith(_PROBED):
-            return f"{name[:100]!r} is none of ragline's names here ({', '.join(sorted(self._hosts))}): server.hosts"
+            return f"{name[:100]!r} is not in server.hosts: add it there, or use {' or '.join(sorted(self._hosts))}"
         if self._loopback_only and not self._hosts and host:
             return f"ragline serves on loopback only, and {host[:100]!r} is another name; use localhost or 127.0.0.1"
         return ""

@@ -1,4 +1,4 @@
-"""The public API's bodies, in the names that users of such APIs know."""
+"""The bodies of the public API's requests and answers."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -8,12 +8,13 @@ Collection = Annotated[
     str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$", description="Lower-case letters, digits, - and _.")
 ]
 Scalar = str | int | float | bool
+MAX_TOP_N = 100
 
 
 class Body(BaseModel):
-    """A request: unknown fields are errors, so that a misspelt one is not silently without effect.
+    """A request body; unknown fields are errors, so that a misspelt one is not ignored in silence.
 
-    With any bound of its strings pydantic refuses lone surrogates, which no service can be sent.
+    str_min_length makes pydantic check strings, and so refuse lone surrogates, which are not UTF-8.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_min_length=0)
@@ -26,9 +27,14 @@ class ChatMessage(Body):
 
 class RetrievalBody(Body):
     collection: Collection | None = Field(None, description="Empty: the server's default.")
-    retrieve_k: int | None = Field(None, ge=1, le=1000, description="Hits of each search, dense and BM25.")
-    rerank_depth: int | None = Field(None, ge=0, le=1000, description="Fused candidates that the cross-encoder reads.")
-    top_k: int | None = Field(None, ge=1, le=100, description="Passages to answer from.")
+    top_k: int | None = Field(None, ge=1, le=1000, description="Hits of each search, dense and BM25.")
+    rerank_depth: int | None = Field(
+        None, ge=0, le=1000, description="Fused candidates that the cross-encoder reads, at least top_n; 0: none."
+    )
+    top_n: int | None = Field(None, ge=1, le=MAX_TOP_N, description="Passages kept after the rerank.")
+    retrieve_k: int | None = Field(
+        None, ge=1, le=1000, description="top_k's old name.", json_schema_extra={"deprecated": True}
+    )
     min_score: float | None = Field(None, ge=0, le=1, description="Relevance under which a passage does not answer.")
     filters: dict[str, Any] | None = Field(
         None, description='{"type": "eq", "key": "title", "value": "…"}; eq ne gt gte lt lte in nin, joined by and, or.'
@@ -109,9 +115,9 @@ class UsageOut(BaseModel):
 
 
 class Outcome(BaseModel):
-    """What every answer says of how it came about."""
+    """How an answer came about."""
 
-    degraded: list[str] = Field(description="Stages that were left out because their service failed.")
+    degraded: list[str] = Field(description="Stages that were skipped because their service failed.")
     warnings: list[str]
     timings_ms: dict[str, float]
 
@@ -187,7 +193,7 @@ class CollectionOut(BaseModel):
 
 class CollectionList(BaseModel):
     collections: list[CollectionOut]
-    default: str = Field(description="Where a question goes that names none.")
+    default: str = Field(description="The collection of requests that name none.")
 
 
 class JobFailure(BaseModel):

@@ -1,4 +1,4 @@
-"""The orchestrator's HTTP server: the routes, the door in front of them, the chat page at /."""
+"""The orchestrator's HTTP server: middleware, routes, and the chat page at /."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from app.http.metrics import AppMetrics
-from app.http.orchestrator import opened
+from app.http.orchestrator import open_orchestrator
 from app.http.routes import ask, collections, documents, health
 from app.http.same_origin import SameOrigin
 from app.settings import AppSettings
@@ -41,7 +41,7 @@ def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | Non
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with opened(settings, metrics, transport) as orchestrator:
+        async with open_orchestrator(settings, metrics, transport) as orchestrator:
             app.state.orchestrator = orchestrator
             yield
 
@@ -49,7 +49,7 @@ def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | Non
     app = FastAPI(title="ragline", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.keeper = keeper
     install(app)
-    app.add_exception_handler(HTTPException, http_error)  # an unknown path, a wrong method: as every other error here
+    app.add_exception_handler(HTTPException, http_error)  # unknown paths and methods in our error shape
     app.add_middleware(Gate, settings=settings.server, keeper=keeper, metrics=metrics, needs_no_key=_needs_no_key)
     app.add_middleware(SameOrigin, host=settings.server.host, hosts=settings.server.hosts)
     app.include_router(health.router)
@@ -60,7 +60,7 @@ def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | Non
 
 
 class Page(StaticFiles):
-    """The chat page; whatever text it shows, it loads and runs nothing from elsewhere."""
+    """Serves the chat page with headers that forbid scripts and content from other origins."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         response = await super().get_response(path, scope)
@@ -69,7 +69,7 @@ class Page(StaticFiles):
 
 
 def _needs_no_key(method: str, path: str) -> bool:
-    """Probes, scrapers, and the chat page, which asks its user for the key."""
+    """Exempt probes, scrapers, and the chat page, which asks its user for the key."""
     return path.startswith("/health/") or path == "/metrics" or (method == "GET" and path in PAGE_FILES)
 
 

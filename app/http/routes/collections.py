@@ -16,7 +16,7 @@ router = APIRouter(prefix="/collections", tags=["collections"])
 
 @router.get("")
 async def list_collections(here: Here) -> CollectionList:
-    """Those that can be opened; the log says why one cannot."""
+    """List the collections that can be opened; the log says why one cannot."""
     described = []
     for name in await here.library.names():
         try:
@@ -28,7 +28,7 @@ async def list_collections(here: Here) -> CollectionList:
 
 @router.post("", status_code=201, responses={409: {"model": ErrorBody}})
 async def create(body: CollectionBody, here: Here) -> CollectionOut:
-    """An empty collection. 409 where there is one of that name."""
+    """Create an empty collection; 409 where the name is taken."""
     if body.name in await here.library.names():
         raise ConflictError(f"there is a collection {body.name!r} already", param="name")
     await here.ingest.create(body.name)
@@ -42,7 +42,7 @@ async def get(name: Collection, here: Here) -> CollectionOut:
 
 @router.delete("/{name}", status_code=204)
 async def delete(name: Collection, here: Here) -> Response:
-    """The collection with all that it holds."""
+    """Delete a collection and its documents."""
     await here.ingest.drop(name)
     return Response(status_code=204)
 

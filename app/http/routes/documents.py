@@ -82,7 +82,7 @@ async def documents(
 
 @router.get("/documents/{document_id:path}/chunks")
 async def chunks(document_id: str, here: Here, collection: InCollection = None) -> list[ChunkOut]:
-    """Its chunks in the order of its text."""
+    """List a document's chunks in the order of its text."""
     await _row(here, collection, document_id)
     store = await _store(here, collection)
     return [
@@ -98,7 +98,7 @@ async def document(document_id: str, here: Here, collection: InCollection = None
 
 @router.delete("/documents/{document_id:path}", status_code=204)
 async def delete(document_id: str, here: Here, collection: InCollection = None) -> Response:
-    """The document, or the records of an upload with this id."""
+    """Delete a document, or all records of an upload with this id."""
     store = await _store(here, collection)
     if not await here.library.run(lambda: store.delete(with_records(store, document_id))):
         raise _no_document(document_id)
@@ -107,7 +107,7 @@ async def delete(document_id: str, here: Here, collection: InCollection = None) 
 
 @router.get("/jobs/{job_id}")
 async def job(job_id: str, here: Here) -> JobOut:
-    """How far an upload or an indexing run is."""
+    """Report the progress of an upload or an indexing run."""
     row = await here.ingest.job(job_id)
     return JobOut(
         id=row.id,
@@ -165,7 +165,7 @@ async def _text(body: bytes, here: Orchestrator, document_id: str | None) -> tup
 
 
 def _id_of(name: str) -> str:
-    """The same name is the same document."""
+    """Derive an id from a name or URL: the same name replaces the same document."""
     return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 

@@ -13,13 +13,13 @@ router = APIRouter(tags=["health"])
 
 @router.get("/health/live")
 async def live() -> dict[str, str]:
-    """The process serves."""
+    """Report that the process is up."""
     return {"status": "ok"}
 
 
 @router.get("/health/ready")
 async def ready(here: Here, response: Response) -> dict[str, Any]:
-    """Whether a question can be answered in full: 503 while one of the three services does not."""
+    """Report the three services; 503 while one is down."""
     names, clients = zip(*here.services.items(), strict=True)
     healthy = dict(zip(names, await asyncio.gather(*(client.healthy() for client in clients)), strict=True))
     if not all(healthy.values()):

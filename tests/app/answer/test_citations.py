@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.answer.citations import Citation, Citer
+from app.answer.citations import Citation, CitationChecker
 from app.answer.passages import Fused, Passage
 from indexing.document import StoredChunk
 
@@ -21,7 +21,7 @@ PASSAGES = [passage(1, FRANCE), passage(2, GERMANY, start=500)]
 
 
 def read(text: str, *, step: int = 4, strict: bool = False, question: str = "") -> tuple[str, list[Citation]]:
-    citer = Citer(PASSAGES, question, strict=strict)
+    citer = CitationChecker(PASSAGES, question, strict=strict)
     events = [event for at in range(0, len(text), step) for event in citer.feed(text[at : at + step])]
     events += citer.finish()
     written = "".join(event for event in events if isinstance(event, str))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.answer.citations import Citation, Citer
+from app.answer.citations import Citation, CitationChecker
 from app.answer.neighbours import join
 from app.answer.passages import Fused, Passage
 from app.documents.library import Library
@@ -56,7 +56,7 @@ async def test_neighbours_become_one_passage_in_the_place_of_the_best(library: L
 
 async def test_a_citation_in_a_joined_passage_leads_to_the_document(library: Library) -> None:
     found = await joined(library, ("a", 2), ("a", 1))
-    citer = Citer(found)
+    citer = CitationChecker(found)
     events = [*citer.feed("The pump weighs 40 kg [1]."), *citer.finish()]
     (citation,) = (event for event in events if isinstance(event, Citation))
     assert citation.verified

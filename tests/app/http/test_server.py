@@ -119,6 +119,7 @@ async def test_without_any_service_the_passages_come_by_bm25(stack: Stack, data_
         ({"question": ""}, 400, "body"),
         ({"question": 5}, 400, "body.question"),
         ({"question": "x", "top_k": 0}, 400, "body.top_k"),
+        ({"question": "x", "top_n": 101}, 400, "body.top_n"),
         ({"question": "x", "misspelt": 1}, 400, "body.misspelt"),
         ({"question": "x", "messages": [{"role": "user", "content": "y"}]}, 400, "body"),
         ({"messages": [{"role": "assistant", "content": "y"}]}, 400, "body"),
@@ -203,11 +204,48 @@ async def test_a_text_that_stands_in_several_documents_is_one_passage(stack: Sta
         for copy in ("first", "second", "third"):
             await add(http, copy, TEXTS["pump"], metadata={"copy": copy})
         await add(http, "tower", TEXTS["tower"])
-        query = {"query": "Who replaced the pump P-17?", "rerank_depth": 2, "top_k": 2, "min_score": 0}
+        query = {"query": "Who replaced the pump P-17?", "rerank_depth": 2, "top_n": 2, "min_score": 0}
         results = (await http.post("/search", json=query)).json()["results"]
         assert [(hit["text"], hit["rank_before"]) for hit in results] == [(TEXTS["pump"], 1), (TEXTS["tower"], 2)]
         third = {**query, "filters": {"type": "eq", "key": "copy", "value": "third"}}
         assert [hit["document_id"] for hit in (await http.post("/search", json=third)).json()["results"]] == ["third"]
+
+
+async def test_top_n_passages_are_kept_and_each_of_them_is_reranked(stack: Stack, tmp_path: Path) -> None:
+    async with serving(settings_over(stack, tmp_path, ask={"rerank_depth": 2, "min_score": 0.0})) as http:
+        for number in range(8):
+            await add(http, f"pump-{number}", f"The pump P-{number} was replaced in 201{number}.")
+
+        async def search(**fields: object) -> tuple[list[dict[str, Any]], list[str]]:
+            body = (await http.post("/search", json={"query": "Which pump was replaced?", **fields})).json()
+            return body["results"], body["warnings"]
+
+        for fields in ({"top_n": 6}, {"top_n": 6, "top_k": 3}, {"top_n": 6, "top_k": 100}):
+            results, warnings = await search(**fields)
+            assert len({hit["document_id"] for hit in results}) == 6
+            assert {hit["score_scale"] for hit in results} == {"probability"}
+            assert results == sorted(results, key=lambda hit: -hit["score"])
+            assert warnings == []
+        results, warnings = await search(top_n=6, rerank_depth=3)
+        assert [hit["score_scale"] for hit in results] == ["probability"] * 6
+        assert warnings == ["rerank: rerank_depth 3 is less than top_n, so 6 candidates were read"]
+        for fields in ({"top_n": 6, "rerank_depth": 0}, {"top_n": 6, "rerank": False}):
+            results, _ = await search(**fields)
+            assert [hit["rank_before"] for hit in results] == [1, 2, 3, 4, 5, 6]
+            assert {hit["score_scale"] for hit in results} == {"rrf"}
+        results, warnings = await search(top_n=2, top_k=2)
+        assert (len(results), warnings) == (2, [])
+
+
+async def test_the_old_names_are_taken_and_said_to_be_old(stack: Stack, tmp_path: Path) -> None:
+    async with serving(settings_over(stack, tmp_path, ask={"min_score": 0.0})) as http:
+        for number in range(8):
+            await add(http, f"pump-{number}", f"The pump P-{number} was replaced in 201{number}.")
+        for fields, kept in (({"top_k": 3}, 3), ({"top_k": 7, "retrieve_k": 50}, 7), ({"retrieve_k": 50}, 5)):
+            body = (await http.post("/search", json={"query": "Which pump was replaced?", **fields})).json()
+            assert len(body["results"]) == kept
+            assert [warning.partition(":")[0] for warning in body["warnings"]] == ["deprecated"]
+            assert "top_n" in body["warnings"][0]
 
 
 async def test_a_request_that_names_no_collection_goes_to_the_default_or_the_only_one(
