@@ -35,7 +35,7 @@ FILES = {
 PULL = """
 import json, sys
 from pathlib import Path
-from services.sources import WeightsError
+from services.weights.sources import WeightsError
 from services.weights import resolve
 told = []
 try:
