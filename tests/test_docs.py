@@ -23,18 +23,27 @@ def test_every_route_is_documented() -> None:
         assert shown in text, path
 
 
-def test_the_readme_tree_names_what_is_there() -> None:
+def test_the_readme_tree_names_every_module_once() -> None:
+    """Folders end in a slash; below one stand its modules in the order of the flow, remarks in parentheses."""
     block = (ROOT / "README.md").read_text().partition("    app/ ")[2].partition("\n\n")[0]
-    folder = ""
+    named: list[str] = []
+    folders: list[str] = []
     for line in ("    app/ " + block).splitlines():
-        names = re.findall(
-            r"[\w.]+(?:/|\.py)", line.partition("  " * 3)[0] if line.startswith("     ") else line.split()[0]
-        )
-        if not line.startswith("     "):
-            folder = names[0]
-            names = [""]
-        for name in names:
-            assert (ROOT / folder / name).exists(), f"{folder}{name}"
+        depth, (first, *_) = (len(line) - len(line.lstrip())) // 4 - 1, line.split()
+        if first.endswith("/"):
+            folders = [*folders[:depth], first]
+            assert Path(ROOT, *folders).is_dir(), line
+        else:
+            assert len(folders) == depth, line
+            named += ["".join(folders) + name for name in re.sub(r"\([^)]*\)", " ", line).split()]
+    modules = (file for package in ("app", "services", "indexing") for file in (ROOT / package).rglob("*.py"))
+    there = [str(file.relative_to(ROOT).with_suffix("")) for file in modules if not file.name.startswith("__")]
+    assert sorted(named) == sorted(there)
+
+
+def test_contributing_names_files_that_are_there() -> None:
+    for name in re.findall(r"`((?:app|services|indexing|configs)/[\w./]+)`", (ROOT / "CONTRIBUTING.md").read_text()):
+        assert (ROOT / name).exists(), name
 
 
 def test_links_lead_somewhere() -> None:
