@@ -39,7 +39,7 @@ def ask(
         print_json(_post("/ask", body))
         return
     sources: list[dict[str, Any]] = []
-    cited: set[int] = set()
+    cited: dict[int, list[int]] = {}
     for event, payload in _events("/ask", body):
         match event:
             case "sources":
@@ -47,7 +47,7 @@ def ask(
             case "delta":
                 console.print(payload["text"], end="", markup=False, highlight=False)
             case "citation":
-                cited.add(payload["index"])
+                cited.setdefault(payload["index"], []).append(payload["page"])
             case "error":
                 raise RaglineError(payload["error"]["message"])
             case "done":
@@ -175,10 +175,13 @@ def print_json(answer: dict[str, Any]) -> None:
     typer.echo(json.dumps(answer, ensure_ascii=False, indent=2))
 
 
-def print_sources(sources: list[dict[str, Any]], cited: set[int]) -> None:
+def print_sources(sources: list[dict[str, Any]], cited: dict[int, list[int]]) -> None:
+    """Print each source; a cited one with the pages of its quotes."""
     for source in sources:
-        mark = "[green]✓[/]" if source["index"] in cited else " "
-        console.print(f" {mark} [bold]\\[{source['index']}][/] {_origin(source)}  [dim]{source['score']:.3f}[/]")
+        quoted = cited.get(source["index"])
+        mark = "[green]✓[/]" if quoted else " "
+        origin = _origin(source, quoted)
+        console.print(f" {mark} [bold]\\[{source['index']}][/] {origin}  [dim]{source['score']:.3f}[/]")
 
 
 def print_outcome(outcome: dict[str, Any]) -> None:
@@ -188,8 +191,10 @@ def print_outcome(outcome: dict[str, Any]) -> None:
     console.print(f"[dim]ms: {stages}[/]")
 
 
-def _origin(source: dict[str, Any]) -> str:
-    page = f", page {source['page']}" if source["page"] else ""
+def _origin(source: dict[str, Any], quoted: list[int] | None = None) -> str:
+    pages = sorted(set(quoted or [source["page"], source["page_end"]])) if source["page"] else []
+    joint = ", " if quoted else "-"
+    page = f", page {joint.join(map(str, pages))}" if pages else ""
     return escape((source["heading"] or source["title"] or source["url"]) + page) + f"  [dim]{escape(source['url'])}[/]"
 
 

@@ -1,5 +1,6 @@
 """The types of a request's stages: Query -> Candidate -> Passage, and the fusion between the first two."""
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,12 @@ class Passage:
     """The cross-encoder's raw logit; None when it did not run."""
     score: float
     """sigmoid(logit), or the RRF score where there is no logit."""
+    pages: tuple[int, ...] = ()
+    """Start of each page in the document's text; () where its format has none."""
+
+    def page_at(self, offset: int) -> int | None:
+        """Return the page, from 1, of an offset in the document's text."""
+        return max(1, bisect_right(self.pages, offset)) if self.pages else None
 
 
 def reciprocal_rank_fusion(dense: Sequence[Hit], sparse: Sequence[Hit], k: int = 60) -> list[Fused]:

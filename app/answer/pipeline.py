@@ -8,7 +8,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -80,7 +80,9 @@ class Pipeline:
         if not candidates:
             await self.library.check_not_empty(query.collection)
         logits = await self._rerank(query, candidates[: query.rerank_depth], trace)
-        return _keep_best(query, candidates, logits)
+        kept = _keep_best(query, candidates, logits)
+        pages = await self.library.pages(query.collection, {passage.chunk.document_id for passage in kept})
+        return [replace(passage, pages=pages[passage.chunk.document_id]) for passage in kept]
 
     async def _join_neighbours(self, query: Query, passages: list[Passage]) -> list[Passage]:
         """Join passages that are adjacent in a document, where the prompt quotes whole passages."""

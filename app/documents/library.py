@@ -1,7 +1,7 @@
 """The collections: opens the store of each once, and runs its blocking calls on threads."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -87,6 +87,12 @@ class Library:
     async def chunks(self, name: str, ids: Sequence[int]) -> list[StoredChunk]:
         """Return the chunks with these ids; those that are gone are left out."""
         return await self.run((await self.store(name)).chunks, ids)
+
+    async def pages(self, name: str, document_ids: Iterable[str]) -> dict[str, tuple[int, ...]]:
+        """Return the page starts of documents by their id; () for one without pages, or deleted meanwhile."""
+        store = await self.store(name)
+        rows = await self.run(lambda: {each: store.document(each) for each in document_ids})
+        return {each: row.pages if row else () for each, row in rows.items()}
 
     async def check_not_empty(self, name: str) -> None:
         """Raises NotFoundError for a collection without documents, or that is not there."""

@@ -79,7 +79,8 @@ class Source(BaseModel):
     chunk_id: int
     title: str
     url: str = Field(description="Where the document came from: a path, an address or an upload's name.")
-    page: int | None
+    page: int | None = Field(description="The page where the passage begins, from 1; null: its format has none.")
+    page_end: int | None = Field(description="The page where it ends.")
     heading: str
     start: int = Field(description="Offset of the passage in the document's text, in characters.")
     end: int
@@ -99,7 +100,7 @@ class CitationOut(BaseModel):
     chunk_id: int
     title: str
     url: str
-    page: int | None
+    page: int | None = Field(description="The page where the quote begins.")
     start: int = Field(description="answer[start:end] is the claim.")
     end: int
     quote: str

@@ -56,13 +56,14 @@ export class SourcePanel {
 class Card {
   #citations = [];
   #text = element("p", "text");
+  #where = element("p", "where");
   #more = button("more", "Whole passage");
 
   constructor(source) {
     this.source = source;
     this.points = [...(source.text ?? "")]; // offsets count characters as Python does, not UTF-16 units
     const title = element("h3", "", element("b", "", `${source.index} `), source.heading || source.title || source.url);
-    this.node = element("li", "source", title, where(source), this.#text, this.#more);
+    this.node = element("li", "source", title, this.#where, this.#text, this.#more);
     this.node.tabIndex = -1;
     this.#more.addEventListener("click", () => this.#expand(!this.node.classList.contains("whole")));
     this.#draw();
@@ -108,6 +109,8 @@ class Card {
 
   /** The text, cut where a quote begins or ends. */
   #draw(chosen) {
+    const quoted = this.#citations.map((citation) => citation.page);
+    this.#where.replaceChildren(...where(this.source, quoted));
     const spans = this.#citations.map((citation) => this.#span(citation)).filter(([from, to]) => from < to);
     const [from, to] = chosen ? this.#span(chosen) : [0, 0];
     const cuts = [...new Set([0, ...spans.flat(), this.points.length])].sort((a, b) => a - b);
@@ -124,10 +127,12 @@ class Card {
   }
 }
 
-function where({ url, page, score, score_scale: scale }) {
+/** File, pages of the quotes (of the whole passage where nothing is quoted), relevance. */
+function where({ url, page, page_end: last, score, score_scale: scale }, quoted) {
+  const pages = [...new Set(quoted.length ? quoted : [page, last])].sort((a, b) => a - b);
   const relevance = scale === "probability" ? `${Math.round(score * 100)} % relevant` : "not reranked";
-  const parts = [origin(url), page && `page ${page}`, relevance].filter(Boolean);
-  return element("p", "where", ...parts.flatMap((part, i) => (i ? [" · ", part] : [part])));
+  const parts = [origin(url), page && `page ${pages.join(quoted.length ? ", " : "–")}`, relevance].filter(Boolean);
+  return parts.flatMap((part, i) => (i ? [" · ", part] : [part]));
 }
 
 /** A link for the web's addresses alone; the last part of a path. */

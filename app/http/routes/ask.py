@@ -194,7 +194,8 @@ def source(passage: Passage, *, with_text: bool = True) -> Source:
         chunk_id=chunk.id,
         title=chunk.title,
         url=chunk.source,
-        page=chunk.page,
+        page=passage.page_at(chunk.start),
+        page_end=passage.page_at(chunk.end - 1),
         heading=chunk.heading,
         start=chunk.start,
         end=chunk.end,
@@ -210,14 +211,15 @@ def source(passage: Passage, *, with_text: bool = True) -> Source:
 
 
 def _citation(citation: Citation, passages: Sequence[Passage]) -> CitationOut:
-    chunk = passages[citation.index - 1].chunk
+    passage = passages[citation.index - 1]
+    chunk = passage.chunk
     return CitationOut(
         index=citation.index,
         document_id=chunk.document_id,
         chunk_id=chunk.id,
         title=chunk.title,
         url=chunk.source,
-        page=chunk.page,
+        page=passage.page_at(citation.quote_start),
         start=citation.start,
         end=citation.end,
         quote=citation.quote,

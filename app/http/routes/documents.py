@@ -1,10 +1,12 @@
 """Documents and jobs."""
 
+import dataclasses
 import hashlib
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.datastructures import UploadFile
 
 from app.documents.spool import Submission
@@ -20,10 +22,25 @@ from app.http.schema import (
     JobOut,
     Scalar,
 )
+from app.http.uploads import name_of, upload_form
 from indexing.store.interface import DocumentRow, DocumentStore, with_records
 from services.errors import BadRequestError, NotFoundError
 from services.protocol import ErrorBody
 
+
+class _IdConvertor(Convertor[str]):
+    """An id in an address may hold slashes and line breaks; starlette's `path` takes no line breaks."""
+
+    regex = "(?s:.+)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("id", _IdConvertor())
 router = APIRouter(tags=["documents"])
 
 InCollection = Annotated[Collection | None, Query(description="Empty: the server's default.")]
@@ -54,18 +71,18 @@ _BODY = {
 
 
 @router.post("/documents", status_code=202, openapi_extra=_BODY, responses=_FULL)
-async def add(request: Request, here: Here) -> DocumentAccepted:
+async def add(request: Request, here: Here, collection: InCollection = None) -> DocumentAccepted:
     """Add a file (multipart, field `file`) or a text (JSON); the same id or name again replaces it.
 
     What is answered with 202 is on disk; GET /jobs/{job_id} says when it can be found.
     """
-    return await _accept(request, here, document_id=None)
+    return await _accept(request, here, collection, document_id=None)
 
 
-@router.put("/documents/{document_id:path}", status_code=202, openapi_extra=_BODY, responses=_FULL)
-async def replace(document_id: str, request: Request, here: Here) -> DocumentAccepted:
+@router.put("/documents/{document_id:id}", status_code=202, openapi_extra=_BODY, responses=_FULL)
+async def replace(document_id: str, request: Request, here: Here, collection: InCollection = None) -> DocumentAccepted:
     """Put a document in place of the one with this id; until it is indexed, the old one is found."""
-    return await _accept(request, here, document_id=document_id)
+    return await _accept(request, here, collection, document_id=document_id)
 
 
 @router.get("/documents")
@@ -80,7 +97,7 @@ async def documents(
     return DocumentPage(documents=[_document(row) for row in rows], next_cursor=following)
 
 
-@router.get("/documents/{document_id:path}/chunks")
+@router.get("/documents/{document_id:id}/chunks")
 async def chunks(document_id: str, here: Here, collection: InCollection = None) -> list[ChunkOut]:
     """List a document's chunks in the order of its text."""
     await _row(here, collection, document_id)
@@ -91,12 +108,12 @@ async def chunks(document_id: str, here: Here, collection: InCollection = None) 
     ]
 
 
-@router.get("/documents/{document_id:path}")
+@router.get("/documents/{document_id:id}")
 async def document(document_id: str, here: Here, collection: InCollection = None) -> DocumentOut:
     return _document(await _row(here, collection, document_id))
 
 
-@router.delete("/documents/{document_id:path}", status_code=204)
+@router.delete("/documents/{document_id:id}", status_code=204)
 async def delete(document_id: str, here: Here, collection: InCollection = None) -> Response:
     """Delete a document, or all records of an upload with this id."""
     store = await _store(here, collection)
@@ -120,11 +137,23 @@ async def job(job_id: str, here: Here) -> JobOut:
     )
 
 
-async def _accept(request: Request, here: Orchestrator, *, document_id: str | None) -> DocumentAccepted:
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
-        submission, content = await _upload(request, here, document_id)
+async def _accept(
+    request: Request, here: Orchestrator, collection: str | None, *, document_id: str | None
+) -> DocumentAccepted:
+    """Spool what was sent. An id or collection in the address and in the body must be the same."""
+    if unknown := sorted(set(request.query_params) - {"collection"}):
+        raise BadRequestError(f"unknown parameter {unknown[0]!r}; the address takes `collection`", param=unknown[0])
+    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        submission, content = await _upload(request)
     else:
-        submission, content = await _text(await request.body(), here, document_id)
+        submission, content = _text(await request.body())
+    given = submission.document_id
+    submission = dataclasses.replace(
+        submission,
+        collection=_agreed("collection", collection, submission.collection) or await here.library.default(),
+        document_id=_agreed("id", document_id, given) or _id_of(submission.name or content.decode()),
+    )
+    _check_id(submission.document_id)
     accepted = await here.ingest.submit(submission, content)
     return DocumentAccepted(
         document_id=submission.document_id,
@@ -134,34 +163,51 @@ async def _accept(request: Request, here: Orchestrator, *, document_id: str | No
     )
 
 
-async def _upload(request: Request, here: Orchestrator, document_id: str | None) -> tuple[Submission, bytes]:
-    async with request.form(max_files=1, max_fields=16) as form:
+async def _upload(request: Request) -> tuple[Submission, bytes]:
+    async with upload_form(request) as form:
         file = form.get("file")
         if not isinstance(file, UploadFile):
             raise BadRequestError("the form has no file in its field `file`", param="file")
-        name = (file.filename or "upload").replace("\\", "/").rpartition("/")[2].strip() or "upload"
         text = {key: value for key, value in form.items() if isinstance(value, str)}
         try:
             metadata = _METADATA.validate_json(text.get("metadata") or "{}")
-            collection = _NAME.validate_python(text.get("collection") or await here.library.default())
+            collection = _NAME.validate_python(text["collection"]) if text.get("collection") else ""
         except ValidationError as exc:
             raise BadRequestError(f"the form's fields are wrong: {exc.errors()[0]['msg']}", param="metadata") from exc
-        identity = document_id or text.get("id") or _id_of(name)
-        submission = Submission(collection, identity, name, text.get("title", ""), is_text=False, metadata=metadata)
+        submission = Submission(
+            collection, text.get("id", ""), name_of(file), text.get("title", ""), is_text=False, metadata=metadata
+        )
         return submission, await file.read()
 
 
-async def _text(body: bytes, here: Orchestrator, document_id: str | None) -> tuple[Submission, bytes]:
+def _text(body: bytes) -> tuple[Submission, bytes]:
     try:
         given = DocumentBody.model_validate_json(body)
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ".".join(map(str, first["loc"])) or "body"
         raise BadRequestError(f"{where}: {first['msg']}", param=where) from exc
-    identity = document_id or given.id or _id_of(given.url or given.text)
-    collection = given.collection or await here.library.default()
-    submission = Submission(collection, identity, given.url, given.title, is_text=True, metadata=given.metadata)
+    submission = Submission(
+        given.collection or "", given.id or "", given.url, given.title, is_text=True, metadata=given.metadata
+    )
     return submission, given.text.encode()
+
+
+def _agreed(name: str, in_address: str | None, in_body: str) -> str:
+    if in_address and in_body and in_address != in_body:
+        raise BadRequestError(
+            f"{name} is {in_address!r} in the address and {in_body!r} in the body; send it once", param=name
+        )
+    return in_address or in_body
+
+
+def _check_id(document_id: str) -> None:
+    """Raises BadRequestError for an id by which the document could not be addressed afterwards."""
+    if document_id.endswith("/chunks") or {".", ".."} & set(document_id.split("/")):
+        raise BadRequestError(
+            f"the id {document_id[:80]!r} cannot be used in an address: it ends in /chunks, or has a part . or ..",
+            param="id",
+        )
 
 
 def _id_of(name: str) -> str:

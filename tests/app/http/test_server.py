@@ -15,7 +15,9 @@ import pytest
 
 from app.http.server import create_app
 from app.settings import AppSettings
-from services.client import GenerateClient, Message
+from indexing.document import Chunk, Document
+from indexing.store.local import Store, collection_path
+from services.client import EmbedClient, GenerateClient, Message
 from services.errors import DeadlineError
 from services.settings import ServiceSettings
 from tests.conftest import Stack
@@ -235,6 +237,33 @@ async def test_top_n_passages_are_kept_and_each_of_them_is_reranked(stack: Stack
             assert {hit["score_scale"] for hit in results} == {"rrf"}
         results, warnings = await search(top_n=2, top_k=2)
         assert (len(results), warnings) == (2, [])
+
+
+async def test_a_citation_has_the_page_of_its_quote(stack: Stack, tmp_path: Path) -> None:
+    """One chunk over three pages; the source says where it begins and ends."""
+    parts = ("The plan of the park.\n", "The oak is 300 years old.\n", "The fountain was built in 1931 by Olga Brandt.")
+    text, pages = "".join(parts), (0, len(parts[0]), len(parts[0] + parts[1]))
+    settings = settings_over(stack, tmp_path)
+    async with serving(settings) as http:
+        await add(http, "other", TEXTS["pump"])
+        embedder = EmbedClient(settings.embed)
+        vectors = await embedder.embed([text], input_type="document", deadline=time.monotonic() + 30)
+        await embedder.aclose()
+        document = Document("park", "/made/park.pdf", "Park", text, "application/pdf", {}, pages, "0" * 64)
+        with Store.open(collection_path(tmp_path, "default")) as store:
+            store.put([(document, [Chunk(0, text, 0, len(text), 1, "")], vectors)])
+        answer = (await http.post("/ask", json={"question": "Who built the fountain?"})).json()
+        assert "Olga Brandt" in answer["answer"]
+        (citation, *_) = answer["citations"]
+        assert (citation["document_id"], citation["page"]) == ("park", 3)
+        assert text[citation["quote_start"] : citation["quote_end"]] == citation["quote"]
+        assert [(source["page"], source["page_end"]) for source in answer["sources"][:1]] == [(1, 3)]
+        (pump,) = [
+            hit
+            for hit in (await http.post("/search", json={"query": "pump"})).json()["results"]
+            if hit["document_id"] == "other"
+        ]
+        assert (pump["page"], pump["page_end"]) == (None, None)
 
 
 async def test_the_old_names_are_taken_and_said_to_be_old(stack: Stack, tmp_path: Path) -> None:
