@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from services.embed.vectors import base64_of, check_dimensions, encoded, finished, packed_bits
-from services.encoder.encodings import json_answer
+from services.encoder.encodings import base64_of, check_dimensions, encoded, finished, json_answer, packed_bits
 from services.encoder.model import Model
 from services.encoder.tokenizer import Tokenizer, Truncation
 from services.engines import Rows, Tokens

@@ -2,8 +2,7 @@
 
 from fastapi import APIRouter, Request, Response
 
-from services.embed.vectors import check_dimensions, finished
-from services.encoder.encodings import BYTES, rows_answer
+from services.encoder.encodings import BYTES, check_dimensions, finished, rows_answer
 from services.encoder.inputs import refuse_chat, tokens_of
 from services.encoder.model import Model
 from services.errors import BadRequestError

@@ -6,17 +6,17 @@ from fastapi import Request, Response
 from pydantic import TypeAdapter
 
 from services.embed.cohere import cohere_router
+from services.embed.cosine import CosineScorer
 from services.embed.openai import embed, openai_router
-from services.embed.vectors import finished
+from services.encoder.encodings import finished
 from services.encoder.open import open_model
 from services.encoder.pooling_routes import pooling_router
+from services.encoder.score_routes import score_invocations, score_router
 from services.encoder.tokenize_routes import vocabulary_router
 from services.engines import Rows
 from services.http.invocations import Invocation, invocations_router
 from services.http.server import Service
 from services.protocol.embedding import EmbeddingRequest
-from services.score.routes import score_invocations, score_router
-from services.score.scorers import CosineScorer
 from services.settings import ServiceSettings
 
 

@@ -1,15 +1,23 @@
-"""Answers that are mostly floats, written without a model of each one."""
+"""Rows of the engine as a client asked for them: normalized, cut to its dimensions, in its encoding.
 
+Answers are mostly floats, and are written without a pydantic model of each one.
+"""
+
+import base64
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from fastapi import Response
+from numpy.typing import NDArray
 from pydantic_core import to_json
 
-from services.embed.vectors import base64_of, encoded
+from services.encoder.checkpoint import Checkpoint
 from services.engines import Rows
-from services.protocol.pooling import EncodedRequest
+from services.errors import BadRequestError
+from services.protocol.pooling import EmbedDtype, EncodedRequest, Endianness
 
 BYTES: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}}
 """For routes that answer `encoding_format: bytes`."""
@@ -52,3 +60,84 @@ def _bytes_answer(head: dict[str, Any], rows: Rows, usage: dict[str, Any], body:
     metadata = {key: head[key] for key in ("id", "created", "model")} | {"data": data, "usage": usage}
     headers = {"metadata": json.dumps(metadata)} if body.encoding_format == "bytes" else {}
     return Response(b"".join(chunks), media_type="application/octet-stream", headers=headers)
+
+
+def normalized(rows: Rows) -> Rows:
+    """Each row to length 1, in float32; a row of zeros stays."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: Rows = rows / np.maximum(lengths, np.float32(1e-12))
+    return unit
+
+
+def finished(rows: Rows, checkpoint: Checkpoint, *, dimensions: int | None, use_activation: bool | None) -> Rows:
+    """Cut to `dimensions`, then normalized unless the model or the request says otherwise."""
+    if dimensions is not None:
+        rows = rows[:, :dimensions]
+    return normalized(rows) if (checkpoint.normalize if use_activation is None else use_activation) else rows
+
+
+def check_dimensions(dimensions: int | None, checkpoint: Checkpoint, *, width: int, name: str) -> None:
+    """Raises BadRequestError where the model was not trained for embeddings of this length."""
+    if dimensions is None:
+        return
+    allowed = checkpoint.matryoshka
+    if not allowed:
+        raise BadRequestError(
+            f"Model {name!r} does not support Matryoshka embeddings; dimensions must be unset "
+            f"(received dimensions={dimensions})."
+        )
+    if allowed != (0,) and dimensions not in allowed:
+        raise BadRequestError(f"Model {name!r} has embeddings of {list(allowed)} dimensions, not of {dimensions}.")
+    if not 1 <= dimensions <= width:
+        raise BadRequestError(f"dimensions must be between 1 and {width}, not {dimensions}.")
+
+
+def encoded(rows: Rows, dtype: EmbedDtype, endianness: Endianness) -> Sequence[bytes]:
+    """One byte string a row."""
+    array = _CASTS[dtype](rows)
+    if endianness == _FOREIGN and array.itemsize > 1:
+        array = array.byteswap()
+    return [row.tobytes() for row in array]
+
+
+def base64_of(row: bytes) -> str:
+    return base64.b64encode(row).decode("ascii")
+
+
+def packed_bits(rows: Rows) -> NDArray[np.uint8]:
+    """One bit a dimension, 1 where it is above 0: (n, width / 8)."""
+    return np.packbits(rows > 0, axis=1)
+
+
+def _bfloat16(rows: Rows) -> NDArray[np.uint16]:
+    """Round to nearest even, as bits: numpy has no such type."""
+    bits = np.ascontiguousarray(rows, dtype=np.float32).view(np.uint32)
+    rounded: NDArray[np.uint16] = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+    return rounded
+
+
+def _float8(rows: Rows, exponent_bits: int, mantissa_bits: int, largest: float) -> NDArray[np.uint8]:
+    """The nearest value of the format, ties to even, as bits; what is too large becomes the largest."""
+    bias = 2 ** (exponent_bits - 1) - 1
+    codes = np.arange(128)
+    exponents, mantissas = codes >> mantissa_bits, codes & (2**mantissa_bits - 1)
+    normal = (1 + mantissas / 2**mantissa_bits) * 2.0 ** (exponents - bias)
+    subnormal = mantissas / 2**mantissa_bits * 2.0 ** (1 - bias)
+    values = np.where(exponents > 0, normal, subnormal)
+    values = values[values <= largest]
+    magnitude = np.minimum(np.abs(rows.astype(np.float64)), largest)
+    above = np.clip(np.searchsorted(values, magnitude), 1, len(values) - 1)
+    up, down = values[above] - magnitude, magnitude - values[above - 1]
+    nearest = np.where((up < down) | ((up == down) & (above % 2 == 0)), above, above - 1)
+    signed: NDArray[np.uint8] = (nearest + 128 * np.signbit(rows)).astype(np.uint8)
+    return signed
+
+
+_CASTS: dict[str, Any] = {
+    "float32": lambda rows: np.ascontiguousarray(rows, dtype=np.float32),
+    "float16": lambda rows: rows.astype(np.float16),
+    "bfloat16": _bfloat16,
+    "fp8_e4m3": lambda rows: _float8(rows, 4, 3, 448.0),
+    "fp8_e5m2": lambda rows: _float8(rows, 5, 2, 57344.0),
+}
+_FOREIGN = "big" if sys.byteorder == "little" else "little"

@@ -7,6 +7,7 @@ from pydantic import TypeAdapter
 
 from services.encoder.open import open_model
 from services.encoder.pooling_routes import pooling_router
+from services.encoder.score_routes import score_invocations, score_router
 from services.encoder.tokenize_routes import vocabulary_router
 from services.engines import Rows
 from services.http.invocations import Invocation, invocations_router
@@ -14,8 +15,7 @@ from services.http.server import Service
 from services.protocol.scoring import ClassificationRequest
 from services.score.activation import activated
 from services.score.classify import classify, classify_router
-from services.score.routes import score_invocations, score_router
-from services.score.scorers import CrossScorer
+from services.score.cross_encoder import CrossEncoderScorer
 from services.settings import ServiceSettings
 
 
@@ -32,7 +32,7 @@ def score_service(settings: ServiceSettings, folder: Path) -> Service:
     invocations = [Invocation("ClassificationRequest", TypeAdapter(ClassificationRequest), invoke_classify)]
     routers: list[APIRouter] = [classify_router(model), pooling_router(model, finish), vocabulary_router(model)]
     if model.batcher.width == 1:
-        scorer = CrossScorer(model)
+        scorer = CrossEncoderScorer(model)
         routers.append(score_router(scorer))
         invocations += score_invocations(scorer)
     return Service(

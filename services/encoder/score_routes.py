@@ -1,13 +1,16 @@
 """/score and /rerank; KServe's clients find the latter at /openai/v1/rerank."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from services.encoder.encodings import json_answer
+from services.encoder.model import Model
 from services.encoder.tokenizer import Truncation
 from services.errors import BadRequestError
 from services.http.invocations import Invocation
@@ -18,15 +21,33 @@ from services.protocol.scoring import (
     Items,
     RerankRequest,
     RerankResponse,
+    Scale,
     ScoreRequest,
     ScoreResponse,
     ScoringRequest,
     as_list,
 )
-from services.score.scorers import Scored, Scorer
 
 SCORE_PATHS = ("/score", "/v1/score")
 RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/openai/v1/rerank")
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    scores: NDArray[np.float32]
+    """(n,), in the order of the documents."""
+    tokens: int
+
+
+class Scorer(Protocol):
+    model: Model
+
+    def scale(self, use_activation: bool | None) -> Scale: ...
+
+    async def score(
+        self, request: Request, queries: Sequence[str], documents: Sequence[str], body: ScoringRequest, cut: Truncation
+    ) -> Scored:
+        """Scores documents against one query, or against one each."""
 
 
 def score_router(scorer: Scorer) -> APIRouter:
