@@ -9,7 +9,7 @@ import typer
 
 from services.encoder.checkpoint import read_checkpoint
 from services.errors import BadRequestError
-from services.http.gate import check_address
+from services.http.api_key import check_address
 from services.http.logs import configure
 from services.http.server import Service, create_app, run
 from services.settings import ServiceSettings, Settings, Task

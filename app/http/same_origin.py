@@ -11,8 +11,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.errors import ForbiddenError
+from services.http.api_key import is_loopback
 from services.http.errors import answer_of
-from services.http.gate import is_loopback
 
 _PROBED = ("/health/", "/metrics")
 """Asked by address, by whoever watches over many processes."""

@@ -36,7 +36,7 @@ class Metrics:
     http_time: Histogram = field(init=False)
 
     def __post_init__(self) -> None:
-        self.in_flight = self._gauge("http_requests_in_flight", "Requests inside the door, as /load tells them.")
+        self.in_flight = self._gauge("http_requests_in_flight", "Requests in flight, as /load tells them.")
         self.running = self._gauge("vllm:num_requests_running", "Requests at the engine.")
         self.waiting = self._gauge("vllm:num_requests_waiting", "Requests with inputs in the queue.")
         self.queue_tokens = self._gauge("te_queue_tokens", "Tokens in the queue.")

@@ -35,8 +35,8 @@ FILES = {
 PULL = """
 import json, sys
 from pathlib import Path
-from services.sources import WeightsError
-from services.weights import resolve
+from services.weights.sources import WeightsError
+from services.weights.fetch import resolve
 told = []
 try:
     print(resolve(sys.argv[1], Path(sys.argv[2]), progress=lambda t: told.append((t.phase, t.done, t.total))))
