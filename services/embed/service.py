@@ -12,7 +12,7 @@ from services.encoder.encodings import finished
 from services.encoder.open import open_model
 from services.encoder.pooling_routes import pooling_router
 from services.encoder.score_routes import score_invocations, score_router
-from services.encoder.tokenize_routes import vocabulary_router
+from services.encoder.tokenize_routes import tokenize_router
 from services.engines import Rows
 from services.http.invocations import Invocation, invocations_router
 from services.http.server import Service
@@ -46,7 +46,7 @@ def embed_service(settings: ServiceSettings, folder: Path) -> Service:
             cohere_router(model),
             score_router(scorer),
             pooling_router(model, finish),
-            vocabulary_router(model),
+            tokenize_router(model),
             invocations_router(invocations),
         ],
         metrics=model.metrics,

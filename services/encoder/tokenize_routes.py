@@ -15,7 +15,7 @@ from services.protocol.pooling import (
 )
 
 
-def vocabulary_router(model: Model) -> APIRouter:
+def tokenize_router(model: Model) -> APIRouter:
     router = APIRouter()
     tokenizer = model.tokenizer
 

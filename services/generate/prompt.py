@@ -57,11 +57,7 @@ def encode(model: Model, text: str, length: Length, *, special: bool) -> list[in
     if length.truncate is None and len(text) > characters:
         bound = f"(more than {characters} characters, which is the upper bound for {most} input tokens)"
         raise _too_long(model, length, f"{len(text)} characters {bound}", "input_text", len(text))
-    try:
-        ids = model.vocabulary.encode(text, special=special)
-    except (UnicodeEncodeError, TypeError) as exc:
-        raise BadRequestError("the prompt is not valid Unicode: it has a lone surrogate.") from exc
-    return fit(model, ids, length)
+    return fit(model, model.vocabulary.encode(text, special=special), length)
 
 
 def fit(model: Model, ids: Sequence[int], length: Length) -> list[int]:

@@ -12,7 +12,7 @@ from services.generate.folder import GeneratorFolder, read_folder
 from services.generate.model import Model
 from services.generate.open import open_engine
 from services.generate.queue import GenerationQueue
-from services.generate.tokens import tokens_router
+from services.generate.tokenize_routes import tokenize_router
 from services.http.invocations import invocations_router
 from services.http.metrics import Metrics
 from services.http.server import Service
@@ -37,7 +37,7 @@ def generate_service(settings: ServiceSettings, folder: Path) -> Service:
         routers=[
             chat_router(model),
             completions_router(model),
-            tokens_router(model),
+            tokenize_router(model),
             invocations_router([chat_invocation(model), completion_invocation(model)]),
         ],
         metrics=metrics,

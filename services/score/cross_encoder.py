@@ -9,7 +9,7 @@ from services.encoder.score_routes import Scored
 from services.encoder.tokenizer import Truncation
 from services.protocol.scoring import Scale, ScoringRequest
 from services.score.activation import activated
-from services.score.template import ScoreTemplate, template_variables
+from services.score.score_template import ScoreTemplate, template_variables
 
 
 class CrossEncoderScorer:

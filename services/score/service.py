@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from services.encoder.open import open_model
 from services.encoder.pooling_routes import pooling_router
 from services.encoder.score_routes import score_invocations, score_router
-from services.encoder.tokenize_routes import vocabulary_router
+from services.encoder.tokenize_routes import tokenize_router
 from services.engines import Rows
 from services.http.invocations import Invocation, invocations_router
 from services.http.server import Service
@@ -30,7 +30,7 @@ def score_service(settings: ServiceSettings, folder: Path) -> Service:
         return await classify(model, request, body)
 
     invocations = [Invocation("ClassificationRequest", TypeAdapter(ClassificationRequest), invoke_classify)]
-    routers: list[APIRouter] = [classify_router(model), pooling_router(model, finish), vocabulary_router(model)]
+    routers: list[APIRouter] = [classify_router(model), pooling_router(model, finish), tokenize_router(model)]
     if model.batcher.width == 1:
         scorer = CrossEncoderScorer(model)
         routers.append(score_router(scorer))

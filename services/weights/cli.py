@@ -10,6 +10,7 @@ from rich.table import Table
 
 from services.settings import Settings
 from services.weights.fetch import located, resolve
+from services.weights.pip_fetch import size_of
 from services.weights.presets import Preset, presets
 from services.weights.progress import shown
 from services.weights.sources import WeightsError
@@ -79,20 +80,16 @@ def table(rows: list[tuple[Preset, Path | None]], active: list[str]) -> Table:
             preset.licence + (" (gated)" if preset.gated else ""),
             counted(preset.parameters),
             str(preset.max_model_len),
-            f"{size(place) / 1e6:.0f} MB" if place else "not pulled",
+            f"{size_of(place) / 1e6:.0f} MB" if place else "not pulled",
             preset.note,
         )
     return shown_as
 
 
 def described(preset: Preset, place: Path | None) -> dict[str, object]:
-    here = {"path": str(place) if place else None, "bytes": size(place) if place else 0}
+    here = {"path": str(place) if place else None, "bytes": size_of(place) if place else 0}
     return preset.model_dump(mode="json") | here
 
 
 def counted(parameters: int) -> str:
     return f"{parameters / 1e9:.1f}B" if parameters >= 1e9 else f"{parameters / 1e6:.0f}M"  # noqa: PLR2004
-
-
-def size(place: Path) -> int:
-    return sum(file.stat().st_size for file in place.rglob("*") if file.is_file())

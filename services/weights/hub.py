@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from services.weights.pip_fetch import size_of
 from services.weights.progress import OnTransfer, Transfer
-from services.weights.sources import HubSource, WeightsError
+from services.weights.sources import HubSource, WeightsError, matches
 
 SMALL = ("*.json", "*.txt", "*.jinja", "*.model")
 WEIGHTS = (("*.safetensors",), ("openvino*.xml", "openvino*.bin"), ("model.onnx*",), ("onnx/model.onnx*",), ("*.gguf",))
@@ -135,7 +135,7 @@ def _chosen(source: HubSource, api: Any) -> list[Any]:
     listed = api.list_repo_tree(source.repository, revision=source.revision, recursive=True)
     files = [f for f in listed if hasattr(f, "size")]
     patterns = source.files or (*SMALL, *_format([f.path for f in files]))
-    chosen = [f for f in files if _matches(f.path, patterns)]
+    chosen = [f for f in files if matches(f.path, patterns)]
     if not chosen:
         raise WeightsError(f"hub:{source.repository}@{source.revision} holds none of {', '.join(patterns)}")
     if unsafe := [f.path for f in chosen if PurePosixPath(f.path).is_absolute() or ".." in PurePosixPath(f.path).parts]:
@@ -145,18 +145,14 @@ def _chosen(source: HubSource, api: Any) -> list[Any]:
 
 def _format(paths: Sequence[str]) -> Sequence[str]:
     for patterns in WEIGHTS:
-        if any(_matches(path, patterns) for path in paths):
+        if any(matches(path, patterns) for path in paths):
             return patterns
     raise WeightsError(f"no weights that ragline reads among {', '.join(paths)}")
 
 
-def _matches(path: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(path, pattern) for pattern in patterns)
-
-
 def _make_sure_of_room(source: HubSource, files: Sequence[Any], part: Path) -> None:
     part.mkdir(parents=True, exist_ok=True)
-    needed, free = sum(f.size for f in files) - _size_of(part), shutil.disk_usage(part).free
+    needed, free = sum(f.size for f in files) - size_of(part), shutil.disk_usage(part).free
     if free < needed:
         raise WeightsError(
             f"no room for hub:{source.repository} in {part.parent}: {needed >> 20} MiB are needed, {free >> 20} MiB "
@@ -171,7 +167,7 @@ def _watched(source: HubSource, part: Path, total: int, on_transfer: OnTransfer)
 
     def watch() -> None:
         while not over.wait(0.25):
-            on_transfer(Transfer(source.repository, "downloading", min(_size_of(part), total), total))
+            on_transfer(Transfer(source.repository, "downloading", min(size_of(part), total), total))
 
     watcher = threading.Thread(target=watch, name="hub-progress", daemon=True)
     watcher.start()
@@ -180,16 +176,6 @@ def _watched(source: HubSource, part: Path, total: int, on_transfer: OnTransfer)
     finally:
         over.set()
         watcher.join()
-
-
-def _size_of(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:  # renamed meanwhile
-            continue
-    return total
 
 
 def _verify(source: HubSource, files: Sequence[Any], part: Path) -> None:

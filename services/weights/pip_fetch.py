@@ -25,7 +25,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 CHUNK = 1 << 18
 FRUITLESS_TRIES = 4
@@ -199,10 +199,15 @@ def download_whole(requirement: str, folder: Path) -> None:
         finally:
             child.terminate()
         if child.wait():
-            errors.seek(0)
-            fail("missing", " ".join(errors.read().strip().splitlines()[-3:]))
+            fail("missing", last_lines(errors))
         wheel = next(Path(scratch).glob("*.whl"))
         emit("done", path=str(wheel.rename(folder / wheel.name)))
+
+
+def last_lines(stream: IO[str]) -> str:
+    """The last three lines of what a process wrote, as one."""
+    stream.seek(0)
+    return " ".join(stream.read().strip().splitlines()[-3:])
 
 
 def size_of(folder: Path) -> int:
@@ -210,7 +215,7 @@ def size_of(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):
-            total += path.stat().st_size
+            total += path.stat().st_size if path.is_file() else 0
     return total
 
 

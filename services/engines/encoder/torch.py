@@ -22,14 +22,10 @@ CUDA_LANES = 2
 
 
 class TorchEncoder:
-    """`compiled`: the layers go through torch.compile, where nothing is padded."""
-
-    def __init__(
-        self, checkpoint: Checkpoint, *, device: str, dtype: str, pad_id: int, threads: int, compiled: bool = False
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, device: str, dtype: str, pad_id: int, threads: int) -> None:
         self._device = _device(device)
         torch.set_num_threads(threads)
-        place = Place(self._device, _dtype(dtype, self._device, checkpoint), pad_id, compiled)
+        place = Place(self._device, _dtype(dtype, self._device, checkpoint), pad_id)
         reader = open_reader(checkpoint, place)
         self._read, self.padding_free = reader.read, reader.padding_free
         self._on_cuda = self._device.type == "cuda"

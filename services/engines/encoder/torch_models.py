@@ -41,11 +41,9 @@ class Place:
     device: torch.device
     dtype: torch.dtype
     pad_id: int
-    compiled: bool = False
-    """Layers through torch.compile; they must be those of one row, since padded shapes would compile without end."""
 
     def body(self, model: Any, *, packed: bool) -> Body:
-        return Body(model, packed=packed, pad_id=self.pad_id, compiled=self.compiled and packed)
+        return Body(model, packed=packed, pad_id=self.pad_id)
 
 
 def open_reader(checkpoint: Checkpoint, place: Place) -> Reader:

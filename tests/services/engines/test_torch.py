@@ -13,7 +13,7 @@ import pytest
 from services.encoder.checkpoint import read_checkpoint
 from services.encoder.tokenizer import Tokenizer, Truncation
 from services.errors import BadRequestError
-from services.score.template import ScoreTemplate
+from services.score.score_template import ScoreTemplate
 from services.weights.presets import Preset
 
 torch = pytest.importorskip("torch")

@@ -7,12 +7,12 @@ import pytest
 import tokenizers
 
 from services.engines.generator.interface import Capacity, Generation, GeneratorListener, Piece, Sampling
+from services.generate.chat_template import ChatTemplate
 from services.generate.counts import Counts
 from services.generate.deltas import Order, TextRules, answers
 from services.generate.folder import GeneratorFolder
 from services.generate.model import Model
 from services.generate.queue import GenerationQueue
-from services.generate.template import ChatTemplate
 from services.generate.vocabulary import Vocabulary
 from services.http.metrics import Metrics
 from services.settings import ServiceSettings

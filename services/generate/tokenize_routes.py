@@ -2,7 +2,6 @@
 
 from fastapi import APIRouter, Request
 
-from services.errors import BadRequestError
 from services.generate.model import Model
 from services.generate.prompt import check_chars, rendered
 from services.http.server import served
@@ -10,7 +9,7 @@ from services.protocol.chat import ChatTokenizeRequest
 from services.protocol.pooling import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
 
 
-def tokens_router(model: Model) -> APIRouter:
+def tokenize_router(model: Model) -> APIRouter:
     router = APIRouter()
 
     @router.post("/tokenize")
@@ -33,7 +32,4 @@ def _ids(model: Model, body: TokenizeRequest | ChatTokenizeRequest) -> list[int]
     """Of any length: who asks wants to know how long it is."""
     text = rendered(model, body, {}) if isinstance(body, ChatTokenizeRequest) else body.prompt
     check_chars(model, len(text), "characters")
-    try:
-        return model.vocabulary.encode(text, special=body.add_special_tokens)
-    except (UnicodeEncodeError, TypeError) as exc:
-        raise BadRequestError("the text is not valid Unicode: it has a lone surrogate.") from exc
+    return model.vocabulary.encode(text, special=body.add_special_tokens)
