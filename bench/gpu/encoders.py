@@ -16,7 +16,7 @@ from bench.gpu.run import Run
 from services.encoder.batcher import Batcher
 from services.encoder.checkpoint import read_checkpoint
 from services.encoder.tokenizer import Tokenizer, Truncation
-from services.engines import Tokens
+from services.engines.encoder.interface import Tokens
 from services.engines.encoder.torch import CUDA_LANES as LANES
 from services.engines.encoder.torch import TorchEncoder
 from services.http.metrics import Metrics

@@ -23,7 +23,7 @@ from bench.serving.workloads import (
 )
 from services.encoder.open import cores, find_onnx
 from services.encoder.tokenizer import Tokenizer, Truncation
-from services.engines import Tokens, pad
+from services.engines.encoder.interface import Tokens, pad
 from services.engines.generator.process import RemoteGenerator
 from services.generate.folder import read_folder
 from services.generate.open import open_engine

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from services.encoder.encodings import base64_of, check_dimensions, encoded, finished, json_answer, packed_bits
 from services.encoder.model import Model
 from services.encoder.tokenizer import Tokenizer, Truncation
-from services.engines import Rows, Tokens
+from services.engines.encoder.interface import Rows, Tokens
 from services.errors import BadRequestError
 from services.http.server import answer_id, served
 from services.protocol.embedding import CohereBilledUnits, CohereEmbedRequest, CohereEmbedResponse, CohereMeta

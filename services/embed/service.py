@@ -13,7 +13,7 @@ from services.encoder.open import open_model
 from services.encoder.pooling_routes import pooling_router
 from services.encoder.score_routes import score_invocations, score_router
 from services.encoder.tokenize_routes import tokenize_router
-from services.engines import Rows
+from services.engines.encoder.interface import Rows
 from services.http.invocations import Invocation, invocations_router
 from services.http.server import Service
 from services.protocol.embedding import EmbeddingRequest

@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 import numpy as np
 
 from services.encoder.queue import Batch, FairQueue, Job, Ran, job_of
-from services.engines import Encoder, Rows, Tokens
+from services.engines.encoder.interface import Encoder, Rows, Tokens
 from services.errors import (
     MAX_RETRY_AFTER_S,
     EngineError,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic_core import to_json
 
 from services.encoder.checkpoint import Checkpoint
-from services.engines import Rows
+from services.engines.encoder.interface import Rows
 from services.errors import BadRequestError
 from services.protocol.pooling import EmbedDtype, EncodedRequest, Endianness
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import cast
 
 from services.encoder.model import Model
-from services.engines import Tokens
+from services.engines.encoder.interface import Tokens
 from services.errors import BadRequestError
 from services.protocol.pooling import ChatInputRequest, InputRequest
 

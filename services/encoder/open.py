@@ -8,7 +8,7 @@ from services.encoder.cache import RowCache
 from services.encoder.checkpoint import Checkpoint, Kind, read_checkpoint
 from services.encoder.model import Model
 from services.encoder.tokenizer import Tokenizer, Truncation
-from services.engines import Encoder
+from services.engines.encoder.interface import Encoder
 from services.errors import BadRequestError
 from services.http.metrics import Metrics
 from services.settings import ServiceSettings

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from services.encoder.encodings import BYTES, rows_answer
 from services.encoder.inputs import refuse_chat, tokens_of
 from services.encoder.model import Model
-from services.engines import Rows
+from services.engines.encoder.interface import Rows
 from services.errors import BadRequestError
 from services.http.server import answer_id, served
 from services.protocol import Usage, now

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from services.engines import Rows, Tokens
+from services.engines.encoder.interface import Rows, Tokens
 
 SLACK_SHARE = 0.2
 SLACK_TOKENS = 16

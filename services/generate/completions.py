@@ -13,7 +13,8 @@ from services.errors import BadRequestError
 from services.generate.deltas import Answer, Delta, Order, answers, generated
 from services.generate.model import Model
 from services.generate.prompt import Length, encode, fit
-from services.generate.sampling import check_stream, check_structure, check_top_logprobs, rules_of, samplings_of
+from services.generate.sampling import check_stream, check_top_logprobs, rules_of, samplings_of
+from services.generate.structure import check_structure
 from services.http.invocations import Invocation
 from services.http.server import answer_id, served
 from services.http.sse import STREAM, streamed

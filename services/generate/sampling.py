@@ -1,16 +1,15 @@
 """A request's sampling fields to the engine's, checked as vLLM checks them and refused in its words."""
 
-import json
 import math
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
-from services.engines.generator.interface import Feature, Sampling, Structure
+from services.engines.generator.interface import Feature, Sampling
 from services.errors import BadRequestError, TooLargeError
 from services.generate.deltas import TextRules
 from services.generate.model import Model
+from services.generate.structure import structure_of
 from services.protocol.generate import SamplingFields
 from services.protocol.pooling import refuse_priority
 
@@ -109,19 +108,6 @@ def _check_features(sampling: Sampling, features: frozenset[Feature]) -> None:
             raise BadRequestError(f"this server's engine does not have {feature}; leave them out.", param=param)
 
 
-async def check_structure(model: Model, body: SamplingFields, sampling: Sampling) -> None:
-    """Raises BadRequestError for a grammar that the engine cannot use, OverloadedError where it could not be tried."""
-    if sampling.structure is None:
-        return
-    try:
-        refusal = await model.engine.refusal(sampling.structure)
-    except BadRequestError as exc:
-        refusal = str(exc)
-    if refusal:
-        param = "response_format" if body.response_format else "structured_outputs"
-        raise BadRequestError(f"{param} cannot be used: {refusal}", param=param)
-
-
 def check_stream(body: SamplingFields) -> None:
     if body.stream_options and body.stream_options.model_fields_set and not body.stream:
         raise BadRequestError(
@@ -194,53 +180,3 @@ def _refuse_what_no_engine_has(body: SamplingFields) -> None:
             "this server's engine does not have prompt_logprobs; leave it out.", param="prompt_logprobs"
         )
     refuse_priority(body.priority)
-
-
-def structure_of(body: SamplingFields) -> Structure | None:
-    """What response_format or structured_outputs ask for."""
-    form, wanted = body.response_format, body.structured_outputs
-    if form is not None and form.type == "json_object":
-        return _json_schema({"type": "object"})
-    if form is not None and form.type == "json_schema":
-        if form.json_schema is None:
-            raise BadRequestError(
-                "When response_format type is 'json_schema', the 'json_schema' field must be provided. "
-                "(parameter=response_format)",
-                param="response_format",
-            )
-        return _json_schema(form.json_schema.json_schema or {})
-    if wanted is None:
-        return None
-    given = {name: value for name in _STRUCTURES if (value := getattr(wanted, name)) is not None}
-    if len(given) != 1:
-        count = "multiple are" if given else "none are"
-        raise BadRequestError(
-            f"You must use one kind of structured outputs constraint but {count} specified.", param="structured_outputs"
-        )
-    return next(_STRUCTURES[name](value) for name, value in given.items())
-
-
-def _json_schema(schema: str | Mapping[str, Any]) -> Structure:
-    return Structure("json_schema", schema if isinstance(schema, str) else json.dumps(schema))
-
-
-def _choice(texts: list[str]) -> Structure:
-    if not texts:
-        raise BadRequestError("structured_outputs.choice needs at least one text.", param="structured_outputs")
-    return Structure("grammar", "root ::= " + " | ".join(json.dumps(text, ensure_ascii=False) for text in texts))
-
-
-def _no_tags(_: str) -> Structure:
-    raise BadRequestError(
-        "structural_tag is not supported; use json, regex, choice or grammar.", param="structured_outputs"
-    )
-
-
-_STRUCTURES: dict[str, Callable[[Any], Structure | None]] = {
-    "json_": _json_schema,
-    "regex": lambda text: Structure("regex", text),
-    "choice": _choice,
-    "grammar": lambda text: Structure("grammar", text),
-    "json_object": lambda on: _json_schema({"type": "object"}) if on else None,
-    "structural_tag": _no_tags,
-}

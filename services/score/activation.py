@@ -3,7 +3,7 @@
 import numpy as np
 
 from services.encoder.checkpoint import Activation
-from services.engines import Rows
+from services.engines.encoder.interface import Rows
 
 
 def activated(logits: Rows, activation: Activation, use_activation: bool | None) -> Rows:

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 from services.encoder.tokenizer import Tokenizer, Truncation
-from services.engines import Tokens
+from services.engines.encoder.interface import Tokens
 from services.errors import BadRequestError
 from services.weights.presets import SCORE_TEMPLATES, Preset
 from services.weights.sandbox import compile_template

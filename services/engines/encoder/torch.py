@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from services.encoder.checkpoint import Checkpoint
-from services.engines import Rows, Tokens
+from services.engines.encoder.interface import Rows, Tokens
 from services.engines.encoder.torch_models import Place, open_reader
 from services.errors import BadRequestError
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from services.engines import Tokens, pad
+from services.engines.encoder.interface import Tokens, pad
 
 ROBERTAS = frozenset({"roberta", "xlm-roberta", "camembert"})
 """They count positions from after the padding's id."""

@@ -18,7 +18,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from services.encoder.checkpoint import Checkpoint
 from services.encoder.tokenizer import Tokenizer
-from services.engines import Tokens, pad
+from services.engines.encoder.interface import Tokens, pad
 from services.engines.encoder.minicpm import open_layerwise
 from services.engines.encoder.torch_body import PACKED, Body
 from services.engines.torch_attention import VARLEN, has_kernel

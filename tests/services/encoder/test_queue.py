@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.encoder.queue import SLACK_SHARE, SLACK_TOKENS, FairQueue, Job
-from services.engines import Tokens
+from services.engines.encoder.interface import Tokens
 
 LOOP = asyncio.new_event_loop()
 LENGTHS = st.lists(st.integers(1, 512), min_size=1, max_size=40)
