@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from services.encoder.checkpoint import read_checkpoint
 from services.errors import BadRequestError
 from services.http.api_key import check_address
 from services.http.logs import configure
 from services.http.server import Service, create_app, run
 from services.settings import ServiceSettings, Settings, Task
+from services.weights.checkpoint import read_checkpoint
 from services.weights.fetch import resolve
 from services.weights.presets import find_preset
 

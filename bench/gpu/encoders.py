@@ -14,12 +14,12 @@ from bench.gpu.checkpoints import EMBEDDER, MINILM, RERANKER, Shape, Texts, make
 from bench.gpu.report import Row
 from bench.gpu.run import Run
 from services.encoder.batcher import Batcher
-from services.encoder.checkpoint import read_checkpoint
 from services.encoder.tokenizer import Tokenizer, Truncation
 from services.engines.encoder.interface import Tokens
 from services.engines.encoder.torch import CUDA_LANES as LANES
 from services.engines.encoder.torch import TorchEncoder
 from services.http.metrics import Metrics
+from services.weights.checkpoint import read_checkpoint
 
 LENGTH, PAIR, QUERY, SPECIAL = 512, 202, 12, 3
 RELATIVE = 2e-2

@@ -15,10 +15,10 @@ from fastapi import Response
 from numpy.typing import NDArray
 from pydantic_core import to_json
 
-from services.encoder.checkpoint import Checkpoint
 from services.engines.encoder.interface import Rows
 from services.errors import BadRequestError
 from services.protocol.pooling import EmbedDtype, EncodedRequest, Endianness
+from services.weights.checkpoint import Checkpoint
 
 BYTES: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}}
 """For routes that answer `encoding_format: bytes`."""

@@ -11,13 +11,13 @@ from fastapi import Request
 
 from services.encoder.batcher import Batcher
 from services.encoder.cache import RowCache
-from services.encoder.checkpoint import Checkpoint
 from services.encoder.queue import Ran
 from services.encoder.tokenizer import Side, Tokenizer, Truncation
 from services.engines.encoder.interface import Rows, Tokens
 from services.errors import TooLargeError
 from services.http.metrics import Metrics
 from services.settings import ServiceSettings
+from services.weights.checkpoint import Checkpoint
 
 T = TypeVar("T")
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from services.encoder.batcher import Batcher
 from services.encoder.cache import RowCache
-from services.encoder.checkpoint import Checkpoint, Kind, read_checkpoint
 from services.encoder.model import Model
 from services.encoder.tokenizer import Tokenizer, Truncation
 from services.engines.encoder.interface import Encoder
 from services.errors import BadRequestError
 from services.http.metrics import Metrics
 from services.settings import ServiceSettings
+from services.weights.checkpoint import Checkpoint, Kind, read_checkpoint
 
 ONNX_FILES = ("model.onnx", "onnx/model_quantized.onnx", "onnx/model_int8.onnx", "onnx/model.onnx")
 

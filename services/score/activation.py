@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from services.encoder.checkpoint import Activation
 from services.engines.encoder.interface import Rows
+from services.weights.checkpoint import Activation
 
 
 def activated(logits: Rows, activation: Activation, use_activation: bool | None) -> Rows:

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from services.encoder.checkpoint import Checkpoint
 from services.engines.encoder.interface import Rows, Tokens
 from services.engines.encoder.torch_models import Place, open_reader
 from services.errors import BadRequestError
+from services.weights.checkpoint import Checkpoint
 
 CUDA_BATCH_TOKENS = 32768
 CPU_BATCH_TOKENS = 1024

@@ -11,18 +11,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import tokenizers
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from services.encoder.checkpoint import Checkpoint
-from services.encoder.tokenizer import Tokenizer
 from services.engines.encoder.interface import Tokens, pad
 from services.engines.encoder.minicpm import open_layerwise
 from services.engines.encoder.torch_body import PACKED, Body
 from services.engines.torch_attention import VARLEN, has_kernel
 from services.errors import BadRequestError
+from services.weights.checkpoint import Checkpoint
 from services.weights.presets import Preset
 
 Read = Callable[[Sequence[Tokens]], Tensor]
@@ -154,10 +154,11 @@ def _in_float32(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _token_weights(model: Any, checkpoint: Checkpoint, preset: Preset) -> Tensor:
-    tokenizer = Tokenizer.load(checkpoint.folder, max_model_len=checkpoint.max_model_len)
+    tokenizer = tokenizers.Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
+    tokenizer.no_padding()
     ids = []
     for token in preset.classifier_from_token:
-        found = tokenizer.ids(token, special=False)
+        found = tokenizer.encode(token, add_special_tokens=False).ids
         if len(found) != 1:
             raise BadRequestError(
                 f"classifier_from_token: {token!r} is {len(found)} tokens of {checkpoint.folder}, not 1."
