@@ -1,11 +1,12 @@
-"""Fetch one wheel as pip would, but resumable and with progress: run as a program of its own, never imported.
+"""Fetch one wheel as pip would, but resumable and with progress: run as a program of its own, which may use only the
+standard library and pip.
 
     python -P pip_fetch.py NAME==VERSION FOLDER [--sha256 HEX]
 
-`pip download` of the pips in use (23.0 on Debian 12) starts a broken download again from nothing and tells its
-progress only to a terminal. So pip itself is asked where the wheel is, and its own session, with its mirrors,
-certificates, proxy and credentials, fetches it in ranges into FOLDER/NAME.whl.part. Those two are internals of pip;
-where a later pip has them no more, `pip download` fetches the wheel whole.
+`pip download` alone would not do: it tells nobody the wheel's size, so that no bar can move, and after a kill it
+starts again from nothing (the --resume-retries of pip 25 resumes within one run). So pip is asked where the wheel is,
+and its own session, with its mirrors, certificates, proxy and credentials, fetches it in ranges into
+FOLDER/NAME.whl.part. Those two are internals of pip; where a pip has them no more, `pip download` fetches the wheel.
 
 Each line of standard output is a JSON object: {"event": "found" | "progress" | "done" | "error", ...}.
 """
@@ -175,6 +176,7 @@ def download_whole(requirement: str, folder: Path) -> None:
     """`pip download`, watched by the size of its temporary files."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch, tempfile.TemporaryFile("w+") as errors:
         command = [
+            "-P",
             "-m",
             "pip",
             "download",

@@ -101,7 +101,12 @@ def _events(source: WheelSource, folder: Path) -> Generator[dict[str, Any], None
     with (
         tempfile.TemporaryFile("w+") as stderr,
         subprocess.Popen(  # noqa: S603  our own program and arguments
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env=os.environ | {"PYTHONSAFEPATH": "1"},
         ) as child,
     ):
         try:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 
 from services.engines.generator import gguf
+from services.engines.generator.child import python_command, python_environment
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,8 @@ def converted(model: Path) -> Path:
         atexit.register(shutil.rmtree, made, ignore_errors=True)
     try:
         # in a process of its own: what it takes for a while is not kept by one that stays
-        subprocess.run([sys.executable, "-m", __name__, str(model), str(made)], check=True)  # noqa: S603  our own
+        command = python_command(__name__, str(model), str(made))
+        subprocess.run(command, check=True, env=python_environment())  # noqa: S603  our own program
         if place != made:
             made.rename(place)
     except BaseException:

@@ -9,12 +9,12 @@ import contextlib
 import json
 import logging
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+from services.engines.generator.child import python_command, python_environment
 from services.engines.generator.interface import (
     Capacity,
     Feature,
@@ -95,9 +95,11 @@ class RemoteGenerator:
     async def _open(self) -> str | None:
         """A process with the model loaded; None, or how it ended instead. Loading takes the time that it takes."""
         pipe = asyncio.subprocess.PIPE
-        command = (sys.executable, "-m", self.module, json.dumps(self.options))
+        command = python_command(self.module, json.dumps(self.options))
         try:
-            self._process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=LINE_BYTES)
+            self._process = await asyncio.create_subprocess_exec(
+                *command, stdin=pipe, stdout=pipe, limit=LINE_BYTES, env=python_environment()
+            )
         except OSError as exc:
             return str(exc)
         assert self._process.stdout is not None  # noqa: S101  for mypy
