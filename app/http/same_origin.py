@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.errors import ForbiddenError
 from services.http.api_key import is_loopback
-from services.http.errors import answer_of
+from services.http.errors import error_response
 
 _PROBED = ("/health/", "/metrics")
 """Asked by address, by whoever watches over many processes."""
@@ -31,7 +31,7 @@ class SameOrigin:
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             if refusal := self._refusal(headers.get("host", ""), headers.get("origin", ""), scope["path"]):
-                await answer_of(ForbiddenError(refusal))(scope, receive, send)
+                await error_response(ForbiddenError(refusal))(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 

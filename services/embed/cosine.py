@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from fastapi import Request
 
-from services.encoder.encodings import normalized
-from services.encoder.model import Model
+from services.encoder.encoder_model import EncoderModel
+from services.encoder.encodings import l2_normalize
 from services.encoder.score_routes import Scored
 from services.encoder.tokenizer import Truncation
 from services.protocol.scoring import Scale, ScoringRequest
@@ -15,7 +15,7 @@ from services.protocol.scoring import Scale, ScoringRequest
 class CosineScorer:
     """`use_activation` says nothing about a cosine, which lies between -1 and 1 as it is."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: EncoderModel) -> None:
         self.model = model
 
     def scale(self, use_activation: bool | None) -> Scale:
@@ -32,7 +32,7 @@ class CosineScorer:
         read = await self.model.read(
             request, lambda: [*tokenizer.encode(queries, asked), *tokenizer.encode(documents, read_cut)]
         )
-        vectors = normalized(read.rows)
+        vectors = l2_normalize(read.rows)
         left, right = vectors[: len(queries)], vectors[len(queries) :]
         # each text is counted once, however many pairs it is in: so vLLM 0.32 answers
         return Scored((left * right).sum(axis=1, dtype=np.float32), read.tokens)

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter
 from services.embed.cohere import cohere_router
 from services.embed.cosine import CosineScorer
 from services.embed.openai import embed, openai_router
-from services.encoder.encodings import finished
+from services.encoder.encodings import to_embeddings
 from services.encoder.open import open_model
 from services.encoder.pooling_routes import pooling_router
 from services.encoder.score_routes import score_invocations, score_router
@@ -26,7 +26,7 @@ def embed_service(settings: ServiceSettings, folder: Path) -> Service:
     scorer = CosineScorer(model)
 
     def finish(rows: Rows, use_activation: bool | None) -> Rows:
-        return finished(rows, model.checkpoint, dimensions=None, use_activation=use_activation)
+        return to_embeddings(rows, model.checkpoint, dimensions=None, use_activation=use_activation)
 
     async def invoke_embed(request: Request, body: EmbeddingRequest) -> Response:
         return await embed(model, request, body)

@@ -24,28 +24,28 @@ BYTES: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-s
 """For routes that answer `encoding_format: bytes`."""
 
 
-def json_answer(content: dict[str, Any]) -> Response:
+def json_response(content: dict[str, Any]) -> Response:
     return Response(to_json(content, inf_nan_mode="constants"), media_type="application/json")
 
 
-def rows_answer(
+def rows_response(
     head: dict[str, Any], rows: Rows, usage: dict[str, Any], body: EncodedRequest, *, kind: str
 ) -> Response:
     """The list that /v1/embeddings and /pooling answer with, in the request's encoding."""
     field = "embedding" if kind == "embedding" else "data"
     if body.encoding_format in ("bytes", "bytes_only"):
-        return _bytes_answer(head, rows, usage, body)
+        return _bytes_response(head, rows, usage, body)
     values: Sequence[Any]
     if body.encoding_format == "base64":
-        values = [base64_of(row) for row in encoded(rows, body.embed_dtype, body.endianness)]
+        values = [to_base64(row) for row in encode_rows(rows, body.embed_dtype, body.endianness)]
     else:
         values = rows.tolist()
     data = [{"index": index, "object": kind, field: value} for index, value in enumerate(values)]
-    return json_answer({**head, "data": data, "usage": usage})
+    return json_response({**head, "data": data, "usage": usage})
 
 
-def _bytes_answer(head: dict[str, Any], rows: Rows, usage: dict[str, Any], body: EncodedRequest) -> Response:
-    chunks = encoded(rows, body.embed_dtype, body.endianness)
+def _bytes_response(head: dict[str, Any], rows: Rows, usage: dict[str, Any], body: EncodedRequest) -> Response:
+    chunks = encode_rows(rows, body.embed_dtype, body.endianness)
     size = len(chunks[0])
     data = [
         {
@@ -63,18 +63,18 @@ def _bytes_answer(head: dict[str, Any], rows: Rows, usage: dict[str, Any], body:
     return Response(b"".join(chunks), media_type="application/octet-stream", headers=headers)
 
 
-def normalized(rows: Rows) -> Rows:
+def l2_normalize(rows: Rows) -> Rows:
     """Each row to length 1, in float32; a row of zeros stays."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     unit: Rows = rows / np.maximum(lengths, np.float32(1e-12))
     return unit
 
 
-def finished(rows: Rows, checkpoint: Checkpoint, *, dimensions: int | None, use_activation: bool | None) -> Rows:
+def to_embeddings(rows: Rows, checkpoint: Checkpoint, *, dimensions: int | None, use_activation: bool | None) -> Rows:
     """Cut to `dimensions`, then normalized unless the model or the request says otherwise."""
     if dimensions is not None:
         rows = rows[:, :dimensions]
-    return normalized(rows) if (checkpoint.normalize if use_activation is None else use_activation) else rows
+    return l2_normalize(rows) if (checkpoint.normalize if use_activation is None else use_activation) else rows
 
 
 def check_dimensions(dimensions: int | None, checkpoint: Checkpoint, *, width: int, name: str) -> None:
@@ -93,7 +93,7 @@ def check_dimensions(dimensions: int | None, checkpoint: Checkpoint, *, width: i
         raise BadRequestError(f"dimensions must be between 1 and {width}, not {dimensions}.")
 
 
-def encoded(rows: Rows, dtype: EmbedDtype, endianness: Endianness) -> Sequence[bytes]:
+def encode_rows(rows: Rows, dtype: EmbedDtype, endianness: Endianness) -> Sequence[bytes]:
     """One byte string a row."""
     array = _CASTS[dtype](rows)
     if endianness == _FOREIGN and array.itemsize > 1:
@@ -101,11 +101,11 @@ def encoded(rows: Rows, dtype: EmbedDtype, endianness: Endianness) -> Sequence[b
     return [row.tobytes() for row in array]
 
 
-def base64_of(row: bytes) -> str:
+def to_base64(row: bytes) -> str:
     return base64.b64encode(row).decode("ascii")
 
 
-def packed_bits(rows: Rows) -> NDArray[np.uint8]:
+def pack_bits(rows: Rows) -> NDArray[np.uint8]:
     """One bit a dimension, 1 where it is above 0: (n, width / 8)."""
     return np.packbits(rows > 0, axis=1)
 

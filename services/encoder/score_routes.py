@@ -9,12 +9,12 @@ from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from services.encoder.encodings import json_answer
-from services.encoder.model import Model
+from services.encoder.encoder_model import EncoderModel
+from services.encoder.encodings import json_response
 from services.encoder.tokenizer import Truncation
 from services.errors import BadRequestError
 from services.http.invocations import Invocation
-from services.http.server import answer_id, served
+from services.http.server import get_service, response_id
 from services.protocol import Usage, now
 from services.protocol.scoring import (
     Item,
@@ -40,7 +40,7 @@ class Scored:
 
 
 class Scorer(Protocol):
-    model: Model
+    model: EncoderModel
 
     def scale(self, use_activation: bool | None) -> Scale: ...
 
@@ -80,13 +80,13 @@ def score_invocations(scorer: Scorer) -> list[Invocation]:
 
 
 async def score(scorer: Scorer, request: Request, body: ScoreRequest) -> Response:
-    served(request).check_model(body.model)
+    get_service(request).check_model(body.model)
     queries, documents = body.sides()
     scored = await _scored(scorer, request, body, queries, documents)
     data = [{"index": i, "object": "score", "score": float(s)} for i, s in enumerate(scored.scores)]
-    return json_answer(
+    return json_response(
         {
-            "id": answer_id("score", request, body.request_id),
+            "id": response_id("score", request, body.request_id),
             "object": "list",
             "created": now(),
             "model": scorer.model.name,
@@ -98,7 +98,7 @@ async def score(scorer: Scorer, request: Request, body: ScoreRequest) -> Respons
 
 
 async def rerank(scorer: Scorer, request: Request, body: RerankRequest) -> Response:
-    served(request).check_model(body.model)
+    get_service(request).check_model(body.model)
     scored = await _scored(scorer, request, body, body.query, body.documents)
     documents = as_list(body.documents)
     best_first = np.argsort(-scored.scores, kind="stable")[: body.top_n or None]
@@ -108,9 +108,9 @@ async def rerank(scorer: Scorer, request: Request, body: RerankRequest) -> Respo
         if body.return_documents is not False:
             result["document"] = {"text": documents[index], "multi_modal": None}
         results.append({**result, "relevance_score": float(scored.scores[index])})
-    return json_answer(
+    return json_response(
         {
-            "id": answer_id("score", request, body.request_id),
+            "id": response_id("score", request, body.request_id),
             "model": scorer.model.name,
             "usage": {"prompt_tokens": scored.tokens, "total_tokens": scored.tokens},
             "results": results,

@@ -8,8 +8,8 @@ from dataclasses import replace
 from services.engines.generator.interface import Feature, Sampling
 from services.errors import BadRequestError, TooLargeError
 from services.generate.deltas import TextRules
-from services.generate.model import Model
-from services.generate.structure import structure_of
+from services.generate.generator_model import GeneratorModel
+from services.generate.structure import requested_structure
 from services.protocol.generate import SamplingFields
 from services.protocol.pooling import refuse_priority
 
@@ -44,13 +44,13 @@ _BOUNDS: tuple[tuple[str, Callable[[float], bool], str, bool], ...] = (
 )
 
 
-def wrong(message: str, param: str, value: object) -> BadRequestError:
+def field_error(message: str, param: str, value: object) -> BadRequestError:
     """As vLLM writes an error of one field."""
     return BadRequestError(f"{message} (parameter={param}, value={value})", param=param)
 
 
-def samplings_of(
-    model: Model, body: SamplingFields, *, max_tokens: int, n: int, logprobs: bool, times: int = 1
+def sampling_params(
+    model: GeneratorModel, body: SamplingFields, *, max_tokens: int, n: int, logprobs: bool, times: int = 1
 ) -> list[Sampling]:
     """One for each of n choices, of which there are `times` as many in the request.
 
@@ -65,13 +65,13 @@ def samplings_of(
     return [replace(sampling, seed=(sampling.seed + index) % 2**63) for index in range(n)]
 
 
-def _sampling(model: Model, body: SamplingFields, *, max_tokens: int, n: int, logprobs: bool) -> Sampling:
+def _sampling(model: GeneratorModel, body: SamplingFields, *, max_tokens: int, n: int, logprobs: bool) -> Sampling:
     values = {name: _chosen(body, name, model.folder.defaults) for name in _DEFAULTS}
     _check_lengths(body, max_tokens, n)
     for name, holds, rule, named in _BOUNDS:
         if not holds(values[name]):
             message = f"{name} {rule}, got {values[name]}."
-            raise wrong(message, name, values[name]) if named else BadRequestError(message)
+            raise field_error(message, name, values[name]) if named else BadRequestError(message)
     _check_stops(body, model.vocabulary.size)
     _refuse_what_no_engine_has(body)
     temperature = values["temperature"]
@@ -88,7 +88,7 @@ def _sampling(model: Model, body: SamplingFields, *, max_tokens: int, n: int, lo
         min_tokens=body.min_tokens,
         stop_token_ids=(*(() if body.ignore_eos else model.folder.eos_token_ids), *(body.stop_token_ids or ())),
         logprobs=logprobs,
-        structure=structure_of(body),
+        structure=requested_structure(body),
     )
     _check_features(sampling, model.engine.features)
     return sampling
@@ -125,8 +125,8 @@ def check_top_logprobs(sampling: Sampling, top: int, *, param: str) -> None:
         )
 
 
-def rules_of(body: SamplingFields) -> TextRules:
-    return TextRules(stops(body), body.skip_special_tokens, body.include_stop_str_in_output)
+def text_rules(body: SamplingFields) -> TextRules:
+    return TextRules(stop_strings(body), body.skip_special_tokens, body.include_stop_str_in_output)
 
 
 def _chosen(body: SamplingFields, name: str, defaults: Mapping[str, float]) -> float:
@@ -143,7 +143,7 @@ def _check_lengths(body: SamplingFields, max_tokens: int, n: int) -> None:
     if n < 1:
         raise BadRequestError(f"n must be at least 1, got {n}.")
     if max_tokens < 1:
-        raise wrong(f"max_tokens must be at least 1, got {max_tokens}.", "max_tokens", max_tokens)
+        raise field_error(f"max_tokens must be at least 1, got {max_tokens}.", "max_tokens", max_tokens)
     if body.min_tokens < 0:
         raise BadRequestError(f"min_tokens must be greater than or equal to 0, got {body.min_tokens}.")
     if body.min_tokens > max_tokens:
@@ -153,12 +153,12 @@ def _check_lengths(body: SamplingFields, max_tokens: int, n: int) -> None:
 
 
 def _check_stops(body: SamplingFields, vocabulary_size: int) -> None:
-    if len(stops(body)) > MAX_STOPS:
-        raise BadRequestError(f"stop has {len(stops(body))} strings, over {MAX_STOPS}.", param="stop")
-    if any(not text for text in stops(body)):
+    if len(stop_strings(body)) > MAX_STOPS:
+        raise BadRequestError(f"stop has {len(stop_strings(body))} strings, over {MAX_STOPS}.", param="stop")
+    if any(not text for text in stop_strings(body)):
         raise BadRequestError("stop cannot contain an empty string.")
     if outside := [token for token in body.stop_token_ids or () if not 0 <= token < vocabulary_size]:
-        raise wrong(
+        raise field_error(
             f"token_id(s) {outside} in stop_token_ids contain out-of-vocab token ids. "
             f"Vocabulary size: {vocabulary_size}",
             "stop_token_ids",
@@ -166,7 +166,7 @@ def _check_stops(body: SamplingFields, vocabulary_size: int) -> None:
         )
 
 
-def stops(body: SamplingFields) -> list[str]:
+def stop_strings(body: SamplingFields) -> list[str]:
     return [body.stop] if isinstance(body.stop, str) else list(body.stop or ())
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from services.engines.generator.interface import Sampling, Structure
 from services.errors import BadRequestError
-from services.generate.model import Model
+from services.generate.generator_model import GeneratorModel
 from services.protocol.generate import SamplingFields
 
 
-def structure_of(body: SamplingFields) -> Structure | None:
+def requested_structure(body: SamplingFields) -> Structure | None:
     """None where neither is given. Raises BadRequestError for a constraint that is incomplete or not supported."""
     form, wanted = body.response_format, body.structured_outputs
     if form is not None and form.type == "json_object":
@@ -34,7 +34,7 @@ def structure_of(body: SamplingFields) -> Structure | None:
     return next(_STRUCTURES[name](value) for name, value in given.items())
 
 
-async def check_structure(model: Model, body: SamplingFields, sampling: Sampling) -> None:
+async def check_structure(model: GeneratorModel, body: SamplingFields, sampling: Sampling) -> None:
     """Raises BadRequestError for a grammar that the engine cannot use, OverloadedError where it could not be tried."""
     if sampling.structure is None:
         return

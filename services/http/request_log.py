@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.errors import RaglineError
-from services.http.errors import ErrorResponse, answer_of, internal_error
+from services.http.errors import ErrorResponse, error_response, internal_error
 from services.protocol import new_id
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class RequestLogMiddleware:
         try:
             await self.app(scope, receive, response)
         except RaglineError as exc:
-            await answer_of(exc)(scope, receive, response)
+            await error_response(exc)(scope, receive, response)
         except Exception:
             log.exception("request %s %s failed", scope["method"], scope["path"])
             if response.status:

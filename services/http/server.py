@@ -77,12 +77,12 @@ class Service:
             raise NotFoundError(f"The model `{name}` does not exist.{known}", param="model" if aliases else None)
 
 
-def served(request: Request) -> Service:
+def get_service(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 
 
-def answer_id(prefix: str, request: Request, given: str | None = None) -> str:
+def response_id(prefix: str, request: Request, given: str | None = None) -> str:
     """`prefix-ID`: the X-Request-Id header's, else the one in the body, else the one that RequestLogMiddleware made."""
     header: str = request.state.request_id
     return f"{prefix}-{header if given is None or 'x-request-id' in request.headers else given}"

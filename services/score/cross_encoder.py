@@ -4,18 +4,18 @@ from collections.abc import Sequence
 
 from fastapi import Request
 
-from services.encoder.model import Model
+from services.encoder.encoder_model import EncoderModel
 from services.encoder.score_routes import Scored
 from services.encoder.tokenizer import Truncation
 from services.protocol.scoring import Scale, ScoringRequest
-from services.score.activation import activated
+from services.score.activation import apply_activation
 from services.score.score_template import ScoreTemplate, template_variables
 
 
 class CrossEncoderScorer:
     """Of encoders, joined by their separator; of decoders, through the preset's template."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: EncoderModel) -> None:
         self.model = model
         preset = model.checkpoint.preset
         self._template = ScoreTemplate.of(preset) if preset is not None else None
@@ -34,5 +34,5 @@ class CrossEncoderScorer:
             read = await self.model.read(
                 request, lambda: template.encode(tokenizer, queries, documents, cut, variables)
             )
-        scores = activated(read.rows, self.model.checkpoint.activation, body.use_activation)
+        scores = apply_activation(read.rows, self.model.checkpoint.activation, body.use_activation)
         return Scored(scores[:, 0], read.tokens)

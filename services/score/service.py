@@ -13,7 +13,7 @@ from services.engines.encoder.interface import Rows
 from services.http.invocations import Invocation, invocations_router
 from services.http.server import Service
 from services.protocol.scoring import ClassificationRequest
-from services.score.activation import activated
+from services.score.activation import apply_activation
 from services.score.classify import classify, classify_router
 from services.score.cross_encoder import CrossEncoderScorer
 from services.settings import ServiceSettings
@@ -24,7 +24,7 @@ def score_service(settings: ServiceSettings, folder: Path) -> Service:
     model = open_model(settings, folder, kind="score")
 
     def finish(rows: Rows, use_activation: bool | None) -> Rows:
-        return activated(rows, model.checkpoint.activation, use_activation)
+        return apply_activation(rows, model.checkpoint.activation, use_activation)
 
     async def invoke_classify(request: Request, body: ClassificationRequest) -> Response:
         return await classify(model, request, body)

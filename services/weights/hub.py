@@ -36,12 +36,12 @@ def fetch(source: HubSource, partial: Path, on_transfer: OnTransfer) -> Path:
             f"hub:{source.repository} needs huggingface_hub: `pip install 'ragline[hub]'`, or give a folder"
         ) from exc
     on_transfer(Transfer(source.repository, "looking up"))
-    with _translated(source, partial):
+    with _translate_errors(source, partial):
         source = _at_commit(source, huggingface_hub.HfApi())
-        part = _of_commit(partial, source.revision)
+        part = _folder_of_commit(partial, source.revision)
         files = _chosen(source, huggingface_hub.HfApi())
-        _make_sure_of_room(source, files, part)
-        with _watched(source, part, sum(f.size for f in files), on_transfer):
+        _check_free_space(source, files, part)
+        with _report_progress(source, part, sum(f.size for f in files), on_transfer):
             _fetch_files(source, files, part)
         on_transfer(Transfer(source.repository, "verifying"))
         _verify(source, files, part)
@@ -55,7 +55,7 @@ def _at_commit(source: HubSource, api: Any) -> HubSource:
     return replace(source, revision=api.model_info(source.repository, revision=source.revision).sha)
 
 
-def _of_commit(partial: Path, commit: str) -> Path:
+def _folder_of_commit(partial: Path, commit: str) -> Path:
     """A branch may have moved since an earlier try; what that left is of no use then."""
     for other in partial.glob("*"):
         if other.name != commit:
@@ -150,7 +150,7 @@ def _format(paths: Sequence[str]) -> Sequence[str]:
     raise WeightsError(f"no weights that ragline reads among {', '.join(paths)}")
 
 
-def _make_sure_of_room(source: HubSource, files: Sequence[Any], part: Path) -> None:
+def _check_free_space(source: HubSource, files: Sequence[Any], part: Path) -> None:
     part.mkdir(parents=True, exist_ok=True)
     needed, free = sum(f.size for f in files) - size_of(part), shutil.disk_usage(part).free
     if free < needed:
@@ -161,7 +161,7 @@ def _make_sure_of_room(source: HubSource, files: Sequence[Any], part: Path) -> N
 
 
 @contextmanager
-def _watched(source: HubSource, part: Path, total: int, on_transfer: OnTransfer) -> Iterator[None]:
+def _report_progress(source: HubSource, part: Path, total: int, on_transfer: OnTransfer) -> Iterator[None]:
     """Tell what has arrived on the disk, whichever way the hub library fetches it."""
     over = threading.Event()
 
@@ -193,7 +193,7 @@ def _verify(source: HubSource, files: Sequence[Any], part: Path) -> None:
 
 
 @contextmanager
-def _translated(source: HubSource, part: Path) -> Iterator[None]:
+def _translate_errors(source: HubSource, part: Path) -> Iterator[None]:
     """The hub library's errors as ours."""
     from huggingface_hub import constants, errors  # noqa: PLC0415  an extra
 

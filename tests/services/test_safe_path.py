@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.engines.generator.interface import Capacity
-from services.engines.generator.process import RemoteGenerator
-from tests.services.generate.conftest import generate_folder as generate_folder  # noqa: PLC0414  a fixture
+from services.engines.generator.process import GeneratorProcess
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = ("app.py", "services/__init__.py", "indexing/__init__.py", "numpy.py", "queue.py", "pip.py")
@@ -19,9 +18,9 @@ GRAMMAR = """
 import asyncio, sys
 from pathlib import Path
 from services.engines.generator.interface import Structure
-from services.engines.generator.openvino_convert import converted
-from services.engines.generator.openvino_grammar import refusal
-print(asyncio.run(refusal(converted(Path(sys.argv[1])), Structure("regex", "[0-9]+"))))
+from services.engines.generator.openvino_convert import convert_gguf
+from services.engines.generator.openvino_grammar import check_grammar
+print(asyncio.run(check_grammar(convert_gguf(Path(sys.argv[1])), Structure("regex", "[0-9]+"))))
 """
 
 
@@ -70,7 +69,7 @@ def test_a_conversion_and_a_grammar_check_import_nothing_from_it(hostile: Path, 
 @pytest.mark.anyio
 async def test_a_generators_process_imports_nothing_from_it(hostile: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(hostile)
-    engine = RemoteGenerator("tests.services.engines.mortal", {"load_s": 0}, Capacity(1, 100))
+    engine = GeneratorProcess("tests.services.engines.mortal", {"load_s": 0}, Capacity(1, 100))
     assert await asyncio.wait_for(engine._open(), 60) is None
     await engine.stop()
     assert not imported(hostile)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from services.engines.encoder.interface import Rows, Tokens
-from services.engines.encoder.torch_models import Place, open_reader
+from services.engines.encoder.torch_models import Placement, open_reader
 from services.errors import BadRequestError
 from services.weights.checkpoint import Checkpoint
 
@@ -25,8 +25,8 @@ class TorchEncoder:
     def __init__(self, checkpoint: Checkpoint, *, device: str, dtype: str, pad_id: int, threads: int) -> None:
         self._device = _device(device)
         torch.set_num_threads(threads)
-        place = Place(self._device, _dtype(dtype, self._device, checkpoint), pad_id)
-        reader = open_reader(checkpoint, place)
+        placement = Placement(self._device, _dtype(dtype, self._device, checkpoint), pad_id)
+        reader = open_reader(checkpoint, placement)
         self._read, self.padding_free = reader.read, reader.padding_free
         self._on_cuda = self._device.type == "cuda"
         self.lanes = CUDA_LANES if self._on_cuda else 1  # torch spreads one forward over the cores of a CPU

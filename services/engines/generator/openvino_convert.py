@@ -38,7 +38,7 @@ BLOCK = np.dtype([("scale", "<f2"), ("low", "<f2"), ("steps", "u1", 16)])
 """32 weights of Q4_1: w = scale * step + low."""
 
 
-def converted(model: Path) -> Path:
+def convert_gguf(model: Path) -> Path:
     """The folder to load: `model`, or what it was converted to. Raises OSError where there is no room for it."""
     if model.suffix != ".gguf":
         return model

@@ -39,7 +39,7 @@ _WHERE = re.compile(r"^.*\.cc:\d+: ")
 """Source file and line, with which xgrammar begins a message."""
 
 
-async def refusal(folder: Path, structure: Structure) -> str | None:
+async def check_grammar(folder: Path, structure: Structure) -> str | None:
     """Why the engine cannot use it, in a sentence that is true of the grammar for good; None where it can.
 
     Raises BadRequestError where it took too long this time, OverloadedError where it could not be tried to its end.

@@ -25,7 +25,7 @@ from services.engines.generator.interface import (
     Structure,
     sampling_fields,
 )
-from services.engines.generator.openvino_grammar import refusal
+from services.engines.generator.openvino_grammar import check_grammar
 from services.errors import BadRequestError, EngineError
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ FINISHES = ("stop", "length")
 
 
 @dataclass(slots=True, eq=False)
-class RemoteGenerator:
+class GeneratorProcess:
     """`module` is run with `options` as JSON; `options["model"]` are the weights."""
 
     module: str
@@ -73,7 +73,7 @@ class RemoteGenerator:
             if structure not in self._refusals:
                 if len(self._refusals) >= KEPT_REFUSALS:
                     self._refusals.clear()
-                self._refusals[structure] = await refusal(self._folder, structure)
+                self._refusals[structure] = await check_grammar(self._folder, structure)
             return self._refusals[structure]
 
     def add(self, generation: Generation) -> None:
