@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from app.settings import AppSettings
-from services.addresses import alone
+from services.addresses import exclusive
 from services.errors import RaglineError, UnavailableError
 
 cli = typer.Typer(name="ragline", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
@@ -86,7 +86,7 @@ def up(
 ) -> None:
     """Start the three model services and the orchestrator here; Ctrl-C stops them."""
     settings = AppSettings.load()
-    with alone(settings.data_dir), suppress(asyncio.CancelledError):
+    with exclusive(settings.data_dir), suppress(asyncio.CancelledError):
         asyncio.run(_up(settings, docs or [], collection, question))
     console.print("stopped.")
 

@@ -20,7 +20,7 @@ _LOOK_S = 1.0
 
 
 @contextmanager
-def alone(data_dir: Path) -> Iterator[None]:
+def exclusive(data_dir: Path) -> Iterator[None]:
     """As the only one over data_dir. Raises ConflictError."""
     data_dir.mkdir(parents=True, exist_ok=True)
     lock = os.open(_lock_file(data_dir), os.O_RDWR | os.O_CREAT, 0o600)

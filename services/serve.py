@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from services.encoder.checkpoint import read_checkpoint
 from services.errors import BadRequestError
-from services.http.gate import check_address
+from services.http.api_key import check_address
 from services.http.logs import configure
 from services.http.server import Service, create_app, run
 from services.settings import ServiceSettings, Settings, Task
-from services.weights.fetch import resolve
+from services.weights.checkpoint import read_checkpoint
+from services.weights.fetch import fetch_weights
 from services.weights.presets import find_preset
 
 Runner = Literal["auto", "pooling", "generate", "draft"]
@@ -72,7 +72,7 @@ def _serve(settings: Settings, model: str, task: Task | None, runner: Runner, gi
     if not section.model:
         raise BadRequestError(f"no model for {task}: name one, or set it in the profile {settings.profile}.")
     check_address(section)
-    folder = resolve(section.model, settings.cache_dir, offline=settings.offline)
+    folder = fetch_weights(section.model, settings.cache_dir, offline=settings.offline)
     service = _build(task)(section, folder)
     return run(create_app(service, section))
 
@@ -98,7 +98,7 @@ def _task_of(settings: Settings, model: str, runner: Runner) -> Task:
         return preset.task
     if runner in ("generate", "draft"):
         return "generate"
-    folder = resolve(model, settings.cache_dir, offline=settings.offline)
+    folder = fetch_weights(model, settings.cache_dir, offline=settings.offline)
     if folder.suffix == ".gguf" or any(folder.glob("*.gguf")) or (folder / "openvino_model.xml").is_file():
         return "generate"
     checkpoint = read_checkpoint(folder)

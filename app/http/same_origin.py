@@ -11,8 +11,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.errors import ForbiddenError
-from services.http.errors import answer_of
-from services.http.gate import is_loopback
+from services.http.api_key import is_loopback
+from services.http.errors import error_response
 
 _PROBED = ("/health/", "/metrics")
 """Probes and scrapers reach these by address, so any Host may ask for them."""
@@ -31,7 +31,7 @@ class SameOrigin:
         if scope["type"] == "http":
             headers = Headers(scope=scope)
             if refusal := self._refusal(headers.get("host", ""), headers.get("origin", ""), scope["path"]):
-                await answer_of(ForbiddenError(refusal))(scope, receive, send)
+                await error_response(ForbiddenError(refusal))(scope, receive, send)
                 return
         await self.app(scope, receive, send)
 

@@ -19,9 +19,11 @@ from app.http.routes import ask, collections, documents, health
 from app.http.same_origin import SameOrigin
 from app.settings import AppSettings
 from services import __version__
+from services.http.admission import Admission, AdmissionMiddleware
+from services.http.api_key import ApiKeyMiddleware, check_address
 from services.http.errors import RESPONSES, http_error, install
-from services.http.gate import Doorkeeper, Gate, check_address
 from services.http.logs import configure
+from services.http.request_log import RequestLogMiddleware
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +39,6 @@ _PAGE_HEADERS = {
 def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | None = None) -> FastAPI:
     """`transport` reaches the three services; None: the network."""
     metrics = AppMetrics()
-    keeper = Doorkeeper(settings.server, metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -47,10 +48,11 @@ def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | Non
 
     # no /docs: its page would load scripts from elsewhere
     app = FastAPI(title="ragline", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.state.keeper = keeper
     install(app)
     app.add_exception_handler(HTTPException, http_error)  # unknown paths and methods in our error shape
-    app.add_middleware(Gate, settings=settings.server, keeper=keeper, metrics=metrics, needs_no_key=_needs_no_key)
+    app.add_middleware(AdmissionMiddleware, admission=Admission(settings.server, metrics))
+    app.add_middleware(ApiKeyMiddleware, api_key=settings.server.api_key, is_public=_is_public)
+    app.add_middleware(RequestLogMiddleware, metrics=metrics)
     app.add_middleware(SameOrigin, host=settings.server.host, hosts=settings.server.hosts)
     app.include_router(health.router)
     for router in (ask.router, documents.router, collections.router):
@@ -68,7 +70,7 @@ class Page(StaticFiles):
         return response
 
 
-def _needs_no_key(method: str, path: str) -> bool:
+def _is_public(method: str, path: str) -> bool:
     """Exempt probes, scrapers, and the chat page, which asks its user for the key."""
     return path.startswith("/health/") or path == "/metrics" or (method == "GET" and path in PAGE_FILES)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from bench.gpu.encoders import compiled_rows, encoder_rows
+from bench.gpu.encoders import encoder_rows
 from bench.gpu.generate import generate_rows
 from bench.gpu.report import Row, markdown
 from bench.gpu.run import Run
@@ -27,7 +27,6 @@ PARTS: dict[str, Callable[[Run], Iterator[Row]]] = {
     "encoders": encoder_rows,
     "served": served_rows,
     "generate": generate_rows,
-    "compiled": compiled_rows,
 }
 
 

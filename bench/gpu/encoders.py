@@ -14,12 +14,12 @@ from bench.gpu.checkpoints import EMBEDDER, MINILM, RERANKER, Shape, Texts, make
 from bench.gpu.report import Row
 from bench.gpu.run import Run
 from services.encoder.batcher import Batcher
-from services.encoder.checkpoint import read_checkpoint
 from services.encoder.tokenizer import Tokenizer, Truncation
-from services.engines import Tokens
+from services.engines.encoder.interface import Tokens
 from services.engines.encoder.torch import CUDA_LANES as LANES
 from services.engines.encoder.torch import TorchEncoder
 from services.http.metrics import Metrics
+from services.weights.checkpoint import read_checkpoint
 
 LENGTH, PAIR, QUERY, SPECIAL = 512, 202, 12, 3
 RELATIVE = 2e-2
@@ -38,23 +38,14 @@ def _shares(run: Run) -> Iterator[Row]:
         yield _share(run, shape, peak, asked=asked)
         yield _share(run, shape, peak, lanes=1)
         lengths = Texts(0).lengths(4 * _count(run), 124, LENGTH)
-        ragged = _tokens_a_second(run, shape, lengths, lanes=LANES, compiled=False)
+        ragged = _tokens_a_second(run, shape, lengths, lanes=LANES)
         yield Row(f"{shape.name}: ragged inputs, mean 124", ragged, "tokens/s", at=f"lanes: {LANES}")
 
 
-def compiled_rows(run: Run) -> Iterator[Row]:
-    """torch.compile, which is off."""
-    peak = matrix_rate(run.device, small=run.small)
-    for shape in (EMBEDDER, MINILM) if run.device.type == "cuda" else ():
-        yield _share(run, shape, peak, compiled=True)
-
-
-def _share(
-    run: Run, shape: Shape, peak: float, *, asked: float | None = None, lanes: int = LANES, compiled: bool = False
-) -> Row:
-    rate = _tokens_a_second(run, shape, [LENGTH] * _count(run), lanes=lanes, compiled=compiled)
+def _share(run: Run, shape: Shape, peak: float, *, asked: float | None = None, lanes: int = LANES) -> Row:
+    rate = _tokens_a_second(run, shape, [LENGTH] * _count(run), lanes=lanes)
     flops = rate * flops_a_token(shape.configuration(small=run.small), LENGTH)
-    how = f"{rate:,.0f} tokens/s, lanes: {lanes}{', torch.compile' if compiled else ''}"
+    how = f"{rate:,.0f} tokens/s, lanes: {lanes}"
     return Row(f"{shape.name}: inputs of {LENGTH} tokens, of that rate", 100 * flops / peak, "%", asked, at=how)
 
 
@@ -62,9 +53,9 @@ def _count(run: Run) -> int:
     return 8 if run.small else 1024
 
 
-def _tokens_a_second(run: Run, shape: Shape, lengths: Sequence[int], *, lanes: int, compiled: bool) -> float:
+def _tokens_a_second(run: Run, shape: Shape, lengths: Sequence[int], *, lanes: int) -> float:
     folder = make(shape, run.folder, run.device.type, small=run.small)
-    encoder = open_encoder(run, folder, compiled=compiled)
+    encoder = open_encoder(run, folder)
     encoder.lanes = lanes
     random = np.random.default_rng(0)
     zeros = np.zeros(LENGTH, dtype=np.int64)
@@ -118,12 +109,11 @@ def _one_by_one(run: Run, folder: Path, shape: Shape, inputs: Sequence[Tokens]) 
     return np.array(rows)
 
 
-def open_encoder(run: Run, folder: Path, *, dtype: str = "", compiled: bool = False) -> TorchEncoder:
+def open_encoder(run: Run, folder: Path, *, dtype: str = "") -> TorchEncoder:
     return TorchEncoder(
         read_checkpoint(folder),
         device=run.device.type,
         dtype=dtype or run.dtype,
         pad_id=1,
         threads=run.threads,
-        compiled=compiled,
     )

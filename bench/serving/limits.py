@@ -23,12 +23,12 @@ from bench.serving.workloads import (
 )
 from services.encoder.open import cores, find_onnx
 from services.encoder.tokenizer import Tokenizer, Truncation
-from services.engines import Tokens, pad
-from services.engines.generator.process import RemoteGenerator
+from services.engines.encoder.interface import Tokens, pad
+from services.engines.generator.process import GeneratorProcess
 from services.generate.folder import read_folder
 from services.generate.open import open_engine
 from services.settings import Settings
-from services.weights.fetch import resolve
+from services.weights.fetch import fetch_weights
 
 Limit = Callable[[Texts], tuple[float, str]]
 """Things a second, and how they were reached."""
@@ -40,7 +40,7 @@ class OnnxLimit:
 
     def __init__(self, task: Task) -> None:
         settings = Settings.load()
-        folder = resolve(getattr(settings, task).model, settings.cache_dir)
+        folder = fetch_weights(getattr(settings, task).model, settings.cache_dir)
         file = find_onnx(folder)
         assert file is not None
         self._tokenizer = Tokenizer.load(folder, max_model_len=512)
@@ -78,8 +78,8 @@ class OpenVinoLimit:
         from services.engines.generator.openvino import OpenVino  # noqa: PLC0415  heavy
 
         settings = Settings.load()
-        folder = read_folder(resolve(settings.generate.model, settings.cache_dir))
-        remote = cast("RemoteGenerator", open_engine(settings.generate, folder, folder.max_model_len))
+        folder = read_folder(fetch_weights(settings.generate.model, settings.cache_dir))
+        remote = cast("GeneratorProcess", open_engine(settings.generate, folder, folder.max_model_len))
         self._engine = OpenVino(dict(remote.options))
 
     def streams(self, count: int) -> tuple[float, str]:

@@ -6,39 +6,38 @@ from typing import Any
 import numpy as np
 from fastapi import APIRouter, Request, Response
 
-from services.embed.vectors import base64_of, check_dimensions, encoded, finished, packed_bits
-from services.encoder.encodings import json_answer
-from services.encoder.model import Model
+from services.encoder.encoder_model import EncoderModel
+from services.encoder.encodings import check_dimensions, encode_rows, json_response, pack_bits, to_base64, to_embeddings
 from services.encoder.tokenizer import Tokenizer, Truncation
-from services.engines import Rows, Tokens
+from services.engines.encoder.interface import Rows, Tokens
 from services.errors import BadRequestError
-from services.http.server import answer_id, served
+from services.http.server import get_service, response_id
 from services.protocol.embedding import CohereBilledUnits, CohereEmbedRequest, CohereEmbedResponse, CohereMeta
 
 COHERE_NAMES = {"search_query": "query", "search_document": "document"}
 
 
-def cohere_router(model: Model) -> APIRouter:
+def cohere_router(model: EncoderModel) -> APIRouter:
     router = APIRouter()
 
     @router.post("/v2/embed", response_model=CohereEmbedResponse)
     async def embed(request: Request, body: CohereEmbedRequest) -> Response:
-        served(request).check_model(body.model)
+        get_service(request).check_model(body.model)
         texts = _texts(body)
         model.check_inputs(texts, param="texts")
         checkpoint = model.checkpoint
         check_dimensions(body.output_dimension, checkpoint, width=model.batcher.width, name=model.name)
         prefix = _prefix(checkpoint.prefixes, body.input_type)
         read = await model.read(request, lambda: _encoded(model.tokenizer, [prefix + text for text in texts], body))
-        rows = finished(read.rows, checkpoint, dimensions=body.output_dimension, use_activation=None)
+        rows = to_embeddings(read.rows, checkpoint, dimensions=body.output_dimension, use_activation=None)
         answer = {
-            "id": answer_id("embd", request),
+            "id": response_id("embd", request),
             "embeddings": {name: _as_type(rows, name) for name in body.embedding_types or ("float",)},
             "texts": texts,
             "meta": CohereMeta(billed_units=CohereBilledUnits(input_tokens=read.tokens)).model_dump(),
             "response_type": "embeddings_by_type",
         }
-        return json_answer(answer)
+        return json_response(answer)
 
     return router
 
@@ -91,8 +90,8 @@ def _as_type(rows: Rows, name: str) -> Any:
         case "float":
             return rows.tolist()
         case "base64":
-            return [base64_of(row) for row in encoded(rows, "float32", "little")]
+            return [to_base64(row) for row in encode_rows(rows, "float32", "little")]
         case "ubinary":
-            return packed_bits(rows).tolist()
+            return pack_bits(rows).tolist()
         case _:
-            return (packed_bits(rows).astype(np.int16) - 128).tolist()
+            return (pack_bits(rows).astype(np.int16) - 128).tolist()

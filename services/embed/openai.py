@@ -2,19 +2,18 @@
 
 from fastapi import APIRouter, Request, Response
 
-from services.embed.vectors import check_dimensions, finished
-from services.encoder.encodings import BYTES, rows_answer
-from services.encoder.inputs import refuse_chat, tokens_of
-from services.encoder.model import Model
+from services.encoder.encoder_model import EncoderModel
+from services.encoder.encodings import BYTES, check_dimensions, rows_response, to_embeddings
+from services.encoder.inputs import refuse_chat, tokenize_input
 from services.errors import BadRequestError
-from services.http.server import answer_id, served
+from services.http.server import get_service, response_id
 from services.protocol import Usage, now
 from services.protocol.embedding import EmbeddingChatRequest, EmbeddingRequest, EmbeddingResponse
 
 PATHS = ("/v1/embeddings", "/openai/v1/embeddings", "/embeddings")
 
 
-def openai_router(model: Model) -> APIRouter:
+def openai_router(model: EncoderModel) -> APIRouter:
     router = APIRouter()
 
     async def embeddings(request: Request, body: EmbeddingRequest | EmbeddingChatRequest) -> Response:
@@ -25,23 +24,23 @@ def openai_router(model: Model) -> APIRouter:
     return router
 
 
-async def embed(model: Model, request: Request, body: EmbeddingRequest | EmbeddingChatRequest) -> Response:
-    served(request).check_model(body.model)
+async def embed(model: EncoderModel, request: Request, body: EmbeddingRequest | EmbeddingChatRequest) -> Response:
+    get_service(request).check_model(body.model)
     refuse_chat(body)
     assert isinstance(body, EmbeddingRequest)  # noqa: S101 - a chat was refused
     check_dimensions(body.dimensions, model.checkpoint, width=model.batcher.width, name=model.name)
-    read = await model.read(request, tokens_of(model, body, prefix=_prefix(model, body)))
-    rows = finished(read.rows, model.checkpoint, dimensions=body.dimensions, use_activation=body.use_activation)
+    read = await model.read(request, tokenize_input(model, body, prefix=_prefix(model, body)))
+    rows = to_embeddings(read.rows, model.checkpoint, dimensions=body.dimensions, use_activation=body.use_activation)
     head = {
-        "id": answer_id("embd", request, body.request_id),
+        "id": response_id("embd", request, body.request_id),
         "object": "list",
         "created": now(),
         "model": model.name,
     }
-    return rows_answer(head, rows, Usage.of_prompt(read.tokens).model_dump(), body, kind="embedding")
+    return rows_response(head, rows, Usage.of_prompt(read.tokens).model_dump(), body, kind="embedding")
 
 
-def _prefix(model: Model, body: EmbeddingRequest) -> str:
+def _prefix(model: EncoderModel, body: EmbeddingRequest) -> str:
     name = body.prompt_name or body.input_type
     known = model.checkpoint.prefixes
     if name is None or (name in ("query", "document") and name not in known and body.prompt_name is None):

@@ -6,17 +6,17 @@ from fastapi import Request, Response
 from pydantic import TypeAdapter
 
 from services.embed.cohere import cohere_router
+from services.embed.cosine import CosineScorer
 from services.embed.openai import embed, openai_router
-from services.embed.vectors import finished
+from services.encoder.encodings import to_embeddings
 from services.encoder.open import open_model
 from services.encoder.pooling_routes import pooling_router
-from services.encoder.tokenize_routes import vocabulary_router
-from services.engines import Rows
+from services.encoder.score_routes import score_invocations, score_router
+from services.encoder.tokenize_routes import tokenize_router
+from services.engines.encoder.interface import Rows
 from services.http.invocations import Invocation, invocations_router
 from services.http.server import Service
 from services.protocol.embedding import EmbeddingRequest
-from services.score.routes import score_invocations, score_router
-from services.score.scorers import CosineScorer
 from services.settings import ServiceSettings
 
 
@@ -26,7 +26,7 @@ def embed_service(settings: ServiceSettings, folder: Path) -> Service:
     scorer = CosineScorer(model)
 
     def finish(rows: Rows, use_activation: bool | None) -> Rows:
-        return finished(rows, model.checkpoint, dimensions=None, use_activation=use_activation)
+        return to_embeddings(rows, model.checkpoint, dimensions=None, use_activation=use_activation)
 
     async def invoke_embed(request: Request, body: EmbeddingRequest) -> Response:
         return await embed(model, request, body)
@@ -46,7 +46,7 @@ def embed_service(settings: ServiceSettings, folder: Path) -> Service:
             cohere_router(model),
             score_router(scorer),
             pooling_router(model, finish),
-            vocabulary_router(model),
+            tokenize_router(model),
             invocations_router(invocations),
         ],
         metrics=model.metrics,

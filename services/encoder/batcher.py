@@ -16,8 +16,8 @@ from queue import Empty, SimpleQueue
 
 import numpy as np
 
-from services.encoder.queue import Batch, FairQueue, Job, Ran, job_of
-from services.engines import Encoder, Rows, Tokens
+from services.encoder.queue import Batch, FairQueue, ForwardResult, QueuedRequest, queued_request
+from services.engines.encoder.interface import Encoder, Rows, Tokens
 from services.errors import (
     MAX_RETRY_AFTER_S,
     EngineError,
@@ -42,7 +42,7 @@ class Batcher:
         self._queue = FairQueue(min(max_batch_tokens, encoder.best_batch_tokens), padding_free=encoder.padding_free)
         self._max_queue_tokens = max_queue_tokens
         self._metrics = metrics
-        self._inbox: SimpleQueue[Job | None] = SimpleQueue()
+        self._inbox: SimpleQueue[QueuedRequest | None] = SimpleQueue()
         """None wakes a lane that has nothing to do, to look again."""
         self._brought = 0  # tokens, counted by the event loop
         self._taken = 0  # and by the lanes
@@ -85,24 +85,24 @@ class Batcher:
             if lane.is_alive():
                 lane.join(10.0)
 
-    async def run(self, inputs: Sequence[Tokens]) -> Ran:
+    async def run(self, inputs: Sequence[Tokens]) -> ForwardResult:
         """Raises OverloadedError, TooLargeError, EngineError, UnavailableError; when cancelled, its inputs go too."""
         self._check_room(sum(map(len, inputs)))
         with self._metrics.running.track_inprogress():
             return await self._run(inputs)
 
-    async def _run(self, inputs: Sequence[Tokens]) -> Ran:
-        job = job_of(inputs, self._encoder.width, asyncio.get_running_loop())
+    async def _run(self, inputs: Sequence[Tokens]) -> ForwardResult:
+        request = queued_request(inputs, self._encoder.width, asyncio.get_running_loop())
         if not inputs:
-            return Ran(job.rows, 0.0, 0.0)
-        self._brought += job.waiting_tokens
-        self._inbox.put(job)
+            return ForwardResult(request.rows, 0.0, 0.0)
+        self._brought += request.waiting_tokens
+        self._inbox.put(request)
         try:
             if self.dead is not None:
                 raise UnavailableError(f"the engine is dead: {self.dead}")
-            return await job.future
+            return await request.future
         finally:
-            job.closed = True
+            request.closed = True
 
     def _check_room(self, tokens: int) -> None:
         if tokens > self._max_queue_tokens:
@@ -141,8 +141,8 @@ class Batcher:
         self.dead = self.dead or reason
         with self._lock:
             self._arrive()
-            for job in self._queue.jobs:
-                self._fail(job, UnavailableError(f"the engine is dead: {self.dead}"))
+            for request in self._queue.requests:
+                self._fail(request, UnavailableError(f"the engine is dead: {self.dead}"))
             self._queue.drop_closed()
         for _ in self._lanes:
             self._inbox.put(None)
@@ -152,7 +152,7 @@ class Batcher:
         with self._lock:
             self._arrive()
             self._taken += self._queue.drop_closed()
-            batch = self._queue.cut() if len(self._queue) else []
+            batch = self._queue.next_batch() if len(self._queue) else []
             self._begin(batch)
             if len(self._queue) and self._idle:
                 self._inbox.put(None)
@@ -163,32 +163,32 @@ class Batcher:
         if batch:
             self._forward(batch)
             return True
-        job = self._inbox.get()
+        request = self._inbox.get()
         with self._lock:
             self._idle -= 1
-            if job is not None:
-                self._queue.put(job)
+            if request is not None:
+                self._queue.put(request)
         return True
 
     def _arrive(self) -> None:
         while True:
             try:
-                job = self._inbox.get_nowait()
+                request = self._inbox.get_nowait()
             except Empty:
                 return
-            if job is not None:
-                self._queue.put(job)
+            if request is not None:
+                self._queue.put(request)
 
     def _begin(self, batch: Batch) -> None:
         now = time.monotonic()
-        for job, index in batch:
-            job.started = job.started or now
-            self._taken += len(job.inputs[index])
+        for request, index in batch:
+            request.started = request.started or now
+            self._taken += len(request.inputs[index])
         self._metrics.waiting.set(len(self._queue))
         self._metrics.queue_tokens.set(self.queue_tokens)
 
     def _forward(self, batch: Batch) -> None:
-        inputs = [job.inputs[index] for job, index in batch]
+        inputs = [request.inputs[index] for request, index in batch]
         began = time.monotonic()
         try:
             rows = self._encoder.forward(inputs)
@@ -203,45 +203,45 @@ class Batcher:
 
     def _deliver(self, batch: Batch, rows: Rows) -> None:
         sound = np.isfinite(rows.sum(axis=1, dtype=np.float64))
-        for (job, index), row, is_sound in zip(batch, rows, sound, strict=True):
-            if job.closed:
+        for (request, index), row, is_sound in zip(batch, rows, sound, strict=True):
+            if request.closed:
                 continue
             if not is_sound:
-                self._fail(job, EngineError(f"the model gave NaN or infinity for input {index}."))
+                self._fail(request, EngineError(f"the model gave NaN or infinity for input {index}."))
                 continue
-            job.rows[index] = row
-            job.missing -= 1
-            if job.missing == 0:
-                self._answer(job)
+            request.rows[index] = row
+            request.missing -= 1
+            if request.missing == 0:
+                self._answer(request)
 
-    def _answer(self, job: Job) -> None:
-        job.closed = True
-        ran = Ran(job.rows, job.started - job.submitted, time.monotonic() - job.started)
+    def _answer(self, request: QueuedRequest) -> None:
+        request.closed = True
+        ran = ForwardResult(request.rows, request.started - request.submitted, time.monotonic() - request.started)
         self._metrics.queue_time.observe(ran.queue_s)
         self._metrics.inference_time.observe(ran.inference_s)
-        self._tell(job, lambda: job.future.set_result(ran))
+        self._tell(request, lambda: request.future.set_result(ran))
 
     def _fail_batch(self, batch: Batch, exc: Exception) -> None:
         """Raises _EngineDeadError where the engine cannot read the probe either."""
         with self._lock:
-            for job in {job for job, _ in batch}:
-                self._fail(job, EngineError(f"the engine failed on this batch: {type(exc).__name__}"))
+            for request in {request for request, _ in batch}:
+                self._fail(request, EngineError(f"the engine failed on this batch: {type(exc).__name__}"))
         try:
             self._encoder.forward([self._probe])
         except Exception as probe_exc:
             raise _EngineDeadError(f"{type(exc).__name__}: {exc}") from probe_exc
 
-    def _fail(self, job: Job, error: RaglineError) -> None:
-        if not job.closed:
-            job.closed = True
-            self._tell(job, lambda: job.future.set_exception(error))
+    def _fail(self, request: QueuedRequest, error: RaglineError) -> None:
+        if not request.closed:
+            request.closed = True
+            self._tell(request, lambda: request.future.set_exception(error))
 
-    def _tell(self, job: Job, end: Callable[[], None]) -> None:
+    def _tell(self, request: QueuedRequest, end: Callable[[], None]) -> None:
         def on_loop() -> None:
-            if not job.future.done():
+            if not request.future.done():
                 end()
 
-        loop = job.future.get_loop()
+        loop = request.future.get_loop()
         if not loop.is_closed():
             loop.call_soon_threadsafe(on_loop)
 

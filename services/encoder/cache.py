@@ -7,7 +7,7 @@ from hashlib import blake2b
 
 import numpy as np
 
-from services.engines import Rows, Tokens
+from services.engines.encoder.interface import Rows, Tokens
 from services.http.metrics import Metrics
 
 Key = bytes

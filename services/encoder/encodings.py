@@ -1,42 +1,51 @@
-"""Answers that are mostly floats, written without a model of each one."""
+"""Rows of the engine as a client asked for them: normalized, cut to its dimensions, in its encoding.
 
+Answers are mostly floats, and are written without a pydantic model of each one.
+"""
+
+import base64
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import ml_dtypes
+import numpy as np
 from fastapi import Response
+from numpy.typing import NDArray
 from pydantic_core import to_json
 
-from services.embed.vectors import base64_of, encoded
-from services.engines import Rows
-from services.protocol.pooling import EncodedRequest
+from services.engines.encoder.interface import Rows
+from services.errors import BadRequestError
+from services.protocol.pooling import EmbedDtype, EncodedRequest, Endianness
+from services.weights.checkpoint import Checkpoint
 
 BYTES: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-stream": {}}}}
 """For routes that answer `encoding_format: bytes`."""
 
 
-def json_answer(content: dict[str, Any]) -> Response:
+def json_response(content: dict[str, Any]) -> Response:
     return Response(to_json(content, inf_nan_mode="constants"), media_type="application/json")
 
 
-def rows_answer(
+def rows_response(
     head: dict[str, Any], rows: Rows, usage: dict[str, Any], body: EncodedRequest, *, kind: str
 ) -> Response:
     """The list that /v1/embeddings and /pooling answer with, in the request's encoding."""
     field = "embedding" if kind == "embedding" else "data"
     if body.encoding_format in ("bytes", "bytes_only"):
-        return _bytes_answer(head, rows, usage, body)
+        return _bytes_response(head, rows, usage, body)
     values: Sequence[Any]
     if body.encoding_format == "base64":
-        values = [base64_of(row) for row in encoded(rows, body.embed_dtype, body.endianness)]
+        values = [to_base64(row) for row in encode_rows(rows, body.embed_dtype, body.endianness)]
     else:
         values = rows.tolist()
     data = [{"index": index, "object": kind, field: value} for index, value in enumerate(values)]
-    return json_answer({**head, "data": data, "usage": usage})
+    return json_response({**head, "data": data, "usage": usage})
 
 
-def _bytes_answer(head: dict[str, Any], rows: Rows, usage: dict[str, Any], body: EncodedRequest) -> Response:
-    chunks = encoded(rows, body.embed_dtype, body.endianness)
+def _bytes_response(head: dict[str, Any], rows: Rows, usage: dict[str, Any], body: EncodedRequest) -> Response:
+    chunks = encode_rows(rows, body.embed_dtype, body.endianness)
     size = len(chunks[0])
     data = [
         {
@@ -52,3 +61,65 @@ def _bytes_answer(head: dict[str, Any], rows: Rows, usage: dict[str, Any], body:
     metadata = {key: head[key] for key in ("id", "created", "model")} | {"data": data, "usage": usage}
     headers = {"metadata": json.dumps(metadata)} if body.encoding_format == "bytes" else {}
     return Response(b"".join(chunks), media_type="application/octet-stream", headers=headers)
+
+
+def l2_normalize(rows: Rows) -> Rows:
+    """Each row to length 1, in float32; a row of zeros stays."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: Rows = rows / np.maximum(lengths, np.float32(1e-12))
+    return unit
+
+
+def to_embeddings(rows: Rows, checkpoint: Checkpoint, *, dimensions: int | None, use_activation: bool | None) -> Rows:
+    """Cut to `dimensions`, then normalized unless the model or the request says otherwise."""
+    if dimensions is not None:
+        rows = rows[:, :dimensions]
+    return l2_normalize(rows) if (checkpoint.normalize if use_activation is None else use_activation) else rows
+
+
+def check_dimensions(dimensions: int | None, checkpoint: Checkpoint, *, width: int, name: str) -> None:
+    """Raises BadRequestError where the model was not trained for embeddings of this length."""
+    if dimensions is None:
+        return
+    allowed = checkpoint.matryoshka
+    if not allowed:
+        raise BadRequestError(
+            f"Model {name!r} does not support Matryoshka embeddings; dimensions must be unset "
+            f"(received dimensions={dimensions})."
+        )
+    if allowed != (0,) and dimensions not in allowed:
+        raise BadRequestError(f"Model {name!r} has embeddings of {list(allowed)} dimensions, not of {dimensions}.")
+    if not 1 <= dimensions <= width:
+        raise BadRequestError(f"dimensions must be between 1 and {width}, not {dimensions}.")
+
+
+def encode_rows(rows: Rows, dtype: EmbedDtype, endianness: Endianness) -> Sequence[bytes]:
+    """One byte string a row."""
+    array = _CASTS[dtype](rows)
+    if endianness == _FOREIGN and array.itemsize > 1:
+        array = array.byteswap()
+    return [row.tobytes() for row in array]
+
+
+def to_base64(row: bytes) -> str:
+    return base64.b64encode(row).decode("ascii")
+
+
+def pack_bits(rows: Rows) -> NDArray[np.uint8]:
+    """One bit a dimension, 1 where it is above 0: (n, width / 8)."""
+    return np.packbits(rows > 0, axis=1)
+
+
+def _float8(rows: Rows, dtype: Any, largest: float) -> NDArray[Any]:
+    """Values out of the format's range become its largest; ml_dtypes alone would make them NaN or infinity."""
+    return np.clip(rows, -largest, largest).astype(dtype)
+
+
+_CASTS: dict[str, Callable[[Rows], NDArray[Any]]] = {
+    "float32": lambda rows: np.ascontiguousarray(rows, dtype=np.float32),
+    "float16": lambda rows: rows.astype(np.float16),
+    "bfloat16": lambda rows: rows.astype(ml_dtypes.bfloat16),
+    "fp8_e4m3": lambda rows: _float8(rows, ml_dtypes.float8_e4m3fn, 448.0),
+    "fp8_e5m2": lambda rows: _float8(rows, ml_dtypes.float8_e5m2, 57344.0),
+}
+_FOREIGN = "big" if sys.byteorder == "little" else "little"

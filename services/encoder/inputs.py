@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import cast
 
-from services.encoder.model import Model
-from services.engines import Tokens
+from services.encoder.encoder_model import EncoderModel
+from services.engines.encoder.interface import Tokens
 from services.errors import BadRequestError
 from services.protocol.pooling import ChatInputRequest, InputRequest
 
@@ -23,7 +23,7 @@ def no_chat_template() -> BadRequestError:
     )
 
 
-def tokens_of(model: Model, body: InputRequest, *, prefix: str = "") -> Callable[[], Sequence[Tokens]]:
+def tokenize_input(model: EncoderModel, body: InputRequest, *, prefix: str = "") -> Callable[[], Sequence[Tokens]]:
     """What tokenizes the request's inputs. Raises BadRequestError, TooLargeError."""
     cut = model.truncation(body.truncate_prompt_tokens, body.truncation_side)
     given = body.input

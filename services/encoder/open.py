@@ -5,18 +5,18 @@ from pathlib import Path
 
 from services.encoder.batcher import Batcher
 from services.encoder.cache import RowCache
-from services.encoder.checkpoint import Checkpoint, Kind, read_checkpoint
-from services.encoder.model import Model
+from services.encoder.encoder_model import EncoderModel
 from services.encoder.tokenizer import Tokenizer, Truncation
-from services.engines import Encoder
+from services.engines.encoder.interface import Encoder
 from services.errors import BadRequestError
 from services.http.metrics import Metrics
 from services.settings import ServiceSettings
+from services.weights.checkpoint import Checkpoint, Kind, read_checkpoint
 
 ONNX_FILES = ("model.onnx", "onnx/model_quantized.onnx", "onnx/model_int8.onnx", "onnx/model.onnx")
 
 
-def open_model(settings: ServiceSettings, folder: Path, *, kind: Kind | None = None) -> Model:
+def open_model(settings: ServiceSettings, folder: Path, *, kind: Kind | None = None) -> EncoderModel:
     """Loads the weights; blocking. Raises BadRequestError for a folder that cannot be served as asked."""
     checkpoint = read_checkpoint(folder, preset=settings.preset, kind=kind, max_model_len=settings.max_model_len)
     tokenizer = Tokenizer.load(folder, max_model_len=checkpoint.max_model_len)
@@ -30,7 +30,7 @@ def open_model(settings: ServiceSettings, folder: Path, *, kind: Kind | None = N
         metrics=metrics,
     )
     cache = RowCache(settings.cache_entries, metrics)
-    return Model(settings.model_name, checkpoint, tokenizer, batcher, metrics, settings, cache)
+    return EncoderModel(settings.model_name, checkpoint, tokenizer, batcher, metrics, settings, cache)
 
 
 def _open_encoder(settings: ServiceSettings, checkpoint: Checkpoint, tokenizer: Tokenizer) -> Encoder:

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from fastapi import APIRouter, Request, Response
 
-from services.encoder.encodings import BYTES, rows_answer
-from services.encoder.inputs import refuse_chat, tokens_of
-from services.encoder.model import Model
-from services.engines import Rows
+from services.encoder.encoder_model import EncoderModel
+from services.encoder.encodings import BYTES, rows_response
+from services.encoder.inputs import refuse_chat, tokenize_input
+from services.engines.encoder.interface import Rows
 from services.errors import BadRequestError
-from services.http.server import answer_id, served
+from services.http.server import get_service, response_id
 from services.protocol import Usage, now
 from services.protocol.pooling import ChatInputRequest, PoolingResponse, PoolingTaskRequest
 
@@ -17,13 +17,13 @@ Finish = Callable[[Rows, bool | None], Rows]
 """Rows and use_activation to what the model's task answers."""
 
 
-def pooling_router(model: Model, finish: Finish) -> APIRouter:
+def pooling_router(model: EncoderModel, finish: Finish) -> APIRouter:
     router = APIRouter()
     task = "embed" if model.checkpoint.kind == "embed" else "classify"
 
     @router.post("/pooling", response_model=PoolingResponse, responses=BYTES)
     async def pooling(request: Request, body: PoolingTaskRequest | ChatInputRequest) -> Response:
-        served(request).check_model(body.model)
+        get_service(request).check_model(body.model)
         refuse_chat(body)
         assert isinstance(body, PoolingTaskRequest)  # noqa: S101 - a chat was refused
         if body.dimensions is not None:
@@ -32,14 +32,14 @@ def pooling_router(model: Model, finish: Finish) -> APIRouter:
             raise BadRequestError(
                 f"Unsupported task: {body.task!r} Supported tasks: {[task]} (parameter=task)", param="task"
             )
-        read = await model.read(request, tokens_of(model, body))
+        read = await model.read(request, tokenize_input(model, body))
         head = {
-            "id": answer_id("pooling", request, body.request_id),
+            "id": response_id("pooling", request, body.request_id),
             "object": "list",
             "created": now(),
             "model": model.name,
         }
         rows = finish(read.rows, body.use_activation)
-        return rows_answer(head, rows, Usage.of_prompt(read.tokens).model_dump(), body, kind="pooling")
+        return rows_response(head, rows, Usage.of_prompt(read.tokens).model_dump(), body, kind="pooling")
 
     return router

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from services.engines import Rows, Tokens
+from services.engines.encoder.interface import Rows, Tokens
 
 SLACK_SHARE = 0.2
 SLACK_TOKENS = 16
@@ -22,7 +22,7 @@ SLACK_TOKENS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class ForwardResult:
     """rows: (n, width) in the order of the inputs; how long the first of them waited, and the rest took, in seconds."""
 
     rows: Rows
@@ -31,12 +31,12 @@ class Ran:
 
 
 @dataclass(slots=True, eq=False)
-class Job:
+class QueuedRequest:
     """One request's inputs. `closed` is set by whoever ends it first: answered, failed, or abandoned by its client."""
 
     inputs: Sequence[Tokens]
     rows: Rows
-    future: asyncio.Future[Ran]
+    future: asyncio.Future[ForwardResult]
     submitted: float = field(default_factory=time.monotonic)
     started: float = 0.0
     closed: bool = False
@@ -64,7 +64,7 @@ class Job:
         return [index for _, index in taken]
 
 
-Batch = list[tuple[Job, int]]
+Batch = list[tuple[QueuedRequest, int]]
 
 
 class FairQueue:
@@ -72,41 +72,41 @@ class FairQueue:
         self._budget = max_batch_tokens
         self._padding_free = padding_free
         self._virtual = 0.0
-        self._jobs: list[Job] = []
+        self._requests: list[QueuedRequest] = []
 
     def __len__(self) -> int:
-        return len(self._jobs)
+        return len(self._requests)
 
     @property
-    def jobs(self) -> Sequence[Job]:
-        return self._jobs
+    def requests(self) -> Sequence[QueuedRequest]:
+        return self._requests
 
-    def put(self, job: Job) -> None:
-        job.virtual_start = self._virtual
-        self._jobs.append(job)
+    def put(self, request: QueuedRequest) -> None:
+        request.virtual_start = self._virtual
+        self._requests.append(request)
 
     def drop_closed(self) -> int:
-        """Forgets jobs that were abandoned or failed; the tokens that will not be read."""
-        dropped = sum(job.waiting_tokens for job in self._jobs if job.closed)
-        self._jobs = [job for job in self._jobs if not job.closed]
+        """Forgets requests that were abandoned or failed; the tokens that will not be read."""
+        dropped = sum(request.waiting_tokens for request in self._requests if request.closed)
+        self._requests = [request for request in self._requests if not request.closed]
         return dropped
 
-    def cut(self) -> Batch:
+    def next_batch(self) -> Batch:
         """The next batch, of at most max_batch_tokens, any padding counted, but of one input at least."""
-        leader = min(self._jobs, key=self._turn)
+        leader = min(self._requests, key=self._turn)
         self._virtual = self._virtual_end(leader)
         widest = leader.waiting[-1][0]
         room = max(self._budget, widest)
         lengths, cost = self._companions(widest)
-        others = sorted((job for job in self._jobs if job is not leader), key=self._turn) if room > widest else []
+        others = [request for request in self._requests if request is not leader and room > widest]
         batch: Batch = []
-        for job in (leader, *others):
-            indices = job.take(lengths, room, cost)
-            batch += [(job, index) for index in indices]
-            job.virtual_start += sum(len(job.inputs[index]) for index in indices)
-            room -= sum(cost(len(job.inputs[index])) for index in indices)
+        for request in (leader, *sorted(others, key=self._turn)):
+            indices = request.take(lengths, room, cost)
+            batch += [(request, index) for index in indices]
+            request.virtual_start += sum(len(request.inputs[index]) for index in indices)
+            room -= sum(cost(len(request.inputs[index])) for index in indices)
         leader.virtual_start = self._virtual
-        self._jobs = [job for job in self._jobs if job.waiting]
+        self._requests = [request for request in self._requests if request.waiting]
         return batch
 
     def _companions(self, widest: int) -> tuple[range, Callable[[int], int]]:
@@ -116,14 +116,14 @@ class FairQueue:
         narrowest = min(widest - SLACK_TOKENS, int(widest * (1 - SLACK_SHARE)))
         return range(narrowest, widest + 1), lambda _: widest
 
-    def _turn(self, job: Job) -> tuple[float, int]:
+    def _turn(self, request: QueuedRequest) -> tuple[float, int]:
         """Who was given least so far leads; of those alike, who needs least."""
-        return job.virtual_start, job.waiting_tokens
+        return request.virtual_start, request.waiting_tokens
 
-    def _virtual_end(self, job: Job) -> float:
-        """When, in tokens given to everybody alike, the job's next batch would be done."""
-        return job.virtual_start + max(job.waiting[-1][0], min(job.waiting_tokens, self._budget))
+    def _virtual_end(self, request: QueuedRequest) -> float:
+        """When, in tokens given to everybody alike, the request's next batch would be done."""
+        return request.virtual_start + max(request.waiting[-1][0], min(request.waiting_tokens, self._budget))
 
 
-def job_of(inputs: Sequence[Tokens], width: int, loop: asyncio.AbstractEventLoop) -> Job:
-    return Job(inputs, np.empty((len(inputs), width), dtype=np.float32), loop.create_future())
+def queued_request(inputs: Sequence[Tokens], width: int, loop: asyncio.AbstractEventLoop) -> QueuedRequest:
+    return QueuedRequest(inputs, np.empty((len(inputs), width), dtype=np.float32), loop.create_future())

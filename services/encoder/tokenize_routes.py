@@ -3,9 +3,9 @@
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from services.encoder.encoder_model import EncoderModel
 from services.encoder.inputs import no_chat_template
-from services.encoder.model import Model
-from services.http.server import served
+from services.http.server import get_service
 from services.protocol.pooling import (
     DetokenizeRequest,
     DetokenizeResponse,
@@ -15,13 +15,13 @@ from services.protocol.pooling import (
 )
 
 
-def vocabulary_router(model: Model) -> APIRouter:
+def tokenize_router(model: EncoderModel) -> APIRouter:
     router = APIRouter()
     tokenizer = model.tokenizer
 
     @router.post("/tokenize")
     async def tokenize(request: Request, body: TokenizeRequest | TokenizeChatRequest) -> TokenizeResponse:
-        served(request).check_model(body.model, aliases=True)
+        get_service(request).check_model(body.model, aliases=True)
         if isinstance(body, TokenizeChatRequest):
             raise no_chat_template()
         model.check_inputs([body.prompt], param="prompt")
@@ -31,7 +31,7 @@ def vocabulary_router(model: Model) -> APIRouter:
 
     @router.post("/detokenize")
     async def detokenize(request: Request, body: DetokenizeRequest) -> DetokenizeResponse:
-        served(request).check_model(body.model, aliases=True)
+        get_service(request).check_model(body.model, aliases=True)
         return DetokenizeResponse(prompt=await model.off_loop(lambda: tokenizer.decode(body.tokens)))
 
     @router.get("/tokenizer.json", response_class=JSONResponse)

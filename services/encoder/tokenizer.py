@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 import numpy as np
 import tokenizers
 
-from services.engines import Ids, Tokens
+from services.engines.encoder.interface import Ids, Tokens
 from services.errors import BadRequestError
 
 Side = Literal["left", "right"]

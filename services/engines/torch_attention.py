@@ -25,7 +25,7 @@ HALVES = (torch.float16, torch.bfloat16)
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class AttentionSpans:
     """Which keys a query reads: those of its own input, `window` of them to each side, none that follow if `causal`."""
 
     starts: Tensor
@@ -60,7 +60,7 @@ def attention(
         key, value = cache.update(key_states=key, value_states=value, layer_idx=module.layer_idx, kwargs=packing)
     starts, longest = packing["cu_seq_lens_q"], packing["max_length_q"]
     longest_key = packing.get("max_length_k", longest)
-    reach = Reach(
+    spans = AttentionSpans(
         starts,
         packing.get("cu_seq_lens_k", starts),
         longest,
@@ -69,50 +69,50 @@ def attention(
         sliding_window if sliding_window and sliding_window < longest_key else None,
         module.is_causal if is_causal is None else is_causal,
     )
-    return (_on_cuda if query.is_cuda else _on_cpu)(query, key, value, reach), None
+    return (_on_cuda if query.is_cuda else _on_cpu)(query, key, value, spans), None
 
 
-def _on_cuda(query: Tensor, key: Tensor, value: Tensor, reach: Reach) -> Tensor:
+def _on_cuda(query: Tensor, key: Tensor, value: Tensor, spans: AttentionSpans) -> Tensor:
     rows = (states[0].transpose(0, 1) for states in (query, key, value))
-    before = -1 if reach.window is None else reach.window - 1
+    before = -1 if spans.window is None else spans.window - 1
     grouped = {"enable_gqa": True} if query.shape[1] != key.shape[1] else {}
     output: Tensor = varlen_attn(
         *rows,
-        reach.starts,
-        reach.key_starts,
-        reach.longest,
-        reach.longest_key,
-        scale=reach.scaling,
-        window_size=(before, 0 if reach.causal else before),
+        spans.starts,
+        spans.key_starts,
+        spans.longest,
+        spans.longest_key,
+        scale=spans.scaling,
+        window_size=(before, 0 if spans.causal else before),
         **grouped,
     )
     return output[None]
 
 
-def _on_cpu(query: Tensor, key: Tensor, value: Tensor, reach: Reach) -> Tensor:
+def _on_cpu(query: Tensor, key: Tensor, value: Tensor, spans: AttentionSpans) -> Tensor:
     outputs = []
-    spans = zip(pairwise(reach.starts.tolist()), pairwise(reach.key_starts.tolist()), strict=True)
-    for (begin, end), (key_begin, key_end) in spans:
+    pairs = zip(pairwise(spans.starts.tolist()), pairwise(spans.key_starts.tolist()), strict=True)
+    for (begin, end), (key_begin, key_end) in pairs:
         queries, keys = end - begin, key_end - key_begin
-        masked = reach.window is not None or (reach.causal and queries != keys)
+        masked = spans.window is not None or (spans.causal and queries != keys)
         attended = scaled_dot_product_attention(
             query[:, :, begin:end],
             key[:, :, key_begin:key_end],
             value[:, :, key_begin:key_end],
-            attn_mask=_mask(queries, keys, reach) if masked else None,
-            is_causal=reach.causal and not masked,
-            scale=reach.scaling,
+            attn_mask=_mask(queries, keys, spans) if masked else None,
+            is_causal=spans.causal and not masked,
+            scale=spans.scaling,
             enable_gqa=True,
         )
         outputs.append(attended)
     return torch.cat(outputs, dim=2).transpose(1, 2)
 
 
-def _mask(queries: int, keys: int, reach: Reach) -> Tensor:
+def _mask(queries: int, keys: int, spans: AttentionSpans) -> Tensor:
     """(queries, keys), True where one reads the other; the queries are the last of the keys."""
     back = torch.arange(keys - queries, keys)[:, None] - torch.arange(keys)
-    distance = back if reach.causal else back.abs()
-    return (distance >= 0) & (distance < (reach.window or keys))
+    distance = back if spans.causal else back.abs()
+    return (distance >= 0) & (distance < (spans.window or keys))
 
 
 AttentionInterface.register(VARLEN, attention)

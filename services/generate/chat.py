@@ -10,13 +10,14 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import TypeAdapter
 
 from services.errors import BadRequestError
-from services.generate.deltas import Answer, Delta, Order, answers, generated
-from services.generate.model import Model
-from services.generate.prompt import Length, encode, rendered
-from services.generate.sampling import check_stream, check_structure, check_top_logprobs, rules_of, samplings_of
+from services.generate.deltas import CompletedChoice, Delta, GenerationTask, collect_choices, stream_deltas
+from services.generate.generator_model import GeneratorModel
+from services.generate.prompt import LengthLimits, encode, render_chat
+from services.generate.sampling import check_stream, check_top_logprobs, sampling_params, text_rules
+from services.generate.structure import check_structure
 from services.http.invocations import Invocation
-from services.http.server import answer_id, served
-from services.http.sse import STREAM, streamed
+from services.http.server import get_service, response_id
+from services.http.sse import STREAM, event_stream
 from services.protocol import Usage
 from services.protocol.chat import (
     AnswerMessage,
@@ -29,18 +30,18 @@ from services.protocol.chat import (
 
 
 @dataclass(frozen=True, slots=True)
-class Chat:
+class ChatTask:
     """A chat as it is answered."""
 
     body: ChatRequest
-    order: Order
+    task: GenerationTask
     text: str
     """The rendered prompt."""
     prefix: str
     """With `echo`, the message that the answer goes on with."""
 
 
-def chat_router(model: Model) -> APIRouter:
+def chat_router(model: GeneratorModel) -> APIRouter:
     router = APIRouter()
 
     @router.post("/v1/chat/completions", response_model=ChatCompletion, responses={200: STREAM})
@@ -50,7 +51,7 @@ def chat_router(model: Model) -> APIRouter:
     return router
 
 
-def chat_invocation(model: Model) -> Invocation:
+def chat_invocation(model: GeneratorModel) -> Invocation:
     async def invoke(request: Request, body: ChatRequest) -> Response:
         answer = await _answer(model, request, body)
         return answer if isinstance(answer, Response) else JSONResponse(answer.model_dump())
@@ -58,12 +59,12 @@ def chat_invocation(model: Model) -> Invocation:
     return Invocation("ChatCompletionRequest", TypeAdapter(ChatRequest), invoke)
 
 
-async def _answer(model: Model, request: Request, body: ChatRequest) -> ChatCompletion | StreamingResponse:
-    served(request).check_model(body.model, aliases=True)
+async def _answer(model: GeneratorModel, request: Request, body: ChatRequest) -> ChatCompletion | StreamingResponse:
+    get_service(request).check_model(body.model, aliases=True)
     _check(body)
-    chat = await model.read(request, lambda: _ready(model, body, answer_id("chatcmpl", request, body.request_id)))
-    await check_structure(model, body, chat.order.samplings[0])
-    return await streamed(_chunks(model, chat)) if body.stream else await _whole(model, chat)
+    chat = await model.read(request, lambda: _ready(model, body, response_id("chatcmpl", request, body.request_id)))
+    await check_structure(model, body, chat.task.samplings[0])
+    return await event_stream(_chunks(model, chat)) if body.stream else await _whole(model, chat)
 
 
 def _check(body: ChatRequest) -> None:
@@ -95,19 +96,19 @@ def _check(body: ChatRequest) -> None:
         )
 
 
-def _ready(model: Model, body: ChatRequest, name: str) -> Chat:
+def _ready(model: GeneratorModel, body: ChatRequest, name: str) -> ChatTask:
     """Blocking: renders and tokenizes. Raises BadRequestError, TooLargeError."""
     asked = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens
     param = "max_tokens" if body.max_completion_tokens is None else "max_completion_tokens"
-    text = rendered(model, body, {"reasoning_effort": body.reasoning_effort} if body.reasoning_effort else {})
-    length = Length(asked or 0, param, body.truncate_prompt_tokens, body.truncation_side)
+    text = render_chat(model, body, {"reasoning_effort": body.reasoning_effort} if body.reasoning_effort else {})
+    length = LengthLimits(asked or 0, param, body.truncate_prompt_tokens, body.truncation_side)
     prompt = encode(model, text, length, special=body.add_special_tokens)
     max_tokens = model.max_model_len - len(prompt) if asked is None else asked
     n = 1 if body.n is None else body.n
-    samplings = samplings_of(model, body, max_tokens=max_tokens, n=n, logprobs=bool(body.logprobs))
+    samplings = sampling_params(model, body, max_tokens=max_tokens, n=n, logprobs=bool(body.logprobs))
     check_top_logprobs(samplings[0], body.top_logprobs or 0, param="top_logprobs")
-    order = Order(name, [prompt] * n, samplings, rules_of(body), len(prompt))
-    return Chat(body, order, text, _last_answer(body) if body.echo else "")
+    task = GenerationTask(name, [prompt] * n, samplings, text_rules(body), len(prompt))
+    return ChatTask(body, task, text, _last_answer(body) if body.echo else "")
 
 
 def _last_answer(body: ChatRequest) -> str:
@@ -115,22 +116,22 @@ def _last_answer(body: ChatRequest) -> str:
     return last.content if last.role == "assistant" and isinstance(last.content, str) else ""
 
 
-async def _whole(model: Model, chat: Chat) -> ChatCompletion:
-    body, order = chat.body, chat.order
-    made = await answers(model, order)
+async def _whole(model: GeneratorModel, chat: ChatTask) -> ChatCompletion:
+    body, task = chat.body, chat.task
+    made = await collect_choices(model, task)
     return ChatCompletion(
-        id=order.id,
-        created=order.created,
+        id=task.id,
+        created=task.created,
         model=model.name,
         choices=[_choice(model, chat, index, answer) for index, answer in enumerate(made)],
         system_fingerprint=model.fingerprint,
-        usage=Usage.model_validate(order.usage(sum(len(answer.token_ids) for answer in made))),
-        prompt_token_ids=list(order.prompts[0]) if body.return_token_ids else None,
+        usage=Usage.model_validate(task.usage(sum(len(answer.token_ids) for answer in made))),
+        prompt_token_ids=list(task.prompts[0]) if body.return_token_ids else None,
         prompt_text=chat.text if body.return_prompt_text else None,
     )
 
 
-def _choice(model: Model, chat: Chat, index: int, answer: Answer) -> ChatChoice:
+def _choice(model: GeneratorModel, chat: ChatTask, index: int, answer: CompletedChoice) -> ChatChoice:
     return ChatChoice(
         index=index,
         message=AnswerMessage(content=chat.prefix + answer.text),
@@ -141,35 +142,35 @@ def _choice(model: Model, chat: Chat, index: int, answer: Answer) -> ChatChoice:
     )
 
 
-async def _chunks(model: Model, chat: Chat) -> AsyncGenerator[dict[str, Any], None]:
-    """In vLLM's order: the roles, the text, the usage."""
-    order, options = chat.order, chat.body.stream_options
+async def _chunks(model: GeneratorModel, chat: ChatTask) -> AsyncGenerator[dict[str, Any], None]:
+    """In vLLM's task: the roles, the text, the usage."""
+    task, options = chat.task, chat.body.stream_options
     wants_usage = bool(options and options.include_usage)
     running = wants_usage and bool(options and options.continuous_usage_stats)
     written, begun = 0, False
-    async with aclosing(generated(model, order)) as arriving:
+    async with aclosing(stream_deltas(model, task)) as arriving:
         async for index, delta in arriving:
             for opening in () if begun else _openings(chat):
-                yield _chunk(model, order, opening) | ({"usage": order.usage(0)} if running else {})
+                yield _chunk(model, task, opening) | ({"usage": task.usage(0)} if running else {})
             begun = True
             written += len(delta.token_ids)
             if delta.text or delta.finish_reason or chat.body.return_token_ids or chat.body.logprobs:
                 choice = {"choices": [_stream_choice(model, chat, index, delta)]}
-                chunk = _chunk(model, order, choice) | ({"usage": order.usage(written)} if running else {})
+                chunk = _chunk(model, task, choice) | ({"usage": task.usage(written)} if running else {})
                 ended = delta.finish_reason is not None and not wants_usage
                 yield chunk | ({"system_fingerprint": model.fingerprint} if ended else {})
     if wants_usage:
-        last = {"choices": [], "usage": order.usage(written), "system_fingerprint": model.fingerprint}
-        yield _chunk(model, order, last)
+        last = {"choices": [], "usage": task.usage(written), "system_fingerprint": model.fingerprint}
+        yield _chunk(model, task, last)
 
 
-def _openings(chat: Chat) -> list[dict[str, Any]]:
+def _openings(chat: ChatTask) -> list[dict[str, Any]]:
     """The first chunk of each choice names the role; with `echo` a second one repeats the message."""
     prompt = {
-        "prompt_token_ids": list(chat.order.prompts[0]) if chat.body.return_token_ids else None,
+        "prompt_token_ids": list(chat.task.prompts[0]) if chat.body.return_token_ids else None,
         "prompt_text": chat.text if chat.body.return_prompt_text else None,
     }
-    indices = range(len(chat.order.samplings))
+    indices = range(len(chat.task.samplings))
     made = [{"choices": [_opening(index, {"role": "assistant", "content": ""})]} | prompt for index in indices]
     if chat.prefix:
         made += [{"choices": [_opening(index, {"content": chat.prefix})]} for index in indices]
@@ -180,7 +181,7 @@ def _opening(index: int, delta: dict[str, str]) -> dict[str, Any]:
     return {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
 
 
-def _stream_choice(model: Model, chat: Chat, index: int, delta: Delta) -> dict[str, Any]:
+def _stream_choice(model: GeneratorModel, chat: ChatTask, index: int, delta: Delta) -> dict[str, Any]:
     logprobs = _logprobs(model, chat.body, delta.token_ids, delta.logprobs)
     choice: dict[str, Any] = {
         "index": index,
@@ -193,13 +194,13 @@ def _stream_choice(model: Model, chat: Chat, index: int, delta: Delta) -> dict[s
     return choice | {"token_ids": list(delta.token_ids) if chat.body.return_token_ids else None}
 
 
-def _chunk(model: Model, order: Order, rest: dict[str, Any]) -> dict[str, Any]:
-    head = {"id": order.id, "object": "chat.completion.chunk", "created": order.created, "model": model.name}
+def _chunk(model: GeneratorModel, task: GenerationTask, rest: dict[str, Any]) -> dict[str, Any]:
+    head = {"id": task.id, "object": "chat.completion.chunk", "created": task.created, "model": model.name}
     return head | rest
 
 
 def _logprobs(
-    model: Model, body: ChatRequest, token_ids: Sequence[int], logprobs: Sequence[float]
+    model: GeneratorModel, body: ChatRequest, token_ids: Sequence[int], logprobs: Sequence[float]
 ) -> ChatLogprobs | None:
     if not body.logprobs:
         return None

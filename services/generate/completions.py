@@ -10,28 +10,29 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import TypeAdapter
 
 from services.errors import BadRequestError
-from services.generate.deltas import Answer, Delta, Order, answers, generated
-from services.generate.model import Model
-from services.generate.prompt import Length, encode, fit
-from services.generate.sampling import check_stream, check_structure, check_top_logprobs, rules_of, samplings_of
+from services.generate.deltas import CompletedChoice, Delta, GenerationTask, collect_choices, stream_deltas
+from services.generate.generator_model import GeneratorModel
+from services.generate.prompt import LengthLimits, encode, fit_to_context
+from services.generate.sampling import check_stream, check_top_logprobs, sampling_params, text_rules
+from services.generate.structure import check_structure
 from services.http.invocations import Invocation
-from services.http.server import answer_id, served
-from services.http.sse import STREAM, streamed
+from services.http.server import get_service, response_id
+from services.http.sse import STREAM, event_stream
 from services.protocol import Usage
 from services.protocol.completion import Completion, CompletionChoice, CompletionLogprobs, CompletionRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Plain:
+class CompletionTask:
     """A completion as it is answered."""
 
     body: CompletionRequest
-    order: Order
+    task: GenerationTask
     echoed: Sequence[str]
     """What stands before each choice's text; empty strings without `echo`."""
 
 
-def completions_router(model: Model) -> APIRouter:
+def completions_router(model: GeneratorModel) -> APIRouter:
     router = APIRouter()
 
     @router.post("/v1/completions", response_model=Completion, responses={200: STREAM})
@@ -41,7 +42,7 @@ def completions_router(model: Model) -> APIRouter:
     return router
 
 
-def completion_invocation(model: Model) -> Invocation:
+def completion_invocation(model: GeneratorModel) -> Invocation:
     async def invoke(request: Request, body: CompletionRequest) -> Response:
         answer = await _answer(model, request, body)
         return answer if isinstance(answer, Response) else JSONResponse(answer.model_dump())
@@ -49,12 +50,12 @@ def completion_invocation(model: Model) -> Invocation:
     return Invocation("CompletionRequest", TypeAdapter(CompletionRequest), invoke)
 
 
-async def _answer(model: Model, request: Request, body: CompletionRequest) -> Completion | StreamingResponse:
-    served(request).check_model(body.model, aliases=True)
+async def _answer(model: GeneratorModel, request: Request, body: CompletionRequest) -> Completion | StreamingResponse:
+    get_service(request).check_model(body.model, aliases=True)
     _check(body)
-    plain = await model.read(request, lambda: _ready(model, body, answer_id("cmpl", request, body.request_id)))
-    await check_structure(model, body, plain.order.samplings[0])
-    return await streamed(_chunks(model, plain)) if body.stream else await _whole(model, plain)
+    completion = await model.read(request, lambda: _ready(model, body, response_id("cmpl", request, body.request_id)))
+    await check_structure(model, body, completion.task.samplings[0])
+    return await event_stream(_chunks(model, completion)) if body.stream else await _whole(model, completion)
 
 
 def _check(body: CompletionRequest) -> None:
@@ -73,23 +74,25 @@ def _check(body: CompletionRequest) -> None:
         raise BadRequestError("the engine has no logprobs of a prompt; leave out `echo` or `logprobs`.", param="echo")
 
 
-def _ready(model: Model, body: CompletionRequest, name: str) -> Plain:
+def _ready(model: GeneratorModel, body: CompletionRequest, name: str) -> CompletionTask:
     """Blocking: tokenizes. Raises BadRequestError, TooLargeError."""
-    length = Length(body.max_tokens or 0, "max_tokens", body.truncate_prompt_tokens, body.truncation_side)
+    length = LengthLimits(body.max_tokens or 0, "max_tokens", body.truncate_prompt_tokens, body.truncation_side)
     prompts = [_ids(model, each, length, special=body.add_special_tokens) for each in _each(body)]
     samplings, repeated = [], []
     for prompt in prompts:
         max_tokens = model.max_model_len - len(prompt) if body.max_tokens is None else body.max_tokens
         if body.echo and not max_tokens:  # the prompt alone
             max_tokens = 1
-        made = samplings_of(
+        made = sampling_params(
             model, body, max_tokens=max_tokens, n=body.n, logprobs=body.logprobs is not None, times=len(prompts)
         )
         samplings += made
         repeated += [prompt] * len(made)
     check_top_logprobs(samplings[0], body.logprobs or 0, param="logprobs")
     echoed = [model.vocabulary.decode(prompt) if body.echo else "" for prompt in repeated]
-    return Plain(body, Order(name, repeated, samplings, rules_of(body), sum(map(len, prompts))), echoed)
+    return CompletionTask(
+        body, GenerationTask(name, repeated, samplings, text_rules(body), sum(map(len, prompts))), echoed
+    )
 
 
 def _each(body: CompletionRequest) -> Sequence[str | list[int]]:
@@ -101,79 +104,85 @@ def _each(body: CompletionRequest) -> Sequence[str | list[int]]:
     return cast("list[str] | list[list[int]]", prompt)
 
 
-def _ids(model: Model, prompt: str | list[int], length: Length, *, special: bool) -> list[int]:
-    return encode(model, prompt, length, special=special) if isinstance(prompt, str) else fit(model, prompt, length)
-
-
-async def _whole(model: Model, plain: Plain) -> Completion:
-    order = plain.order
-    made = await answers(model, order)
-    return Completion(
-        id=order.id,
-        created=order.created,
-        model=model.name,
-        choices=[_choice(model, plain, index, answer) for index, answer in enumerate(made)],
-        system_fingerprint=model.fingerprint,
-        usage=Usage.model_validate(order.usage(sum(len(answer.token_ids) for answer in made))),
+def _ids(model: GeneratorModel, prompt: str | list[int], length: LengthLimits, *, special: bool) -> list[int]:
+    return (
+        encode(model, prompt, length, special=special)
+        if isinstance(prompt, str)
+        else fit_to_context(model, prompt, length)
     )
 
 
-def _choice(model: Model, plain: Plain, index: int, answer: Answer) -> CompletionChoice:
-    ids = plain.body.return_token_ids
+async def _whole(model: GeneratorModel, completion: CompletionTask) -> Completion:
+    task = completion.task
+    made = await collect_choices(model, task)
+    return Completion(
+        id=task.id,
+        created=task.created,
+        model=model.name,
+        choices=[_choice(model, completion, index, answer) for index, answer in enumerate(made)],
+        system_fingerprint=model.fingerprint,
+        usage=Usage.model_validate(task.usage(sum(len(answer.token_ids) for answer in made))),
+    )
+
+
+def _choice(model: GeneratorModel, completion: CompletionTask, index: int, answer: CompletedChoice) -> CompletionChoice:
+    ids = completion.body.return_token_ids
     return CompletionChoice(
         index=index,
-        text=plain.echoed[index] + ("" if plain.body.max_tokens == 0 else answer.text),
-        logprobs=_logprobs(model, plain.body, answer.token_ids, answer.logprobs, offset=0),
+        text=completion.echoed[index] + ("" if completion.body.max_tokens == 0 else answer.text),
+        logprobs=_logprobs(model, completion.body, answer.token_ids, answer.logprobs, offset=0),
         finish_reason=answer.finish_reason,
         stop_reason=answer.stop_reason,
         token_ids=answer.token_ids if ids else None,
-        prompt_token_ids=list(plain.order.prompts[index]) if ids else None,
+        prompt_token_ids=list(completion.task.prompts[index]) if ids else None,
     )
 
 
-async def _chunks(model: Model, plain: Plain) -> AsyncGenerator[dict[str, Any], None]:
-    order, options = plain.order, plain.body.stream_options
+async def _chunks(model: GeneratorModel, completion: CompletionTask) -> AsyncGenerator[dict[str, Any], None]:
+    task, options = completion.task, completion.body.stream_options
     wants_usage = bool(options and options.include_usage)
     running = wants_usage and bool(options and options.continuous_usage_stats)
     written = 0
     so_far: dict[int, int] = {}
-    async with aclosing(generated(model, order)) as arriving:
+    async with aclosing(stream_deltas(model, task)) as arriving:
         async for index, delta in arriving:
             written += len(delta.token_ids)
             offset = so_far.get(index)
             so_far[index] = (offset or 0) + len(delta.text)
-            choice = _stream_choice(model, plain, index, delta, offset)
-            chunk = _chunk(model, order, [choice]) | ({"usage": order.usage(written)} if running else {})
+            choice = _stream_choice(model, completion, index, delta, offset)
+            chunk = _chunk(model, task, [choice]) | ({"usage": task.usage(written)} if running else {})
             ended = delta.finish_reason is not None and not wants_usage
             yield chunk | ({"system_fingerprint": model.fingerprint} if ended else {})
     if wants_usage:
-        yield _chunk(model, order, []) | {"usage": order.usage(written), "system_fingerprint": model.fingerprint}
+        yield _chunk(model, task, []) | {"usage": task.usage(written), "system_fingerprint": model.fingerprint}
 
 
-def _stream_choice(model: Model, plain: Plain, index: int, delta: Delta, offset: int | None) -> dict[str, Any]:
+def _stream_choice(
+    model: GeneratorModel, completion: CompletionTask, index: int, delta: Delta, offset: int | None
+) -> dict[str, Any]:
     """offset: characters of the choice that went before; None for its first chunk."""
-    body = plain.body
+    body = completion.body
     logprobs = _logprobs(model, body, delta.token_ids, delta.logprobs, offset=offset or 0)
     text = "" if body.max_tokens == 0 else delta.text
     first = offset is None
     return {
         "index": index,
-        "text": (plain.echoed[index] if first else "") + text,
+        "text": (completion.echoed[index] if first else "") + text,
         "logprobs": logprobs.model_dump() if logprobs else None,
         "finish_reason": delta.finish_reason,
         "stop_reason": delta.stop_reason,
-        "prompt_token_ids": list(plain.order.prompts[index]) if first and body.return_token_ids else None,
+        "prompt_token_ids": list(completion.task.prompts[index]) if first and body.return_token_ids else None,
         "token_ids": list(delta.token_ids) if body.return_token_ids else None,
     }
 
 
-def _chunk(model: Model, order: Order, choices: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    head = {"id": order.id, "object": "text_completion", "created": order.created, "model": model.name}
+def _chunk(model: GeneratorModel, task: GenerationTask, choices: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    head = {"id": task.id, "object": "text_completion", "created": task.created, "model": model.name}
     return head | {"choices": choices}
 
 
 def _logprobs(
-    model: Model, body: CompletionRequest, token_ids: Sequence[int], logprobs: Sequence[float], *, offset: int
+    model: GeneratorModel, body: CompletionRequest, token_ids: Sequence[int], logprobs: Sequence[float], *, offset: int
 ) -> CompletionLogprobs | None:
     if body.logprobs is None:
         return None

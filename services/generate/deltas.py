@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from services.engines.generator.interface import Generation, Piece, Sampling
 from services.generate.detokenizer import Detokenizer
-from services.generate.model import Model
+from services.generate.generator_model import GeneratorModel
 from services.generate.queue import GenerationQueue
 from services.protocol import now
 
@@ -22,7 +22,7 @@ class TextRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class GenerationTask:
     """A request, ready to be generated: one prompt and one sampling for each choice."""
 
     id: str
@@ -50,7 +50,7 @@ class Delta:
 
 
 @dataclass(slots=True)
-class Answer:
+class CompletedChoice:
     """All deltas of one choice."""
 
     text: str = ""
@@ -66,30 +66,30 @@ class Answer:
         self.finish_reason, self.stop_reason = delta.finish_reason, delta.stop_reason
 
 
-async def answers(model: Model, order: Order) -> list[Answer]:
+async def collect_choices(model: GeneratorModel, task: GenerationTask) -> list[CompletedChoice]:
     """Raises OverloadedError, EngineError, UnavailableError."""
-    made = [Answer() for _ in order.samplings]
-    async with aclosing(generated(model, order)) as arriving:
+    made = [CompletedChoice() for _ in task.samplings]
+    async with aclosing(stream_deltas(model, task)) as arriving:
         async for index, delta in arriving:
             made[index].take(delta)
     return made
 
 
-async def generated(model: Model, order: Order) -> AsyncGenerator[tuple[int, Delta], None]:
+async def stream_deltas(model: GeneratorModel, task: GenerationTask) -> AsyncGenerator[tuple[int, Delta], None]:
     """(index of the choice, delta), as they come. Closing it drops the work. Raises as `answers` does."""
-    with _submitted(model.queue, order) as generations:
-        streams = [_deltas(model, generation, order.rules) for generation in generations]
+    with _submitted(model.queue, task) as generations:
+        streams = [_deltas(model, generation, task.rules) for generation in generations]
         async with aclosing(_interleaved(streams)) as arriving:
             async for each in arriving:
                 yield each
 
 
 @contextmanager
-def _submitted(queue: GenerationQueue, order: Order) -> Iterator[list[Generation]]:
+def _submitted(queue: GenerationQueue, task: GenerationTask) -> Iterator[list[Generation]]:
     """All choices or none in the queue; what is left of their work is dropped at the end."""
     generations: list[Generation] = []
     try:
-        for prompt, sampling in zip(order.prompts, order.samplings, strict=True):
+        for prompt, sampling in zip(task.prompts, task.samplings, strict=True):
             generations.append(queue.submit(prompt, sampling))
         yield generations
     finally:
@@ -97,7 +97,7 @@ def _submitted(queue: GenerationQueue, order: Order) -> Iterator[list[Generation
             queue.release(generation)
 
 
-async def _deltas(model: Model, generation: Generation, rules: TextRules) -> AsyncIterator[Delta]:
+async def _deltas(model: GeneratorModel, generation: Generation, rules: TextRules) -> AsyncIterator[Delta]:
     sampling = generation.sampling
     detokenizer = Detokenizer(model.vocabulary, rules.stop, rules.skip_special, rules.include_stop, sampling.min_tokens)
     stop_token_ids = frozenset(sampling.stop_token_ids)

@@ -10,7 +10,7 @@ import tokenizers
 
 from services.engines.generator import gguf
 from services.errors import BadRequestError
-from services.generate.template import ChatTemplate
+from services.generate.chat_template import ChatTemplate
 from services.generate.vocabulary import Vocabulary
 
 DEFAULTED = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")

@@ -1,7 +1,7 @@
 """Which engine generates, and with how much memory."""
 
 from services.engines.generator.interface import Capacity, Generator
-from services.engines.generator.process import RemoteGenerator
+from services.engines.generator.process import GeneratorProcess
 from services.errors import BadRequestError
 from services.generate.folder import GeneratorFolder
 from services.settings import ServiceSettings
@@ -35,7 +35,7 @@ def open_engine(settings: ServiceSettings, read: GeneratorFolder, max_model_len:
         "kv_tokens": kv_tokens,
         "max_batch_tokens": min(settings.max_batch_tokens, MAX_BATCH_TOKENS),
     }
-    return RemoteGenerator(module, options, Capacity(sequences, kv_tokens))
+    return GeneratorProcess(module, options, Capacity(sequences, kv_tokens))
 
 
 def _choice(settings: ServiceSettings, read: GeneratorFolder) -> str:

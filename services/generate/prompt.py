@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from services.errors import BadRequestError, TooLargeError
-from services.generate.model import Model
-from services.generate.sampling import wrong
+from services.generate.generator_model import GeneratorModel
+from services.generate.sampling import field_error
 from services.protocol.chat import ChatFields, ChatMessage, ContentPart
 
 
 @dataclass(frozen=True, slots=True)
-class Length:
+class LengthLimits:
     """The room that a request leaves its prompt. output: tokens asked for, 0 where it did not say how many."""
 
     output: int = 0
@@ -21,11 +21,11 @@ class Length:
     side: Literal["left", "right"] | None = None
 
 
-def check_length(model: Model, length: Length) -> None:
+def check_length(model: GeneratorModel, length: LengthLimits) -> None:
     """Raises BadRequestError for an answer, or a truncation, beyond the context."""
     limit, name = model.max_model_len, length.output_param
     if length.output > limit:
-        raise wrong(
+        raise field_error(
             f"{name}={length.output} cannot be greater than max_model_len={limit}. Please request fewer output tokens.",
             name,
             length.output,
@@ -34,7 +34,7 @@ def check_length(model: Model, length: Length) -> None:
         most = f"max_model_len = {limit}"
         if length.truncate <= limit:
             most = f"max_model_len - {name} = {limit - length.output}"
-        raise wrong(
+        raise field_error(
             f"truncate_prompt_tokens={length.truncate} cannot be greater than {most}. "
             "Please request a smaller truncation size.",
             "truncate_prompt_tokens",
@@ -42,13 +42,13 @@ def check_length(model: Model, length: Length) -> None:
         )
 
 
-def check_chars(model: Model, count: int, what: str) -> None:
+def check_chars(model: GeneratorModel, count: int, what: str) -> None:
     """Raises TooLargeError for what would keep the tokenizer from everybody else for long."""
     if count > model.settings.max_chars:
         raise TooLargeError(f"the prompt has {count} {what}, over max_chars = {model.settings.max_chars}.")
 
 
-def encode(model: Model, text: str, length: Length, *, special: bool) -> list[int]:
+def encode(model: GeneratorModel, text: str, length: LengthLimits, *, special: bool) -> list[int]:
     """Blocking. Raises BadRequestError, TooLargeError."""
     check_length(model, length)
     check_chars(model, len(text), "characters")
@@ -57,14 +57,10 @@ def encode(model: Model, text: str, length: Length, *, special: bool) -> list[in
     if length.truncate is None and len(text) > characters:
         bound = f"(more than {characters} characters, which is the upper bound for {most} input tokens)"
         raise _too_long(model, length, f"{len(text)} characters {bound}", "input_text", len(text))
-    try:
-        ids = model.vocabulary.encode(text, special=special)
-    except (UnicodeEncodeError, TypeError) as exc:
-        raise BadRequestError("the prompt is not valid Unicode: it has a lone surrogate.") from exc
-    return fit(model, ids, length)
+    return fit_to_context(model, model.vocabulary.encode(text, special=special), length)
 
 
-def fit(model: Model, ids: Sequence[int], length: Length) -> list[int]:
+def fit_to_context(model: GeneratorModel, ids: Sequence[int], length: LengthLimits) -> list[int]:
     """Token ids, cut where the request says so. Raises BadRequestError."""
     check_length(model, length)
     most = model.max_model_len - length.output
@@ -80,7 +76,9 @@ def fit(model: Model, ids: Sequence[int], length: Length) -> list[int]:
     return list(ids)
 
 
-def _too_long(model: Model, length: Length, contains: str, parameter: str, value: int) -> BadRequestError:
+def _too_long(
+    model: GeneratorModel, length: LengthLimits, contains: str, parameter: str, value: int
+) -> BadRequestError:
     limit, total = model.max_model_len, ""
     if length.output:
         if parameter == "input_tokens":
@@ -91,7 +89,7 @@ def _too_long(model: Model, length: Length, contains: str, parameter: str, value
         excess = ", which exceeds this limit even without any output tokens" if parameter == "input_tokens" else ""
         asked = f"your prompt contains {contains}{excess}"
         advice = "reduce the length of the input prompt"
-    return wrong(
+    return field_error(
         f"This model's maximum context length is {limit} tokens. However, {asked}. Please {advice}.", parameter, value
     )
 
@@ -103,7 +101,7 @@ def _cut(ids: Sequence[int], length: int, side: Literal["left", "right"] | None)
     return ids[:length] if side == "right" else ids[len(ids) - length :]
 
 
-def rendered(model: Model, chat: ChatFields, variables: Mapping[str, Any]) -> str:
+def render_chat(model: GeneratorModel, chat: ChatFields, variables: Mapping[str, Any]) -> str:
     """The chat as the model's template writes it. Raises BadRequestError."""
     if chat.continue_final_message and chat.add_generation_prompt and "add_generation_prompt" in chat.model_fields_set:
         raise BadRequestError("Cannot set both `continue_final_message` and `add_generation_prompt` to True.")

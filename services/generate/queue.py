@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from services.engines.generator.interface import Generation, Generator, Piece, Sampling
 from services.errors import MAX_RETRY_AFTER_S, OverloadedError, RaglineError, TooLargeError, UnavailableError
-from services.generate.counts import Counts
+from services.generate.generation_metrics import GenerationMetrics
 
 EXPECTED_TOKENS = 256
 """Of an answer, where more are allowed; the engine makes room when that was too few."""
@@ -26,10 +26,10 @@ class _Progress:
 class GenerationQueue:
     """Used on the event loop only."""
 
-    def __init__(self, engine: Generator, *, max_queue_tokens: int, counts: Counts) -> None:
+    def __init__(self, engine: Generator, *, max_queue_tokens: int, metrics: GenerationMetrics) -> None:
         self._engine = engine
         self._max_queue_tokens = max_queue_tokens
-        self._counts = counts
+        self._metrics = metrics
         self._waiting: dict[Generation, None] = {}
         self._waiting_tokens = 0
         self._running: dict[Generation, _Progress] = {}
@@ -83,13 +83,13 @@ class GenerationQueue:
     def on_piece(self, generation: Generation, piece: Piece) -> None:
         now = self.last_forward = time.monotonic()
         progress = self._running[generation]
-        self._counts.piece(generation, len(piece.token_ids), progress.last, now)
+        self._metrics.piece(generation, len(piece.token_ids), progress.last, now)
         if progress.last is None:
             rate = len(generation.prompt) / max(now - progress.admitted, 1e-6)
             self._tokens_per_s += 0.1 * (rate - self._tokens_per_s)
         progress.last = now
         if piece.finish is not None:
-            self._counts.finished(generation, progress.admitted, now, piece.finish)
+            self._metrics.finished(generation, progress.admitted, now, piece.finish)
             self._leave(generation)
         generation.give(piece)
 
@@ -101,7 +101,7 @@ class GenerationQueue:
         before, self._kv_cache_usage = self._kv_cache_usage, gauges["kv_cache_usage"]
         if self._kv_cache_usage > before:  # a prompt is being read, long before its first piece
             self.last_forward = time.monotonic()
-        self._counts.kv_cache_usage.set(self._kv_cache_usage)
+        self._metrics.kv_cache_usage.set(self._kv_cache_usage)
 
     def _enter(self, prompt: Sequence[int], sampling: Sampling) -> Generation:
         generation = Generation(prompt, sampling)
@@ -131,15 +131,15 @@ class GenerationQueue:
             self._take(generation)
             self._running[generation] = _Progress(time.monotonic())
             self._engine.add(generation)
-        self._counts.queue(len(self._running), len(self._waiting), self._waiting_tokens)
+        self._metrics.queue(len(self._running), len(self._waiting), self._waiting_tokens)
 
     def _check_room(self, tokens: int) -> None:
         if tokens > self._max_queue_tokens:
-            self._counts.rejected("max_queue_tokens")
+            self._metrics.rejected("max_queue_tokens")
             raise TooLargeError(f"the prompt's {tokens} tokens are over max_queue_tokens = {self._max_queue_tokens}.")
         waiting = self._waiting_tokens
         if waiting + tokens > self._max_queue_tokens:
-            self._counts.rejected("queue_full")
+            self._metrics.rejected("queue_full")
             wait = math.ceil(waiting / self._tokens_per_s)
             raise OverloadedError(
                 f"{waiting} prompt tokens are waiting and max_queue_tokens is {self._max_queue_tokens}; try again.",

@@ -1,16 +1,15 @@
 """A request's sampling fields to the engine's, checked as vLLM checks them and refused in its words."""
 
-import json
 import math
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
 
-from services.engines.generator.interface import Feature, Sampling, Structure
+from services.engines.generator.interface import Feature, Sampling
 from services.errors import BadRequestError, TooLargeError
 from services.generate.deltas import TextRules
-from services.generate.model import Model
+from services.generate.generator_model import GeneratorModel
+from services.generate.structure import requested_structure
 from services.protocol.generate import SamplingFields
 from services.protocol.pooling import refuse_priority
 
@@ -45,13 +44,13 @@ _BOUNDS: tuple[tuple[str, Callable[[float], bool], str, bool], ...] = (
 )
 
 
-def wrong(message: str, param: str, value: object) -> BadRequestError:
+def field_error(message: str, param: str, value: object) -> BadRequestError:
     """As vLLM writes an error of one field."""
     return BadRequestError(f"{message} (parameter={param}, value={value})", param=param)
 
 
-def samplings_of(
-    model: Model, body: SamplingFields, *, max_tokens: int, n: int, logprobs: bool, times: int = 1
+def sampling_params(
+    model: GeneratorModel, body: SamplingFields, *, max_tokens: int, n: int, logprobs: bool, times: int = 1
 ) -> list[Sampling]:
     """One for each of n choices, of which there are `times` as many in the request.
 
@@ -66,13 +65,13 @@ def samplings_of(
     return [replace(sampling, seed=(sampling.seed + index) % 2**63) for index in range(n)]
 
 
-def _sampling(model: Model, body: SamplingFields, *, max_tokens: int, n: int, logprobs: bool) -> Sampling:
+def _sampling(model: GeneratorModel, body: SamplingFields, *, max_tokens: int, n: int, logprobs: bool) -> Sampling:
     values = {name: _chosen(body, name, model.folder.defaults) for name in _DEFAULTS}
     _check_lengths(body, max_tokens, n)
     for name, holds, rule, named in _BOUNDS:
         if not holds(values[name]):
             message = f"{name} {rule}, got {values[name]}."
-            raise wrong(message, name, values[name]) if named else BadRequestError(message)
+            raise field_error(message, name, values[name]) if named else BadRequestError(message)
     _check_stops(body, model.vocabulary.size)
     _refuse_what_no_engine_has(body)
     temperature = values["temperature"]
@@ -89,7 +88,7 @@ def _sampling(model: Model, body: SamplingFields, *, max_tokens: int, n: int, lo
         min_tokens=body.min_tokens,
         stop_token_ids=(*(() if body.ignore_eos else model.folder.eos_token_ids), *(body.stop_token_ids or ())),
         logprobs=logprobs,
-        structure=structure_of(body),
+        structure=requested_structure(body),
     )
     _check_features(sampling, model.engine.features)
     return sampling
@@ -109,19 +108,6 @@ def _check_features(sampling: Sampling, features: frozenset[Feature]) -> None:
             raise BadRequestError(f"this server's engine does not have {feature}; leave them out.", param=param)
 
 
-async def check_structure(model: Model, body: SamplingFields, sampling: Sampling) -> None:
-    """Raises BadRequestError for a grammar that the engine cannot use, OverloadedError where it could not be tried."""
-    if sampling.structure is None:
-        return
-    try:
-        refusal = await model.engine.refusal(sampling.structure)
-    except BadRequestError as exc:
-        refusal = str(exc)
-    if refusal:
-        param = "response_format" if body.response_format else "structured_outputs"
-        raise BadRequestError(f"{param} cannot be used: {refusal}", param=param)
-
-
 def check_stream(body: SamplingFields) -> None:
     if body.stream_options and body.stream_options.model_fields_set and not body.stream:
         raise BadRequestError(
@@ -139,8 +125,8 @@ def check_top_logprobs(sampling: Sampling, top: int, *, param: str) -> None:
         )
 
 
-def rules_of(body: SamplingFields) -> TextRules:
-    return TextRules(stops(body), body.skip_special_tokens, body.include_stop_str_in_output)
+def text_rules(body: SamplingFields) -> TextRules:
+    return TextRules(stop_strings(body), body.skip_special_tokens, body.include_stop_str_in_output)
 
 
 def _chosen(body: SamplingFields, name: str, defaults: Mapping[str, float]) -> float:
@@ -157,7 +143,7 @@ def _check_lengths(body: SamplingFields, max_tokens: int, n: int) -> None:
     if n < 1:
         raise BadRequestError(f"n must be at least 1, got {n}.")
     if max_tokens < 1:
-        raise wrong(f"max_tokens must be at least 1, got {max_tokens}.", "max_tokens", max_tokens)
+        raise field_error(f"max_tokens must be at least 1, got {max_tokens}.", "max_tokens", max_tokens)
     if body.min_tokens < 0:
         raise BadRequestError(f"min_tokens must be greater than or equal to 0, got {body.min_tokens}.")
     if body.min_tokens > max_tokens:
@@ -167,12 +153,12 @@ def _check_lengths(body: SamplingFields, max_tokens: int, n: int) -> None:
 
 
 def _check_stops(body: SamplingFields, vocabulary_size: int) -> None:
-    if len(stops(body)) > MAX_STOPS:
-        raise BadRequestError(f"stop has {len(stops(body))} strings, over {MAX_STOPS}.", param="stop")
-    if any(not text for text in stops(body)):
+    if len(stop_strings(body)) > MAX_STOPS:
+        raise BadRequestError(f"stop has {len(stop_strings(body))} strings, over {MAX_STOPS}.", param="stop")
+    if any(not text for text in stop_strings(body)):
         raise BadRequestError("stop cannot contain an empty string.")
     if outside := [token for token in body.stop_token_ids or () if not 0 <= token < vocabulary_size]:
-        raise wrong(
+        raise field_error(
             f"token_id(s) {outside} in stop_token_ids contain out-of-vocab token ids. "
             f"Vocabulary size: {vocabulary_size}",
             "stop_token_ids",
@@ -180,7 +166,7 @@ def _check_stops(body: SamplingFields, vocabulary_size: int) -> None:
         )
 
 
-def stops(body: SamplingFields) -> list[str]:
+def stop_strings(body: SamplingFields) -> list[str]:
     return [body.stop] if isinstance(body.stop, str) else list(body.stop or ())
 
 
@@ -194,53 +180,3 @@ def _refuse_what_no_engine_has(body: SamplingFields) -> None:
             "this server's engine does not have prompt_logprobs; leave it out.", param="prompt_logprobs"
         )
     refuse_priority(body.priority)
-
-
-def structure_of(body: SamplingFields) -> Structure | None:
-    """What response_format or structured_outputs ask for."""
-    form, wanted = body.response_format, body.structured_outputs
-    if form is not None and form.type == "json_object":
-        return _json_schema({"type": "object"})
-    if form is not None and form.type == "json_schema":
-        if form.json_schema is None:
-            raise BadRequestError(
-                "When response_format type is 'json_schema', the 'json_schema' field must be provided. "
-                "(parameter=response_format)",
-                param="response_format",
-            )
-        return _json_schema(form.json_schema.json_schema or {})
-    if wanted is None:
-        return None
-    given = {name: value for name in _STRUCTURES if (value := getattr(wanted, name)) is not None}
-    if len(given) != 1:
-        count = "multiple are" if given else "none are"
-        raise BadRequestError(
-            f"You must use one kind of structured outputs constraint but {count} specified.", param="structured_outputs"
-        )
-    return next(_STRUCTURES[name](value) for name, value in given.items())
-
-
-def _json_schema(schema: str | Mapping[str, Any]) -> Structure:
-    return Structure("json_schema", schema if isinstance(schema, str) else json.dumps(schema))
-
-
-def _choice(texts: list[str]) -> Structure:
-    if not texts:
-        raise BadRequestError("structured_outputs.choice needs at least one text.", param="structured_outputs")
-    return Structure("grammar", "root ::= " + " | ".join(json.dumps(text, ensure_ascii=False) for text in texts))
-
-
-def _no_tags(_: str) -> Structure:
-    raise BadRequestError(
-        "structural_tag is not supported; use json, regex, choice or grammar.", param="structured_outputs"
-    )
-
-
-_STRUCTURES: dict[str, Callable[[Any], Structure | None]] = {
-    "json_": _json_schema,
-    "regex": lambda text: Structure("regex", text),
-    "choice": _choice,
-    "grammar": lambda text: Structure("grammar", text),
-    "json_object": lambda on: _json_schema({"type": "object"}) if on else None,
-    "structural_tag": _no_tags,
-}

@@ -7,12 +7,12 @@ from services import __version__
 from services.errors import BadRequestError
 from services.generate.chat import chat_invocation, chat_router
 from services.generate.completions import completion_invocation, completions_router
-from services.generate.counts import Counts
 from services.generate.folder import GeneratorFolder, read_folder
-from services.generate.model import Model
+from services.generate.generation_metrics import GenerationMetrics
+from services.generate.generator_model import GeneratorModel
 from services.generate.open import open_engine
 from services.generate.queue import GenerationQueue
-from services.generate.tokens import tokens_router
+from services.generate.tokenize_routes import tokenize_router
 from services.http.invocations import invocations_router
 from services.http.metrics import Metrics
 from services.http.server import Service
@@ -25,9 +25,9 @@ def generate_service(settings: ServiceSettings, folder: Path) -> Service:
     metrics = Metrics(settings.model_name)
     max_model_len = _max_model_len(settings, read)
     engine = open_engine(settings, read, max_model_len)
-    queue = GenerationQueue(engine, max_queue_tokens=settings.max_queue_tokens, counts=Counts(metrics))
+    queue = GenerationQueue(engine, max_queue_tokens=settings.max_queue_tokens, metrics=GenerationMetrics(metrics))
     fingerprint = f"ragline-{__version__}-{hashlib.sha256(str(settings.model).encode()).hexdigest()[:8]}"
-    model = Model(settings.model_name, read, max_model_len, engine, queue, settings, metrics, fingerprint)
+    model = GeneratorModel(settings.model_name, read, max_model_len, engine, queue, settings, metrics, fingerprint)
     return Service(
         title="ragline generate",
         model_name=settings.model_name,
@@ -37,7 +37,7 @@ def generate_service(settings: ServiceSettings, folder: Path) -> Service:
         routers=[
             chat_router(model),
             completions_router(model),
-            tokens_router(model),
+            tokenize_router(model),
             invocations_router([chat_invocation(model), completion_invocation(model)]),
         ],
         metrics=metrics,

@@ -6,6 +6,8 @@ from functools import cached_property
 
 import tokenizers
 
+from services.errors import BadRequestError
+
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 _PRINTABLE = (*range(33, 127), *range(161, 173), *range(174, 256))
 _BYTE_LEVEL = {chr(b): b for b in _PRINTABLE} | {
@@ -31,7 +33,11 @@ class Vocabulary:
         return max(map(len, self._inner.get_vocab(with_added_tokens=True)))
 
     def encode(self, text: str, *, special: bool) -> list[int]:
-        ids: list[int] = self._inner.encode(text, add_special_tokens=special).ids
+        """Raises BadRequestError for a text that is not valid Unicode."""
+        try:
+            ids: list[int] = self._inner.encode(text, add_special_tokens=special).ids
+        except (UnicodeEncodeError, TypeError) as exc:
+            raise BadRequestError("the text is not valid Unicode: it has a lone surrogate.") from exc
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:

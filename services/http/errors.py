@@ -72,7 +72,7 @@ def _schema(app: FastAPI) -> dict[str, Any]:
     return app.openapi_schema
 
 
-def answer_of(error: RaglineError) -> ErrorResponse:
+def error_response(error: RaglineError) -> ErrorResponse:
     return ErrorResponse(error.body(), error.status, headers=error.headers)
 
 
@@ -83,7 +83,7 @@ def internal_error() -> dict[str, Any]:
 async def _ragline_error(request: Request, exc: Exception) -> ErrorResponse:
     del request
     assert isinstance(exc, RaglineError)  # noqa: S101 - starlette's signature is wider than what it calls with
-    return answer_of(exc)
+    return error_response(exc)
 
 
 async def _validation_error(request: Request, exc: Exception) -> ErrorResponse:

@@ -1,7 +1,5 @@
 """What a service counts, under the names that dashboards for vLLM (`vllm:`) and TEI (`te_`) already read."""
 
-from dataclasses import dataclass, field
-
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -10,33 +8,13 @@ SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SHARES = (0.1, 0.25, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
-@dataclass(slots=True)
 class Metrics:
     """One registry per service, so that several run in one process; every series carries `model_name`."""
 
-    model_name: str
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    in_flight: Gauge = field(init=False)
-    running: Gauge = field(init=False)
-    waiting: Gauge = field(init=False)
-    queue_tokens: Gauge = field(init=False)
-    batch_tokens: Histogram = field(init=False)
-    batch_size: Histogram = field(init=False)
-    batch_fill: Histogram = field(init=False)
-    prompt_tokens: Counter = field(init=False)
-    generation_tokens: Counter = field(init=False)
-    success: Counter = field(init=False)
-    rejections: Counter = field(init=False)
-    queue_time: Histogram = field(init=False)
-    tokenize_time: Histogram = field(init=False)
-    inference_time: Histogram = field(init=False)
-    cache_queries: Counter = field(init=False)
-    cache_hits: Counter = field(init=False)
-    http_requests: Counter = field(init=False)
-    http_time: Histogram = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.in_flight = self._gauge("http_requests_in_flight", "Requests inside the door, as /load tells them.")
+    def __init__(self, model_name: str) -> None:
+        self.model_name = model_name
+        self.registry = CollectorRegistry()
+        self.in_flight = self._gauge("http_requests_in_flight", "Requests in flight, as /load tells them.")
         self.running = self._gauge("vllm:num_requests_running", "Requests at the engine.")
         self.waiting = self._gauge("vllm:num_requests_waiting", "Requests with inputs in the queue.")
         self.queue_tokens = self._gauge("te_queue_tokens", "Tokens in the queue.")

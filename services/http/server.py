@@ -20,9 +20,11 @@ from fastapi.responses import PlainTextResponse
 
 from services import __version__
 from services.errors import EngineError, NotFoundError, RaglineError, UnavailableError
+from services.http.admission import Admission, AdmissionMiddleware
+from services.http.api_key import ApiKeyMiddleware, check_address
 from services.http.errors import RESPONSES, RequestShapeError, install
-from services.http.gate import Doorkeeper, Gate, check_address
 from services.http.metrics import Metrics
+from services.http.request_log import RequestLogMiddleware
 from services.protocol import ErrorBody, Load, ModelEntry, ModelList, Version
 from services.settings import ServiceSettings
 
@@ -75,19 +77,19 @@ class Service:
             raise NotFoundError(f"The model `{name}` does not exist.{known}", param="model" if aliases else None)
 
 
-def served(request: Request) -> Service:
+def get_service(request: Request) -> Service:
     service: Service = request.app.state.service
     return service
 
 
-def answer_id(prefix: str, request: Request, given: str | None = None) -> str:
-    """`prefix-ID`: the X-Request-Id header's, else the one in the body, else the one that the gate made."""
+def response_id(prefix: str, request: Request, given: str | None = None) -> str:
+    """`prefix-ID`: the X-Request-Id header's, else the one in the body, else the one that RequestLogMiddleware made."""
     header: str = request.state.request_id
     return f"{prefix}-{header if given is None or 'x-request-id' in request.headers else given}"
 
 
 def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
-    """The app; `app.state.service`, `.settings` and `.keeper` are there for `run`."""
+    """The app; `app.state.service`, `.settings` and `.admission` are there for `run`."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -98,10 +100,12 @@ def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
 
     app = FastAPI(title=service.title, version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service, app.state.settings = service, settings
-    app.state.keeper = keeper = Doorkeeper(settings, service.metrics)
+    app.state.admission = admission = Admission(settings, service.metrics)
     install(app)
-    app.add_middleware(Gate, settings=settings, keeper=keeper, metrics=service.metrics)
-    app.include_router(_common_routes(service, keeper))
+    app.add_middleware(AdmissionMiddleware, admission=admission)
+    app.add_middleware(ApiKeyMiddleware, api_key=settings.api_key)
+    app.add_middleware(RequestLogMiddleware, metrics=service.metrics)  # the last one added is the outermost
+    app.include_router(_common_routes(service, admission))
     for router in service.routers:
         app.include_router(router, dependencies=[Depends(json_only)], responses=RESPONSES)
     return app
@@ -114,18 +118,18 @@ async def json_only(request: Request) -> None:
         raise RequestShapeError("Unsupported Media Type: Only 'application/json' is allowed")
 
 
-def _common_routes(service: Service, keeper: Doorkeeper) -> APIRouter:
+def _common_routes(service: Service, admission: Admission) -> APIRouter:
     router = APIRouter(responses={401: RESPONSES[401]})
 
     @router.get("/health", response_class=Response, responses={503: {"model": ErrorBody}})
     async def health() -> Response:
         """200 when a forward can be run; it is run when none was for a while."""
-        await _check(service.backend, keeper)
+        await _check(service.backend, admission)
         return Response()
 
     @router.api_route("/ping", methods=["GET", "POST"], response_class=Response, responses={503: {"model": ErrorBody}})
     async def ping() -> Response:
-        await _check(service.backend, keeper)
+        await _check(service.backend, admission)
         return Response()
 
     @router.get("/version")
@@ -134,7 +138,7 @@ def _common_routes(service: Service, keeper: Doorkeeper) -> APIRouter:
 
     @router.get("/load")
     async def load() -> Load:
-        return Load(server_load=keeper.in_flight)
+        return Load(server_load=admission.in_flight)
 
     @router.get("/v1/models")
     async def models() -> ModelList:
@@ -150,8 +154,8 @@ def _common_routes(service: Service, keeper: Doorkeeper) -> APIRouter:
     return router
 
 
-async def _check(backend: Backend, keeper: Doorkeeper) -> None:
-    if keeper.draining:
+async def _check(backend: Backend, admission: Admission) -> None:
+    if admission.draining:
         raise UnavailableError("the service is shutting down.", retry_after=5)
     if backend.dead is not None:
         raise UnavailableError(f"the engine is dead: {backend.dead}")
@@ -182,7 +186,7 @@ class _Server(uvicorn.Server):
                 timeout_graceful_shutdown=1,
             )
         )
-        self._keeper: Doorkeeper = app.state.keeper
+        self._admission: Admission = app.state.admission
         self._backend: Backend = app.state.service.backend
         self._drain_s = settings.drain_s
         self._stopping = asyncio.Event()
@@ -210,8 +214,8 @@ class _Server(uvicorn.Server):
                 async with asyncio.timeout(WATCH_S):
                     await self._stopping.wait()
             self._died = self._backend.dead
-        if self._died is None and not await self._keeper.drain(self._drain_s):
-            log.warning("%d requests are cut off after %.0f s", self._keeper.in_flight, self._drain_s)
+        if self._died is None and not await self._admission.drain(self._drain_s):
+            log.warning("%d requests are cut off after %.0f s", self._admission.in_flight, self._drain_s)
         self.should_exit = True
 
 

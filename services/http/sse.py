@@ -17,7 +17,7 @@ STREAM = {"content": {"text/event-stream": {"itemSchema": _EVENT}}}
 """For a route's `responses[200]`: one event's schema, as FastAPI writes it (OpenAPI 3.2)."""
 
 
-async def streamed(events: AsyncGenerator[dict[str, Any], None]) -> StreamingResponse:
+async def event_stream(events: AsyncGenerator[dict[str, Any], None]) -> StreamingResponse:
     """The answer begins with the first event, so that what fails before has its own status. Raises RaglineError."""
     try:
         first = await anext(events)

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from services.encoder.checkpoint import Activation
-from services.engines import Rows
+from services.engines.encoder.interface import Rows
+from services.weights.checkpoint import Activation
 
 
-def activated(logits: Rows, activation: Activation, use_activation: bool | None) -> Rows:
+def apply_activation(logits: Rows, activation: Activation, use_activation: bool | None) -> Rows:
     """(n, labels) logits to probabilities, or as they are where the model or the request says so."""
     logits = logits.astype(np.float32)
     if use_activation is False or activation == "identity":

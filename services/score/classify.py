@@ -2,16 +2,16 @@
 
 from fastapi import APIRouter, Request, Response
 
-from services.encoder.encodings import json_answer
-from services.encoder.inputs import refuse_chat, tokens_of
-from services.encoder.model import Model
-from services.http.server import answer_id, served
+from services.encoder.encoder_model import EncoderModel
+from services.encoder.encodings import json_response
+from services.encoder.inputs import refuse_chat, tokenize_input
+from services.http.server import get_service, response_id
 from services.protocol import Usage, now
 from services.protocol.scoring import ClassificationChatRequest, ClassificationRequest, ClassificationResponse
-from services.score.activation import activated
+from services.score.activation import apply_activation
 
 
-def classify_router(model: Model) -> APIRouter:
+def classify_router(model: EncoderModel) -> APIRouter:
     router = APIRouter()
 
     @router.post("/classify", response_model=ClassificationResponse)
@@ -21,19 +21,21 @@ def classify_router(model: Model) -> APIRouter:
     return router
 
 
-async def classify(model: Model, request: Request, body: ClassificationRequest | ClassificationChatRequest) -> Response:
-    served(request).check_model(body.model)
-    read = await model.read(request, tokens_of(model, refuse_chat(body)))
-    rows = activated(read.rows, model.checkpoint.activation, body.use_activation)
+async def classify(
+    model: EncoderModel, request: Request, body: ClassificationRequest | ClassificationChatRequest
+) -> Response:
+    get_service(request).check_model(body.model)
+    read = await model.read(request, tokenize_input(model, refuse_chat(body)))
+    rows = apply_activation(read.rows, model.checkpoint.activation, body.use_activation)
     labels = model.checkpoint.labels
     data = []
     for index, row in enumerate(rows):
         best = int(row.argmax())
         label = labels[best] if best < len(labels) else None
         data.append({"index": index, "label": label, "probs": row.tolist(), "num_classes": len(row)})
-    return json_answer(
+    return json_response(
         {
-            "id": answer_id("classify", request, body.request_id),
+            "id": response_id("classify", request, body.request_id),
             "object": "list",
             "created": now(),
             "model": model.name,

@@ -7,15 +7,15 @@ from pydantic import TypeAdapter
 
 from services.encoder.open import open_model
 from services.encoder.pooling_routes import pooling_router
-from services.encoder.tokenize_routes import vocabulary_router
-from services.engines import Rows
+from services.encoder.score_routes import score_invocations, score_router
+from services.encoder.tokenize_routes import tokenize_router
+from services.engines.encoder.interface import Rows
 from services.http.invocations import Invocation, invocations_router
 from services.http.server import Service
 from services.protocol.scoring import ClassificationRequest
-from services.score.activation import activated
+from services.score.activation import apply_activation
 from services.score.classify import classify, classify_router
-from services.score.routes import score_invocations, score_router
-from services.score.scorers import CrossScorer
+from services.score.cross_encoder import CrossEncoderScorer
 from services.settings import ServiceSettings
 
 
@@ -24,15 +24,15 @@ def score_service(settings: ServiceSettings, folder: Path) -> Service:
     model = open_model(settings, folder, kind="score")
 
     def finish(rows: Rows, use_activation: bool | None) -> Rows:
-        return activated(rows, model.checkpoint.activation, use_activation)
+        return apply_activation(rows, model.checkpoint.activation, use_activation)
 
     async def invoke_classify(request: Request, body: ClassificationRequest) -> Response:
         return await classify(model, request, body)
 
     invocations = [Invocation("ClassificationRequest", TypeAdapter(ClassificationRequest), invoke_classify)]
-    routers: list[APIRouter] = [classify_router(model), pooling_router(model, finish), vocabulary_router(model)]
+    routers: list[APIRouter] = [classify_router(model), pooling_router(model, finish), tokenize_router(model)]
     if model.batcher.width == 1:
-        scorer = CrossScorer(model)
+        scorer = CrossEncoderScorer(model)
         routers.append(score_router(scorer))
         invocations += score_invocations(scorer)
     return Service(

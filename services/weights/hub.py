@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from services.weights.pip_fetch import size_of
 from services.weights.progress import OnTransfer, Transfer
-from services.weights.sources import HubSource, WeightsError
+from services.weights.sources import HubSource, WeightsError, matches
 
 SMALL = ("*.json", "*.txt", "*.jinja", "*.model")
 WEIGHTS = (("*.safetensors",), ("openvino*.xml", "openvino*.bin"), ("model.onnx*",), ("onnx/model.onnx*",), ("*.gguf",))
@@ -36,12 +36,12 @@ def fetch(source: HubSource, partial: Path, on_transfer: OnTransfer) -> Path:
             f"hub:{source.repository} needs huggingface_hub: `pip install 'ragline[hub]'`, or give a folder"
         ) from exc
     on_transfer(Transfer(source.repository, "looking up"))
-    with _translated(source, partial):
+    with _translate_errors(source, partial):
         source = _at_commit(source, huggingface_hub.HfApi())
-        part = _of_commit(partial, source.revision)
+        part = _folder_of_commit(partial, source.revision)
         files = _chosen(source, huggingface_hub.HfApi())
-        _make_sure_of_room(source, files, part)
-        with _watched(source, part, sum(f.size for f in files), on_transfer):
+        _check_free_space(source, files, part)
+        with _report_progress(source, part, sum(f.size for f in files), on_transfer):
             _fetch_files(source, files, part)
         on_transfer(Transfer(source.repository, "verifying"))
         _verify(source, files, part)
@@ -55,7 +55,7 @@ def _at_commit(source: HubSource, api: Any) -> HubSource:
     return replace(source, revision=api.model_info(source.repository, revision=source.revision).sha)
 
 
-def _of_commit(partial: Path, commit: str) -> Path:
+def _folder_of_commit(partial: Path, commit: str) -> Path:
     """A branch may have moved since an earlier try; what that left is of no use then."""
     for other in partial.glob("*"):
         if other.name != commit:
@@ -135,7 +135,7 @@ def _chosen(source: HubSource, api: Any) -> list[Any]:
     listed = api.list_repo_tree(source.repository, revision=source.revision, recursive=True)
     files = [f for f in listed if hasattr(f, "size")]
     patterns = source.files or (*SMALL, *_format([f.path for f in files]))
-    chosen = [f for f in files if _matches(f.path, patterns)]
+    chosen = [f for f in files if matches(f.path, patterns)]
     if not chosen:
         raise WeightsError(f"hub:{source.repository}@{source.revision} holds none of {', '.join(patterns)}")
     if unsafe := [f.path for f in chosen if PurePosixPath(f.path).is_absolute() or ".." in PurePosixPath(f.path).parts]:
@@ -145,18 +145,14 @@ def _chosen(source: HubSource, api: Any) -> list[Any]:
 
 def _format(paths: Sequence[str]) -> Sequence[str]:
     for patterns in WEIGHTS:
-        if any(_matches(path, patterns) for path in paths):
+        if any(matches(path, patterns) for path in paths):
             return patterns
     raise WeightsError(f"no weights that ragline reads among {', '.join(paths)}")
 
 
-def _matches(path: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatchcase(path, pattern) for pattern in patterns)
-
-
-def _make_sure_of_room(source: HubSource, files: Sequence[Any], part: Path) -> None:
+def _check_free_space(source: HubSource, files: Sequence[Any], part: Path) -> None:
     part.mkdir(parents=True, exist_ok=True)
-    needed, free = sum(f.size for f in files) - _size_of(part), shutil.disk_usage(part).free
+    needed, free = sum(f.size for f in files) - size_of(part), shutil.disk_usage(part).free
     if free < needed:
         raise WeightsError(
             f"no room for hub:{source.repository} in {part.parent}: {needed >> 20} MiB are needed, {free >> 20} MiB "
@@ -165,13 +161,13 @@ def _make_sure_of_room(source: HubSource, files: Sequence[Any], part: Path) -> N
 
 
 @contextmanager
-def _watched(source: HubSource, part: Path, total: int, on_transfer: OnTransfer) -> Iterator[None]:
+def _report_progress(source: HubSource, part: Path, total: int, on_transfer: OnTransfer) -> Iterator[None]:
     """Tell what has arrived on the disk, whichever way the hub library fetches it."""
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(0.25):
-            on_transfer(Transfer(source.repository, "downloading", min(_size_of(part), total), total))
+            on_transfer(Transfer(source.repository, "downloading", min(size_of(part), total), total))
 
     watcher = threading.Thread(target=watch, name="hub-progress", daemon=True)
     watcher.start()
@@ -180,16 +176,6 @@ def _watched(source: HubSource, part: Path, total: int, on_transfer: OnTransfer)
     finally:
         over.set()
         watcher.join()
-
-
-def _size_of(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:  # renamed meanwhile
-            continue
-    return total
 
 
 def _verify(source: HubSource, files: Sequence[Any], part: Path) -> None:
@@ -207,7 +193,7 @@ def _verify(source: HubSource, files: Sequence[Any], part: Path) -> None:
 
 
 @contextmanager
-def _translated(source: HubSource, part: Path) -> Iterator[None]:
+def _translate_errors(source: HubSource, part: Path) -> Iterator[None]:
     """The hub library's errors as ours."""
     from huggingface_hub import constants, errors  # noqa: PLC0415  an extra
 

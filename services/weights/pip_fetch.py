@@ -1,11 +1,12 @@
-"""Fetch one wheel as pip would, but resumable and with progress: run as a program of its own, never imported.
+"""Fetch one wheel as pip would, but resumable and with progress: run as a program of its own, which may use only the
+standard library and pip.
 
     python -P pip_fetch.py NAME==VERSION FOLDER [--sha256 HEX]
 
-`pip download` of the pips in use (23.0 on Debian 12) starts a broken download again from nothing and tells its
-progress only to a terminal. So pip itself is asked where the wheel is, and its own session, with its mirrors,
-certificates, proxy and credentials, fetches it in ranges into FOLDER/NAME.whl.part. Those two are internals of pip;
-where a later pip has them no more, `pip download` fetches the wheel whole.
+`pip download` alone would not do: it tells nobody the wheel's size, so that no bar can move, and after a kill it
+starts again from nothing (the --resume-retries of pip 25 resumes within one run). So pip is asked where the wheel is,
+and its own session, with its mirrors, certificates, proxy and credentials, fetches it in ranges into
+FOLDER/NAME.whl.part. Those two are internals of pip; where a pip has them no more, `pip download` fetches the wheel.
 
 Each line of standard output is a JSON object: {"event": "found" | "progress" | "done" | "error", ...}.
 """
@@ -25,7 +26,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 CHUNK = 1 << 18
 FRUITLESS_TRIES = 4
@@ -175,6 +176,7 @@ def download_whole(requirement: str, folder: Path) -> None:
     """`pip download`, watched by the size of its temporary files."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch, tempfile.TemporaryFile("w+") as errors:
         command = [
+            "-P",
             "-m",
             "pip",
             "download",
@@ -199,10 +201,15 @@ def download_whole(requirement: str, folder: Path) -> None:
         finally:
             child.terminate()
         if child.wait():
-            errors.seek(0)
-            fail("missing", " ".join(errors.read().strip().splitlines()[-3:]))
+            fail("missing", last_lines(errors))
         wheel = next(Path(scratch).glob("*.whl"))
         emit("done", path=str(wheel.rename(folder / wheel.name)))
+
+
+def last_lines(stream: IO[str]) -> str:
+    """The last three lines of what a process wrote, as one."""
+    stream.seek(0)
+    return " ".join(stream.read().strip().splitlines()[-3:])
 
 
 def size_of(folder: Path) -> int:
@@ -210,7 +217,7 @@ def size_of(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):
-            total += path.stat().st_size
+            total += path.stat().st_size if path.is_file() else 0
     return total
 
 

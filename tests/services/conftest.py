@@ -13,8 +13,9 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from services.generate.folder import GeneratorFolder, read_folder
 from services.settings import Settings
-from services.weights.fetch import resolve
+from services.weights.fetch import fetch_weights
 
 STARTUP_S = 60.0
 Launch = Callable[..., "Served"]
@@ -80,12 +81,22 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def embed_folder() -> Path:
-    return resolve("bge-small-en-v1.5-int8", Settings.load().cache_dir)
+    return fetch_weights("bge-small-en-v1.5-int8", Settings.load().cache_dir)
 
 
 @pytest.fixture(scope="session")
 def score_folder() -> Path:
-    return resolve("ms-marco-MiniLM-L-12-v2-int8", Settings.load().cache_dir)
+    return fetch_weights("ms-marco-MiniLM-L-12-v2-int8", Settings.load().cache_dir)
+
+
+@pytest.fixture(scope="session")
+def generate_folder() -> Path:
+    return fetch_weights("SmolLM2-135M-Instruct-Q4_1", Settings.load().cache_dir)
+
+
+@pytest.fixture(scope="session")
+def folder(generate_folder: Path) -> GeneratorFolder:
+    return read_folder(generate_folder)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from services.settings import Settings
-from services.weights.fetch import resolve
+from services.weights.fetch import fetch_weights
 
 
 def test_vllms_flags(launch, score_folder):
@@ -26,7 +26,7 @@ def test_the_task_is_told_by_the_preset(launch):
 
 
 def test_a_gguf_file_is_known_for_a_generator(launch):
-    folder = resolve("SmolLM2-135M-Instruct-Q4_1", Settings.load().cache_dir)
+    folder = fetch_weights("SmolLM2-135M-Instruct-Q4_1", Settings.load().cache_dir)
     with launch(str(*folder.glob("*.gguf"))).client() as client:
         assert client.post("/v1/completions", json={"prompt": "a", "max_tokens": 1}).status_code == 200
 

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import LlamaConfig, LlamaModel
 
-from services.encoder.checkpoint import Checkpoint
 from services.errors import BadRequestError
+from services.weights.checkpoint import Checkpoint
 
 
 def open_layerwise(checkpoint: Checkpoint, layer: int, *, dtype: torch.dtype) -> tuple[LlamaModel, Tensor]:

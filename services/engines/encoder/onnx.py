@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from services.engines import Ids, Rows, Tokens, pad
+from services.engines.encoder.interface import Ids, Rows, Tokens, pad
 from services.engines.encoder.onnx_graph import rewrite
 from services.errors import BadRequestError
 

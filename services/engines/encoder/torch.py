@@ -10,10 +10,10 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from services.encoder.checkpoint import Checkpoint
-from services.engines import Rows, Tokens
-from services.engines.encoder.torch_models import Place, open_reader
+from services.engines.encoder.interface import Rows, Tokens
+from services.engines.encoder.torch_models import Placement, open_reader
 from services.errors import BadRequestError
+from services.weights.checkpoint import Checkpoint
 
 CUDA_BATCH_TOKENS = 32768
 CPU_BATCH_TOKENS = 1024
@@ -22,15 +22,11 @@ CUDA_LANES = 2
 
 
 class TorchEncoder:
-    """`compiled`: the layers go through torch.compile, where nothing is padded."""
-
-    def __init__(
-        self, checkpoint: Checkpoint, *, device: str, dtype: str, pad_id: int, threads: int, compiled: bool = False
-    ) -> None:
+    def __init__(self, checkpoint: Checkpoint, *, device: str, dtype: str, pad_id: int, threads: int) -> None:
         self._device = _device(device)
         torch.set_num_threads(threads)
-        place = Place(self._device, _dtype(dtype, self._device, checkpoint), pad_id, compiled)
-        reader = open_reader(checkpoint, place)
+        placement = Placement(self._device, _dtype(dtype, self._device, checkpoint), pad_id)
+        reader = open_reader(checkpoint, placement)
         self._read, self.padding_free = reader.read, reader.padding_free
         self._on_cuda = self._device.type == "cuda"
         self.lanes = CUDA_LANES if self._on_cuda else 1  # torch spreads one forward over the cores of a CPU

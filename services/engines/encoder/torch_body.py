@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from services.engines import Tokens, pad
+from services.engines.encoder.interface import Tokens, pad
 
 ROBERTAS = frozenset({"roberta", "xlm-roberta", "camembert"})
 """They count positions from after the padding's id."""
@@ -41,7 +41,7 @@ class States:
 class Body:
     """`model`: transformers' without a head, already on its device."""
 
-    def __init__(self, model: Any, *, packed: bool, pad_id: int, compiled: bool = False) -> None:
+    def __init__(self, model: Any, *, packed: bool, pad_id: int) -> None:
         config = model.config
         config.use_cache = False
         self.packed = packed
@@ -49,7 +49,7 @@ class Body:
         self._pad_id = pad_id
         self._first = config.pad_token_id + 1 if config.model_type in ROBERTAS else 0
         self._has_segments = (getattr(config, "type_vocab_size", 0) or 0) > 1
-        self._model = torch.compile(model, dynamic=True) if compiled else model
+        self._model = model
 
     def states(self, inputs: Sequence[Tokens]) -> States:
         lengths = np.array([len(tokens) for tokens in inputs])

@@ -11,18 +11,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import tokenizers
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel, AutoModelForCausalLM, AutoModelForSequenceClassification
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from services.encoder.checkpoint import Checkpoint
-from services.encoder.tokenizer import Tokenizer
-from services.engines import Tokens, pad
+from services.engines.encoder.interface import Tokens, pad
 from services.engines.encoder.minicpm import open_layerwise
 from services.engines.encoder.torch_body import PACKED, Body
 from services.engines.torch_attention import VARLEN, has_kernel
 from services.errors import BadRequestError
+from services.weights.checkpoint import Checkpoint
 from services.weights.presets import Preset
 
 Read = Callable[[Sequence[Tokens]], Tensor]
@@ -35,61 +35,61 @@ class Reader:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Placement:
     """Where and how a model is to run."""
 
     device: torch.device
     dtype: torch.dtype
     pad_id: int
-    compiled: bool = False
-    """Layers through torch.compile; they must be those of one row, since padded shapes would compile without end."""
 
     def body(self, model: Any, *, packed: bool) -> Body:
-        return Body(model, packed=packed, pad_id=self.pad_id, compiled=self.compiled and packed)
+        return Body(model, packed=packed, pad_id=self.pad_id)
 
 
-def open_reader(checkpoint: Checkpoint, place: Place) -> Reader:
+def open_reader(checkpoint: Checkpoint, placement: Placement) -> Reader:
     """Raises BadRequestError where transformers cannot load the folder, or it needs more than the preset knows."""
-    packed = checkpoint.config.get("model_type") in PACKED and has_kernel(place.device, place.dtype)
-    return Reader(_read(checkpoint, place, packed=packed), packed)
+    packed = checkpoint.config.get("model_type") in PACKED and has_kernel(placement.device, placement.dtype)
+    return Reader(_read(checkpoint, placement, packed=packed), packed)
 
 
-def _read(checkpoint: Checkpoint, place: Place, *, packed: bool) -> Read:
+def _read(checkpoint: Checkpoint, placement: Placement, *, packed: bool) -> Read:
     preset = checkpoint.preset
     if checkpoint.kind == "embed":
-        body = place.body(_loaded(AutoModel, checkpoint, place, packed=packed), packed=packed)
+        body = placement.body(_loaded(AutoModel, checkpoint, placement, packed=packed), packed=packed)
         return lambda inputs: body.states(inputs).pooled(checkpoint.pooling)
     if preset is not None and preset.classifier_layer is not None:
-        model, head = open_layerwise(checkpoint, preset.classifier_layer, dtype=place.dtype)
+        model, head = open_layerwise(checkpoint, preset.classifier_layer, dtype=placement.dtype)
         if packed:
             model.set_attn_implementation(VARLEN)
-        return _linear(place.body(model.to(place.device), packed=packed), head.to(place.device))
+        return _linear(placement.body(model.to(placement.device), packed=packed), head.to(placement.device))
     if preset is not None and preset.classifier_from_token:
-        model = _loaded(AutoModelForCausalLM, checkpoint, place, packed=packed)
-        return _by_token(model, place.body(model.base_model, packed=packed), _token_weights(model, checkpoint, preset))
+        model = _loaded(AutoModelForCausalLM, checkpoint, placement, packed=packed)
+        return _by_token(
+            model, placement.body(model.base_model, packed=packed), _token_weights(model, checkpoint, preset)
+        )
     if checkpoint.architecture.endswith("ForCausalLM"):
         raise BadRequestError(
             f"{checkpoint.folder} is a decoder without a score head: it needs the template and the tokens that it was "
             "trained with, or its scores are near random. Take a preset that names them (`ragline models list`)."
         )
-    model = _loaded(AutoModelForSequenceClassification, checkpoint, place, packed=packed)
-    body = place.body(model.base_model, packed=packed)
+    model = _loaded(AutoModelForSequenceClassification, checkpoint, placement, packed=packed)
+    body = placement.body(model.base_model, packed=packed)
     if isinstance(getattr(model, "score", None), nn.Linear):
         return _linear(body, model.score.weight.float())
-    return _on_pooled(model, body) if packed else _whole(model, body, place.pad_id)
+    return _on_pooled(model, body) if packed else _whole(model, body, placement.pad_id)
 
 
-def _loaded(kind: Any, checkpoint: Checkpoint, place: Place, *, packed: bool) -> Any:
+def _loaded(kind: Any, checkpoint: Checkpoint, placement: Placement, *, packed: bool) -> Any:
     if checkpoint.preset is not None and checkpoint.preset.remote_code:
         raise BadRequestError(
             f"{checkpoint.preset.model} needs its repository's own Python, which ragline does not run."
         )
     how = {"attn_implementation": VARLEN} if packed else {}
     try:
-        model = kind.from_pretrained(checkpoint.folder, dtype=place.dtype, local_files_only=True, **how)
+        model = kind.from_pretrained(checkpoint.folder, dtype=placement.dtype, local_files_only=True, **how)
     except (OSError, ValueError, KeyError) as exc:
         raise BadRequestError(f"transformers cannot load {checkpoint.folder}: {exc}") from exc
-    return model.eval().to(place.device)
+    return model.eval().to(placement.device)
 
 
 def _linear(body: Body, head: Tensor) -> Read:
@@ -156,10 +156,11 @@ def _in_float32(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 
 def _token_weights(model: Any, checkpoint: Checkpoint, preset: Preset) -> Tensor:
-    tokenizer = Tokenizer.load(checkpoint.folder, max_model_len=checkpoint.max_model_len)
+    tokenizer = tokenizers.Tokenizer.from_file(str(checkpoint.folder / "tokenizer.json"))
+    tokenizer.no_padding()
     ids = []
     for token in preset.classifier_from_token:
-        found = tokenizer.ids(token, special=False)
+        found = tokenizer.encode(token, add_special_tokens=False).ids
         if len(found) != 1:
             raise BadRequestError(
                 f"classifier_from_token: {token!r} is {len(found)} tokens of {checkpoint.folder}, not 1."

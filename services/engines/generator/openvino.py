@@ -10,7 +10,7 @@ import openvino_genai as genai
 
 from services.engines.generator import worker
 from services.engines.generator.interface import GREEDY_BELOW
-from services.engines.generator.openvino_convert import converted
+from services.engines.generator.openvino_convert import convert_gguf
 
 BLOCK_TOKENS = 32
 """Tokens of a block of the key-value cache, on CPUs."""
@@ -25,7 +25,7 @@ FINISH = {genai.GenerationFinishReason.STOP: "stop", genai.GenerationFinishReaso
 class OpenVino:
     def __init__(self, options: dict[str, Any]) -> None:
         self._handles: dict[int, Any] = {}
-        self._folder = converted(Path(options["model"]))
+        self._folder = convert_gguf(Path(options["model"]))
         scheduler = genai.SchedulerConfig()
         scheduler.enable_prefix_caching = True
         scheduler.max_num_batched_tokens = options["max_batch_tokens"]

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 
 from services.engines.generator import gguf
+from services.engines.generator.child import python_command, python_environment
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ BLOCK = np.dtype([("scale", "<f2"), ("low", "<f2"), ("steps", "u1", 16)])
 """32 weights of Q4_1: w = scale * step + low."""
 
 
-def converted(model: Path) -> Path:
+def convert_gguf(model: Path) -> Path:
     """The folder to load: `model`, or what it was converted to. Raises OSError where there is no room for it."""
     if model.suffix != ".gguf":
         return model
@@ -53,7 +54,8 @@ def converted(model: Path) -> Path:
         atexit.register(shutil.rmtree, made, ignore_errors=True)
     try:
         # in a process of its own: what it takes for a while is not kept by one that stays
-        subprocess.run([sys.executable, "-m", __name__, str(model), str(made)], check=True)  # noqa: S603  our own
+        command = python_command(__name__, str(model), str(made))
+        subprocess.run(command, check=True, env=python_environment())  # noqa: S603  our own program
         if place != made:
             made.rename(place)
     except BaseException:

@@ -21,6 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from services.engines.generator.child import python_command, python_environment
 from services.engines.generator.interface import Structure
 from services.errors import BadRequestError, OverloadedError
 
@@ -38,7 +39,7 @@ _WHERE = re.compile(r"^.*\.cc:\d+: ")
 """Source file and line, with which xgrammar begins a message."""
 
 
-async def refusal(folder: Path, structure: Structure) -> str | None:
+async def check_grammar(folder: Path, structure: Structure) -> str | None:
     """Why the engine cannot use it, in a sentence that is true of the grammar for good; None where it can.
 
     Raises BadRequestError where it took too long this time, OverloadedError where it could not be tried to its end.
@@ -66,8 +67,10 @@ async def refusal(folder: Path, structure: Structure) -> str | None:
 async def _asked(folder: Path, structure: Structure) -> tuple[bytes, int | None]:
     """What the process says, and how it ended; None where it had to be ended."""
     pipe = asyncio.subprocess.PIPE
-    command = (sys.executable, "-m", __name__, str(folder))
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL)
+    command = python_command(__name__, str(folder))
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=pipe, stdout=pipe, stderr=asyncio.subprocess.DEVNULL, env=python_environment()
+    )
     try:
         async with asyncio.timeout(PROCESS_S):
             said, _ = await process.communicate(json.dumps([structure.kind, structure.text]).encode())

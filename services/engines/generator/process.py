@@ -9,12 +9,12 @@ import contextlib
 import json
 import logging
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+from services.engines.generator.child import python_command, python_environment
 from services.engines.generator.interface import (
     Capacity,
     Feature,
@@ -25,7 +25,7 @@ from services.engines.generator.interface import (
     Structure,
     sampling_fields,
 )
-from services.engines.generator.openvino_grammar import refusal
+from services.engines.generator.openvino_grammar import check_grammar
 from services.errors import BadRequestError, EngineError
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ FINISHES = ("stop", "length")
 
 
 @dataclass(slots=True, eq=False)
-class RemoteGenerator:
+class GeneratorProcess:
     """`module` is run with `options` as JSON; `options["model"]` are the weights."""
 
     module: str
@@ -73,7 +73,7 @@ class RemoteGenerator:
             if structure not in self._refusals:
                 if len(self._refusals) >= KEPT_REFUSALS:
                     self._refusals.clear()
-                self._refusals[structure] = await refusal(self._folder, structure)
+                self._refusals[structure] = await check_grammar(self._folder, structure)
             return self._refusals[structure]
 
     def add(self, generation: Generation) -> None:
@@ -95,9 +95,11 @@ class RemoteGenerator:
     async def _open(self) -> str | None:
         """A process with the model loaded; None, or how it ended instead. Loading takes the time that it takes."""
         pipe = asyncio.subprocess.PIPE
-        command = (sys.executable, "-m", self.module, json.dumps(self.options))
+        command = python_command(self.module, json.dumps(self.options))
         try:
-            self._process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, limit=LINE_BYTES)
+            self._process = await asyncio.create_subprocess_exec(
+                *command, stdin=pipe, stdout=pipe, limit=LINE_BYTES, env=python_environment()
+            )
         except OSError as exc:
             return str(exc)
         assert self._process.stdout is not None  # noqa: S101  for mypy

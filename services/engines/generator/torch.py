@@ -77,7 +77,7 @@ class Torch:
 
     def step(self) -> worker.Step:
         """Raises the error that transformers' thread ended with."""
-        pieces: list[worker.Gain] = []
+        pieces: list[worker.StepOutput] = []
         output = self._manager.get_result(timeout=WAIT_S)
         while output is not None:
             pieces += self._piece(output)
@@ -87,7 +87,7 @@ class Torch:
             raise error
         return pieces
 
-    def _piece(self, output: Any) -> list[worker.Gain]:
+    def _piece(self, output: Any) -> list[worker.StepOutput]:
         """What is new of it; outputs hold all tokens of their sequence."""
         name = int(output.request_id)
         sequence = self._sequences.get(name)

@@ -18,9 +18,9 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
-Gain = tuple[int, Sequence[int], Sequence[float], str | None]
+StepOutput = tuple[int, Sequence[int], Sequence[float], str | None]
 """What a sequence got: (id, token ids, their logprobs, why it ended)."""
-Step = Sequence[Gain]
+Step = Sequence[StepOutput]
 
 
 class Engine(Protocol):

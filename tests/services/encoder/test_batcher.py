@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from services.encoder.batcher import Batcher
-from services.engines import Rows, Tokens
+from services.engines.encoder.interface import Rows, Tokens
 from services.errors import EngineError, OverloadedError, TooLargeError, UnavailableError
 from services.http.metrics import Metrics
 

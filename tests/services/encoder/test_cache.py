@@ -3,7 +3,7 @@
 import numpy as np
 
 from services.encoder.cache import RowCache
-from services.engines import Tokens
+from services.engines.encoder.interface import Tokens
 from services.http.metrics import Metrics
 
 

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.encoder.queue import SLACK_SHARE, SLACK_TOKENS, FairQueue, Job
-from services.engines import Tokens
+from services.encoder.queue import SLACK_SHARE, SLACK_TOKENS, FairQueue, QueuedRequest
+from services.engines.encoder.interface import Tokens
 
 LOOP = asyncio.new_event_loop()
 LENGTHS = st.lists(st.integers(1, 512), min_size=1, max_size=40)
 
 
-def job(*lengths: int) -> Job:
+def job(*lengths: int) -> QueuedRequest:
     inputs = [Tokens(np.ones(n, dtype=np.int64), np.zeros(n, dtype=np.int64)) for n in lengths]
-    return Job(inputs, np.empty((len(lengths), 1), dtype=np.float32), LOOP.create_future())
+    return QueuedRequest(inputs, np.empty((len(lengths), 1), dtype=np.float32), LOOP.create_future())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -35,7 +35,7 @@ def test_every_input_is_read_once_within_the_budget_and_with_little_padding(requ
         queue.put(each)
     seen = []
     while len(queue):
-        batch = queue.cut()
+        batch = queue.next_batch()
         lengths = [len(owner.inputs[index]) for owner, index in batch]
         assert len(batch) == 1 or len(batch) * max(lengths) <= budget
         assert min(lengths) >= min(max(lengths) - SLACK_TOKENS, int(max(lengths) * (1 - SLACK_SHARE)))
@@ -52,10 +52,10 @@ def test_where_nothing_is_padded_lengths_mix_and_batches_are_full(requests, budg
         queue.put(each)
     seen = []
     while len(queue):
-        batch = queue.cut()
+        batch = queue.next_batch()
         tokens = sum(len(owner.inputs[index]) for owner, index in batch)
         assert len(batch) == 1 or tokens <= budget
-        assert all(tokens + each.waiting[-1][0] > budget for each in queue.jobs), "the next of a request had room"
+        assert all(tokens + each.waiting[-1][0] > budget for each in queue.requests), "the next of a request had room"
         seen += [(id(owner), index) for owner, index in batch]
     assert sorted(seen) == sorted((id(each), i) for each in jobs for i in range(len(each.inputs)))
 
@@ -65,9 +65,9 @@ def test_a_small_request_goes_next_beside_a_large_one():
     large, small = job(*[200] * 5000), job(200)
     queue.put(large)
     for _ in range(3):
-        queue.cut()
+        queue.next_batch()
     queue.put(small)
-    batch = queue.cut()
+    batch = queue.next_batch()
     assert (small, 0) in batch
     assert len(batch) == 10, "the large request fills the rest of the batch"
 
@@ -79,7 +79,7 @@ def test_a_large_request_is_not_starved_by_small_ones_of_another_length():
     led = 0
     for _ in range(200):
         queue.put(job(500))
-        led += any(owner is large for owner, _ in queue.cut())
+        led += any(owner is large for owner, _ in queue.next_batch())
     assert 50 <= led <= 150, "tokens are shared evenly: 1000 of the large one for 2 small ones of 500"
 
 
@@ -88,7 +88,7 @@ def test_requests_of_equal_size_take_turns():
     first, second = job(*[200] * 20), job(*[100] * 40)
     queue.put(first)
     queue.put(second)
-    leaders = [queue.cut()[0][0] is first for _ in range(10)]
+    leaders = [queue.next_batch()[0][0] is first for _ in range(10)]
     assert 4 <= sum(leaders) <= 6
 
 
@@ -101,7 +101,7 @@ def test_tokens_are_shared_evenly_between_long_and_short_inputs(budget):
     queue.put(short)
     given = {long: 0, short: 0}
     while short.waiting:
-        for owner, index in queue.cut():
+        for owner, index in queue.next_batch():
             given[owner] += len(owner.inputs[index])
     assert abs(given[long] - given[short]) <= max(budget, 500)
 
@@ -113,5 +113,5 @@ def test_an_abandoned_request_is_forgotten():
     queue.put(here)
     gone.closed = True
     assert queue.drop_closed() == 5000
-    assert queue.cut() == [(here, 0)]
+    assert queue.next_batch() == [(here, 0)]
     assert len(queue) == 0

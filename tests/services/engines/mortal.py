@@ -35,7 +35,7 @@ class Mortal:
     def cancel(self, name: int) -> None:
         self._prompts.pop(name, None)
 
-    def step(self) -> list[worker.Gain]:
+    def step(self) -> list[worker.StepOutput]:
         prompts = [token for prompt in self._prompts.values() for token in prompt]
         if HANGS in prompts:
             time.sleep(3600)

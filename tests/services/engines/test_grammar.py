@@ -9,8 +9,8 @@ import pytest
 
 from services.engines.generator import openvino_grammar
 from services.engines.generator.interface import Structure
-from services.engines.generator.openvino_convert import converted
-from services.engines.generator.openvino_grammar import refusal
+from services.engines.generator.openvino_convert import convert_gguf
+from services.engines.generator.openvino_grammar import check_grammar
 from services.errors import BadRequestError, OverloadedError
 from tests.services.generate.test_staying_up import children
 
@@ -21,7 +21,7 @@ DIGITS = Structure("regex", "[0-9]+")
 @pytest.fixture(scope="module")
 def compiler(folder) -> Path:
     """The folder that the engine's process tells of."""
-    return converted(folder.weights)
+    return convert_gguf(folder.weights)
 
 
 def ours() -> set[int]:
@@ -40,28 +40,28 @@ def ours() -> set[int]:
     ],
 )
 async def test_what_the_compiler_says_is_said_for_good(compiler, structure, said):
-    found = await refusal(compiler, structure)
+    found = await check_grammar(compiler, structure)
     assert said in found if said else found is None
 
 
 async def test_a_compiler_that_was_slow_is_not(compiler, monkeypatch):
     monkeypatch.setattr(openvino_grammar, "COMPILE_S", 0.0)
     with pytest.raises(BadRequestError, match="s to compile, over 0 s"):
-        await refusal(compiler, DIGITS)
+        await check_grammar(compiler, DIGITS)
 
 
 async def test_a_machine_that_is_busy_is_not(compiler, monkeypatch):
     before = ours()
     monkeypatch.setattr(openvino_grammar, "PROCESS_S", 0.01)
     with pytest.raises(OverloadedError) as caught:
-        await refusal(compiler, DIGITS)
+        await check_grammar(compiler, DIGITS)
     assert caught.value.retry_after
     assert ours() == before
 
 
 async def test_a_compiler_that_was_killed_is_not(compiler):
     before = ours()
-    asked = asyncio.create_task(refusal(compiler, DIGITS))
+    asked = asyncio.create_task(check_grammar(compiler, DIGITS))
     while not (compiling := ours() - before):
         await asyncio.sleep(0.01)
     os.kill(*compiling, signal.SIGKILL)

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from services.engines import Tokens
+from services.engines.encoder.interface import Tokens
 from services.engines.encoder.onnx import OnnxEncoder
 from services.engines.encoder.onnx_graph import rewrite
 

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from services.engines.generator.interface import Capacity, Sampling
-from services.engines.generator.process import MAX_DEATHS, RemoteGenerator
+from services.engines.generator.process import MAX_DEATHS, GeneratorProcess
 from services.errors import EngineError, RaglineError, UnavailableError
-from services.generate.counts import Counts
+from services.generate.generation_metrics import GenerationMetrics
 from services.generate.queue import GenerationQueue
 from services.http.metrics import Metrics
 from tests.services.engines.mortal import ANSWER, DIES, FAILS, HANGS, LEAVES_HALF_A_LINE
@@ -23,8 +23,8 @@ WELL = 1
 @asynccontextmanager
 async def queue(*, load_s: float = 0.0, stall_s: float = 60.0) -> AsyncIterator[GenerationQueue]:
     """In front of two places."""
-    engine = RemoteGenerator("tests.services.engines.mortal", {"load_s": load_s}, Capacity(2, 10_000), stall_s)
-    queue = GenerationQueue(engine, max_queue_tokens=10_000, counts=Counts(Metrics("mortal")))
+    engine = GeneratorProcess("tests.services.engines.mortal", {"load_s": load_s}, Capacity(2, 10_000), stall_s)
+    queue = GenerationQueue(engine, max_queue_tokens=10_000, metrics=GenerationMetrics(Metrics("mortal")))
     await queue.start()
     try:
         yield queue

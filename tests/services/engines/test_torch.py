@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.encoder.checkpoint import read_checkpoint
 from services.encoder.tokenizer import Tokenizer, Truncation
 from services.errors import BadRequestError
-from services.score.template import ScoreTemplate
+from services.score.score_template import ScoreTemplate
+from services.weights.checkpoint import read_checkpoint
 from services.weights.presets import Preset
 
 torch = pytest.importorskip("torch")

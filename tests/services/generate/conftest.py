@@ -7,20 +7,6 @@ import httpx2
 import openai
 import pytest
 
-from services.generate.folder import GeneratorFolder, read_folder
-from services.settings import Settings
-from services.weights.fetch import resolve
-
-
-@pytest.fixture(scope="session")
-def generate_folder() -> Path:
-    return resolve("SmolLM2-135M-Instruct-Q4_1", Settings.load().cache_dir)
-
-
-@pytest.fixture(scope="session")
-def folder(generate_folder: Path) -> GeneratorFolder:
-    return read_folder(generate_folder)
-
 
 @pytest.fixture(scope="session")
 def generate_server(generate_folder: Path, launch):

@@ -7,12 +7,12 @@ import pytest
 import tokenizers
 
 from services.engines.generator.interface import Capacity, Generation, GeneratorListener, Piece, Sampling
-from services.generate.counts import Counts
-from services.generate.deltas import Order, TextRules, answers
+from services.generate.chat_template import ChatTemplate
+from services.generate.deltas import GenerationTask, TextRules, collect_choices
 from services.generate.folder import GeneratorFolder
-from services.generate.model import Model
+from services.generate.generation_metrics import GenerationMetrics
+from services.generate.generator_model import GeneratorModel
 from services.generate.queue import GenerationQueue
-from services.generate.template import ChatTemplate
 from services.generate.vocabulary import Vocabulary
 from services.http.metrics import Metrics
 from services.settings import ServiceSettings
@@ -41,22 +41,22 @@ class Echo:
 
 
 @pytest.fixture
-def model() -> Model:
+def model() -> GeneratorModel:
     """Of a byte-level vocabulary with a token that is written in no bytes."""
     words = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": SOUND, "b c": BROKEN}))
     words.decoder = tokenizers.decoders.ByteLevel()
     metrics, engine = Metrics("m"), Echo()
-    queue = GenerationQueue(engine, max_queue_tokens=100, counts=Counts(metrics))
+    queue = GenerationQueue(engine, max_queue_tokens=100, metrics=GenerationMetrics(metrics))
     folder = GeneratorFolder(Path(), Vocabulary(words), ChatTemplate(None, {}), (), 8, 1)
-    return Model("m", folder, 8, engine, queue, ServiceSettings(model="m"), metrics, "")
+    return GeneratorModel("m", folder, 8, engine, queue, ServiceSettings(model="m"), metrics, "")
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("prompts", [[[BROKEN]], [[SOUND], [BROKEN]], [[BROKEN], [SOUND], [BROKEN]]])
 async def test_a_choice_that_fails_fails_the_request(model, prompts):
     await model.queue.start()
-    sound = await answers(model, Order("1", [[SOUND]] * 2, [FEW] * 2, TextRules(), 1))
+    sound = await collect_choices(model, GenerationTask("1", [[SOUND]] * 2, [FEW] * 2, TextRules(), 1))
     assert [answer.text for answer in sound] == ["a", "a"]
     async with asyncio.timeout(10):
         with pytest.raises(KeyError):
-            await answers(model, Order("2", prompts, [FEW] * len(prompts), TextRules(), 1))
+            await collect_choices(model, GenerationTask("2", prompts, [FEW] * len(prompts), TextRules(), 1))

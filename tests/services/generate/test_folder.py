@@ -5,7 +5,7 @@ import json
 import pytest
 
 from services.engines.generator import gguf
-from services.engines.generator.openvino_convert import converted
+from services.engines.generator.openvino_convert import convert_gguf
 from services.errors import BadRequestError
 from services.generate.folder import read_folder
 
@@ -32,7 +32,7 @@ def test_a_gguf_file_says_what_it_is(folder):
 
 def test_its_tokenizer_is_the_one_that_openvino_makes_of_it(folder):
     genai = pytest.importorskip("openvino_genai")
-    theirs = genai.Tokenizer(converted(folder.weights))
+    theirs = genai.Tokenizer(convert_gguf(folder.weights))
     for text in SAMPLES:
         ids = folder.vocabulary.encode(text, special=False)
         assert ids == theirs.encode(text, add_special_tokens=False).input_ids.data[0].tolist()

@@ -7,7 +7,7 @@ import pytest
 
 from services.engines.generator.interface import Capacity, Generation, Piece, Sampling
 from services.errors import OverloadedError
-from services.generate.counts import Counts
+from services.generate.generation_metrics import GenerationMetrics
 from services.generate.open import MAX_BATCH_TOKENS, open_engine
 from services.generate.queue import GenerationQueue
 from services.http.metrics import Metrics
@@ -46,7 +46,7 @@ class Prompt(list[int]):
 
 
 def queue_of(engine: Busy, metrics: Metrics, *, max_queue_tokens: int = 1_000_000) -> GenerationQueue:
-    return GenerationQueue(engine, max_queue_tokens=max_queue_tokens, counts=Counts(metrics))
+    return GenerationQueue(engine, max_queue_tokens=max_queue_tokens, metrics=GenerationMetrics(metrics))
 
 
 def waiting(metrics: Metrics) -> tuple[float | None, float | None]:
@@ -97,7 +97,7 @@ class Watching(GenerationQueue):
 async def test_an_engine_that_reads_a_long_prompt_is_seen_to_work(folder):
     prompt = [5 + n % 999 for n in range(4 * MAX_BATCH_TOKENS)]
     engine = open_engine(ServiceSettings(model="m"), folder, len(prompt) + 8)
-    queue = Watching(engine, max_queue_tokens=len(prompt), counts=Counts(Metrics("m")))
+    queue = Watching(engine, max_queue_tokens=len(prompt), metrics=GenerationMetrics(Metrics("m")))
     await queue.start()
     generation = queue.submit(prompt, Sampling(max_tokens=1, temperature=0.0))
     assert [piece.finish async for piece in generation] == ["length"]

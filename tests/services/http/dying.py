@@ -7,7 +7,7 @@ import numpy as np
 from fastapi import APIRouter
 
 from services.encoder.batcher import Batcher
-from services.engines import Rows, Tokens
+from services.engines.encoder.interface import Rows, Tokens
 from services.http.metrics import Metrics
 from services.http.server import Service, create_app, run
 from services.settings import ServiceSettings

@@ -1,4 +1,4 @@
-"""The door of a service: key, limits, overload, clients that leave, drain. Each server here is a process."""
+"""What a service lets in: key, limits, overload, clients that leave, drain. Each server here is a process."""
 
 import concurrent.futures
 import random

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.weights.cli import models
-from services.weights.fetch import resolve
+from services.weights.fetch import fetch_weights
 from services.weights.presets import presets
 from services.weights.sources import WeightsError
 
@@ -43,7 +43,7 @@ def test_json_has_every_field_of_every_preset(cache) -> None:
 
 
 def test_pull_path_and_list_agree(cache) -> None:
-    place = resolve("bge-small-en-v1.5-int8", cache)
+    place = fetch_weights("bge-small-en-v1.5-int8", cache)
     assert run("pull", "bge-small-en-v1.5-int8") == f"bge-small-en-v1.5-int8\t{place}\n"
     assert run("path", "bge-small-en-v1.5-int8").strip() == str(place)
     listed = {entry["name"]: entry for entry in json.loads(run("list", "--json"))}

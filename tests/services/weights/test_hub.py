@@ -36,10 +36,10 @@ PULL = """
 import json, sys
 from pathlib import Path
 from services.weights.sources import WeightsError
-from services.weights import resolve
+from services.weights.fetch import fetch_weights
 told = []
 try:
-    print(resolve(sys.argv[1], Path(sys.argv[2]), progress=lambda t: told.append((t.phase, t.done, t.total))))
+    print(fetch_weights(sys.argv[1], Path(sys.argv[2]), progress=lambda t: told.append((t.phase, t.done, t.total))))
 except WeightsError as exc:
     print(f"WeightsError: {exc}")
 print(json.dumps(told))

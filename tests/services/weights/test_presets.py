@@ -8,7 +8,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from services.errors import BadRequestError
 from services.weights.presets import SCORE_TEMPLATES, find_preset, presets, read_preset
-from services.weights.sources import HubSource, WeightsError, WheelSource, parse
+from services.weights.sources import HubSource, WeightsError, WheelSource, parse_source
 
 MODELS = Path(__file__).parents[3] / "configs" / "models"
 
@@ -19,7 +19,7 @@ def test_every_file_is_a_preset_of_its_own_name() -> None:
 
 @pytest.mark.parametrize("preset", presets(), ids=lambda p: p.name)
 def test_source_is_pinned(preset) -> None:
-    source = parse(preset.source)
+    source = parse_source(preset.source)
     if isinstance(source, WheelSource):
         assert source.sha256 is not None
     else:
@@ -69,7 +69,7 @@ def test_what_is_not_known_has_no_preset(asked) -> None:
 
 def test_unknown_name_suggests_the_nearest_and_lists_all() -> None:
     with pytest.raises(WeightsError) as caught:
-        parse("bge-rerank-v2-m3")
+        parse_source("bge-rerank-v2-m3")
     assert "did you mean bge-reranker-v2-m3" in str(caught.value)
     assert all(preset.name in str(caught.value) for preset in presets())
 

@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class GeneratorModel:
     name: str
     folder: GeneratorFolder
     max_model_len: int

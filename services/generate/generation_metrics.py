@@ -8,7 +8,7 @@ from services.http.metrics import SECONDS, TOKENS, Metrics
 ITL_SECONDS = (0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1, 2.5, 5)
 
 
-class Counts:
+class GenerationMetrics:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._name = metrics.model_name

@@ -8,20 +8,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from services.encoder.tokenizer import Tokenizer, Truncation
-from services.engines import Tokens
+from services.engines.encoder.interface import Tokens
 from services.errors import BadRequestError
 from services.weights.presets import SCORE_TEMPLATES, Preset
+from services.weights.sandbox import compile_template
 
 REFUSED_KWARGS = frozenset({"chat_template", "tools", "tokenize", "messages"})
 
 
 class ScoreTemplate:
     def __init__(self, source: str, *, instruction: str | None = None) -> None:
-        environment = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True, autoescape=False)
-        self._template = environment.from_string(source)
+        self._template = compile_template(source)
         self._instruction = instruction
 
     @classmethod

@@ -3,7 +3,7 @@
 import pytest
 
 from services.errors import BadRequestError
-from services.generate.template import ChatTemplate
+from services.generate.chat_template import ChatTemplate
 
 TURNS = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b "}]
 PLAIN = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{{ eos_token }}\n{% endfor %}"

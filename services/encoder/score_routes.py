@@ -1,32 +1,53 @@
 """/score and /rerank; KServe's clients find the latter at /openai/v1/rerank."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from dataclasses import dataclass
+from typing import Any, Protocol, cast
 
 import numpy as np
 from fastapi import APIRouter, Request, Response
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from services.encoder.encodings import json_answer
+from services.encoder.encoder_model import EncoderModel
+from services.encoder.encodings import json_response
 from services.encoder.tokenizer import Truncation
 from services.errors import BadRequestError
 from services.http.invocations import Invocation
-from services.http.server import answer_id, served
+from services.http.server import get_service, response_id
 from services.protocol import Usage, now
 from services.protocol.scoring import (
     Item,
     Items,
     RerankRequest,
     RerankResponse,
+    Scale,
     ScoreRequest,
     ScoreResponse,
     ScoringRequest,
     as_list,
 )
-from services.score.scorers import Scored, Scorer
 
 SCORE_PATHS = ("/score", "/v1/score")
 RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/openai/v1/rerank")
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    scores: NDArray[np.float32]
+    """(n,), in the order of the documents."""
+    tokens: int
+
+
+class Scorer(Protocol):
+    model: EncoderModel
+
+    def scale(self, use_activation: bool | None) -> Scale: ...
+
+    async def score(
+        self, request: Request, queries: Sequence[str], documents: Sequence[str], body: ScoringRequest, cut: Truncation
+    ) -> Scored:
+        """Scores documents against one query, or against one each."""
 
 
 def score_router(scorer: Scorer) -> APIRouter:
@@ -59,13 +80,13 @@ def score_invocations(scorer: Scorer) -> list[Invocation]:
 
 
 async def score(scorer: Scorer, request: Request, body: ScoreRequest) -> Response:
-    served(request).check_model(body.model)
+    get_service(request).check_model(body.model)
     queries, documents = body.sides()
     scored = await _scored(scorer, request, body, queries, documents)
     data = [{"index": i, "object": "score", "score": float(s)} for i, s in enumerate(scored.scores)]
-    return json_answer(
+    return json_response(
         {
-            "id": answer_id("score", request, body.request_id),
+            "id": response_id("score", request, body.request_id),
             "object": "list",
             "created": now(),
             "model": scorer.model.name,
@@ -77,7 +98,7 @@ async def score(scorer: Scorer, request: Request, body: ScoreRequest) -> Respons
 
 
 async def rerank(scorer: Scorer, request: Request, body: RerankRequest) -> Response:
-    served(request).check_model(body.model)
+    get_service(request).check_model(body.model)
     scored = await _scored(scorer, request, body, body.query, body.documents)
     documents = as_list(body.documents)
     best_first = np.argsort(-scored.scores, kind="stable")[: body.top_n or None]
@@ -87,9 +108,9 @@ async def rerank(scorer: Scorer, request: Request, body: RerankRequest) -> Respo
         if body.return_documents is not False:
             result["document"] = {"text": documents[index], "multi_modal": None}
         results.append({**result, "relevance_score": float(scored.scores[index])})
-    return json_answer(
+    return json_response(
         {
-            "id": answer_id("score", request, body.request_id),
+            "id": response_id("score", request, body.request_id),
             "model": scorer.model.name,
             "usage": {"prompt_tokens": scored.tokens, "total_tokens": scored.tokens},
             "results": results,

@@ -1,23 +1,18 @@
 """Messages to a prompt: the model's own Jinja chat template, rendered in a sandbox as transformers renders it."""
 
-import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 
 import jinja2
-from jinja2 import nodes
-from jinja2.ext import Extension, loopcontrols
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from services.errors import BadRequestError
+from services.weights.sandbox import compile_template
 
 
 class ChatTemplate:
     def __init__(self, source: str | None, special_tokens: Mapping[str, str]) -> None:
         """special_tokens: bos_token, eos_token and the like, by which templates name them."""
-        self._template = None if source is None else _compiled(source)
+        self._template = None if source is None else compile_template(source)
         self._special_tokens = dict(special_tokens)
 
     def render(
@@ -55,39 +50,3 @@ def _open_ended(text: str, last: Mapping[str, Any]) -> str:
     end = at + len(content.strip())
     tail = content[len(content.rstrip()) :]
     return text[:end] + tail if text.startswith(tail, end) else text[:end]
-
-
-def _compiled(source: str) -> jinja2.Template:
-    """Raises BadRequestError for what is not a template."""
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols], autoescape=False
-    )
-    environment.filters["tojson"] = _to_json
-    environment.globals["raise_exception"] = _raise
-    environment.globals["strftime_now"] = _now
-    try:
-        return environment.from_string(source)
-    except jinja2.TemplateError as exc:
-        raise BadRequestError(f"the model's chat template is wrong: {exc}") from exc
-
-
-def _to_json(value: Any, ensure_ascii: bool = False, indent: int | None = None, **_: Any) -> str:
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent)
-
-
-def _raise(message: str) -> NoReturn:
-    raise jinja2.TemplateError(message)
-
-
-def _now(form: str) -> str:
-    return datetime.now().astimezone().strftime(form)
-
-
-class _Generation(Extension):
-    """`{% generation %}`, with which training templates mark the answer; here it means nothing."""
-
-    tags = {"generation"}  # noqa: RUF012  as jinja2 declares it
-
-    def parse(self, parser: Parser) -> nodes.Node | list[nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)

@@ -2,38 +2,34 @@
 
 from fastapi import APIRouter, Request
 
-from services.errors import BadRequestError
-from services.generate.model import Model
-from services.generate.prompt import check_chars, rendered
-from services.http.server import served
+from services.generate.generator_model import GeneratorModel
+from services.generate.prompt import check_chars, render_chat
+from services.http.server import get_service
 from services.protocol.chat import ChatTokenizeRequest
 from services.protocol.pooling import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
 
 
-def tokens_router(model: Model) -> APIRouter:
+def tokenize_router(model: GeneratorModel) -> APIRouter:
     router = APIRouter()
 
     @router.post("/tokenize")
     async def tokenize(request: Request, body: TokenizeRequest | ChatTokenizeRequest) -> TokenizeResponse:
-        served(request).check_model(body.model, aliases=True)
+        get_service(request).check_model(body.model, aliases=True)
         ids = await model.off_loop(lambda: _ids(model, body))
         strings = [model.vocabulary.token(i) for i in ids] if body.return_token_strs else None
         return TokenizeResponse(count=len(ids), max_model_len=model.max_model_len, tokens=ids, token_strs=strings)
 
     @router.post("/detokenize")
     async def detokenize(request: Request, body: DetokenizeRequest) -> DetokenizeResponse:
-        served(request).check_model(body.model, aliases=True)
+        get_service(request).check_model(body.model, aliases=True)
         check_chars(model, len(body.tokens), "tokens")
         return DetokenizeResponse(prompt=await model.off_loop(lambda: model.vocabulary.decode(body.tokens)))
 
     return router
 
 
-def _ids(model: Model, body: TokenizeRequest | ChatTokenizeRequest) -> list[int]:
+def _ids(model: GeneratorModel, body: TokenizeRequest | ChatTokenizeRequest) -> list[int]:
     """Of any length: who asks wants to know how long it is."""
-    text = rendered(model, body, {}) if isinstance(body, ChatTokenizeRequest) else body.prompt
+    text = render_chat(model, body, {}) if isinstance(body, ChatTokenizeRequest) else body.prompt
     check_chars(model, len(text), "characters")
-    try:
-        return model.vocabulary.encode(text, special=body.add_special_tokens)
-    except (UnicodeEncodeError, TypeError) as exc:
-        raise BadRequestError("the text is not valid Unicode: it has a lone surrogate.") from exc
+    return model.vocabulary.encode(text, special=body.add_special_tokens)

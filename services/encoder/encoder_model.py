@@ -11,19 +11,19 @@ from fastapi import Request
 
 from services.encoder.batcher import Batcher
 from services.encoder.cache import RowCache
-from services.encoder.checkpoint import Checkpoint
-from services.encoder.queue import Ran
+from services.encoder.queue import ForwardResult
 from services.encoder.tokenizer import Side, Tokenizer, Truncation
-from services.engines import Rows, Tokens
+from services.engines.encoder.interface import Rows, Tokens
 from services.errors import TooLargeError
 from services.http.metrics import Metrics
 from services.settings import ServiceSettings
+from services.weights.checkpoint import Checkpoint
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class EncodeResult:
     """What the model made of inputs. rows: (n, width) float32; lengths: tokens of each input."""
 
     rows: Rows
@@ -35,7 +35,7 @@ class Read:
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class EncoderModel:
     name: str
     checkpoint: Checkpoint
     tokenizer: Tokenizer
@@ -45,7 +45,7 @@ class Model:
     cache: RowCache
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="tokenize"))
 
-    async def read(self, request: Request, make: Callable[[], Sequence[Tokens]]) -> Read:
+    async def read(self, request: Request, make: Callable[[], Sequence[Tokens]]) -> EncodeResult:
         """Runs `make`, which tokenizes, off the event loop, and its tokens through the engine; notes the times."""
         began = time.perf_counter()
         inputs = await self.off_loop(make)
@@ -54,9 +54,9 @@ class Model:
         rows, ran = await self._forward(inputs)
         self.metrics.success.inc()
         request.state.timings.update(tokenization=took, queue=ran.queue_s, inference=ran.inference_s)
-        return Read(rows, [len(tokens) for tokens in inputs])
+        return EncodeResult(rows, [len(tokens) for tokens in inputs])
 
-    async def _forward(self, inputs: Sequence[Tokens]) -> tuple[Rows, Ran]:
+    async def _forward(self, inputs: Sequence[Tokens]) -> tuple[Rows, ForwardResult]:
         if not self.cache.entries:
             ran = await self.batcher.run(inputs)
             return ran.rows, ran
