@@ -1,17 +1,32 @@
-"""What a document must be to be stored. The texts and vectors come from other stages: a wrong one is caught here."""
+"""What a store refuses: wrong names of collections, documents, and vectors. Those come from other stages and users."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexing.document import Chunk, Document
-from indexing.errors import IndexMismatchError, InvalidDocumentError
+from indexing.errors import CollectionNameError, IndexMismatchError, InvalidDocumentError
 from indexing.store.filters import storable
 from indexing.store.manifest import Manifest
 
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _MAX_ID_CHARS = 512
 _NORM_TOLERANCE = 1e-2
+
+
+def is_collection_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
+def check_collection_name(name: str) -> None:
+    """Raises CollectionNameError."""
+    if not is_collection_name(name):
+        raise CollectionNameError(
+            f"{name[:80]!r} is not a name of a collection: lower-case letters, digits, - and _, at most 64,"
+            " starting with a letter or a digit"
+        )
 
 
 def check_item(document: Document, chunks: Sequence[Chunk], vectors: NDArray[np.float32], manifest: Manifest) -> None:

@@ -9,30 +9,9 @@ path/
     └── bm25-1-english/ tantivy, how often it was built, and its language
 """
 
-from indexing.store.filters import Filters
-from indexing.store.interface import DocumentRow, Item, Problem, Stats, text_hash
-from indexing.store.jobs import Job
-from indexing.store.local.collection import collection_path, collections, drop
-from indexing.store.local.maintenance import Info
+from indexing.store.local.collection import collection_path
 from indexing.store.local.snapshot import restore
 from indexing.store.local.store import Store
-from indexing.store.local.successor import Lag
-from indexing.store.manifest import Manifest
+from indexing.store.local.stores import LocalStores
 
-__all__ = [
-    "DocumentRow",
-    "Filters",
-    "Info",
-    "Item",
-    "Job",
-    "Lag",
-    "Manifest",
-    "Problem",
-    "Stats",
-    "Store",
-    "collection_path",
-    "collections",
-    "drop",
-    "restore",
-    "text_hash",
-]
+__all__ = ["LocalStores", "Store", "collection_path", "restore"]

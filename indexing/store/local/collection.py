@@ -1,17 +1,16 @@
 """Where collections live, what they may be called, and how one comes and goes."""
 
-import re
 import shutil
 from pathlib import Path
 
-from indexing.errors import CollectionNameError, UnknownCollectionError
+from indexing.errors import UnknownCollectionError
+from indexing.store.check import check_collection_name, is_collection_name
 from indexing.store.database import storage_errors
 from indexing.store.disk import fsync
 from indexing.store.local.generation import Generation
 from indexing.store.lock import WriterLock
 from indexing.store.manifest import Manifest
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LOCK_TIMEOUT_S = 60.0
 CURRENT = "CURRENT"
 """The file that names the generation in use; replaced in one step."""
@@ -19,11 +18,7 @@ CURRENT = "CURRENT"
 
 def collection_path(data_dir: Path, name: str) -> Path:
     """Raises CollectionNameError."""
-    if not _NAME.fullmatch(name):
-        raise CollectionNameError(
-            f"{name[:80]!r} is not a name of a collection: lower-case letters, digits, - and _, at most 64,"
-            " starting with a letter or a digit"
-        )
+    check_collection_name(name)
     return data_dir / "index" / name
 
 
@@ -32,9 +27,11 @@ def collections(data_dir: Path) -> list[str]:
     directory = data_dir / "index"
     if not directory.is_dir():
         return []
-    return sorted(
-        each.name for each in directory.iterdir() if _NAME.fullmatch(each.name) and (each / CURRENT).is_file()
-    )
+    return sorted(path.name for path in directory.iterdir() if is_collection_name(path.name) and is_collection(path))
+
+
+def is_collection(path: Path) -> bool:
+    return (path / CURRENT).is_file()
 
 
 def create(path: Path, manifest: Manifest) -> None:
@@ -55,7 +52,7 @@ def create(path: Path, manifest: Manifest) -> None:
 def drop(path: Path) -> None:
     """Delete a collection and all that is in it. Raises UnknownCollectionError, IndexBusyError."""
     lock = WriterLock(path)
-    if not (path / CURRENT).is_file():
+    if not is_collection(path):
         raise UnknownCollectionError(f"there is no collection {path.name!r}")
     lock.acquire(_LOCK_TIMEOUT_S)
     try:
@@ -83,7 +80,7 @@ def install_generation(path: Path, generation: Path) -> None:
 
 def swap(path: Path, generation: Path) -> None:
     """As install_generation, for who has the lock. The last one stays: another process may be leaving it only now."""
-    before = (path / CURRENT).read_text().strip() if (path / CURRENT).is_file() else ""
+    before = (path / CURRENT).read_text().strip() if is_collection(path) else ""
     point_to(path, generation.name)
     for each in path.glob("g[0-9]*"):
         if each.name not in {before, generation.name}:

@@ -19,7 +19,7 @@ from indexing.store.filters import Filters
 from indexing.store.interface import DocumentRow, Item, Problem, Stats, Vectors
 from indexing.store.jobs import KeepsJobs
 from indexing.store.local import maintenance, snapshot
-from indexing.store.local.collection import CURRENT, create
+from indexing.store.local.collection import create, is_collection
 from indexing.store.local.current import Current
 from indexing.store.local.maintenance import Info
 from indexing.store.local.sqlite import rows
@@ -60,7 +60,7 @@ class Store(KeepsJobs):
     @classmethod
     def create_or_open(cls, path: Path, manifest: Manifest, *, threads: int = 1) -> Self:
         """Raises IndexMismatchError, naming both values, where the collection was built otherwise."""
-        if not (path / CURRENT).is_file():
+        if not is_collection(path):
             create(path, manifest)
         store = cls(path, threads=threads)
         try:

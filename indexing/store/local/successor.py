@@ -5,7 +5,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexing.store.local.collection import CURRENT, drop, next_generation, point_to, swap
+from indexing.store.local.collection import CURRENT, drop, is_collection, next_generation, point_to, swap
 from indexing.store.local.generation import Generation
 from indexing.store.local.sqlite.rows import versions
 from indexing.store.local.writer import Upkeep
@@ -37,7 +37,7 @@ def lag_between(old: sqlite3.Connection, new: sqlite3.Connection) -> Lag:
 def successor_path(path: Path, manifest: Manifest) -> Path:
     """Where it is; what was begun with another manifest is dropped, and what a killed install() left of one."""
     successor = path / _NEXT
-    if (successor / CURRENT).is_file() and _manifest(successor) != manifest:
+    if is_collection(successor) and _manifest(successor) != manifest:
         drop(successor)
     return successor
 

@@ -60,7 +60,7 @@ READ = """
 import sys
 from pathlib import Path
 from indexing.errors import StorageError
-from indexing.store import Store
+from indexing.store.local import Store
 from tests.indexing.made import item, vector_of
 with Store.open(Path(sys.argv[1])) as store:
     ids = [store.search_dense(vector_of("red apples"), 1)[0].chunk_id, store.search_sparse("apples", 1)[0].chunk_id]
