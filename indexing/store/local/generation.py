@@ -19,7 +19,7 @@ from indexing.store.interface import Vectors
 from indexing.store.local.dense import merge_policy, segment
 from indexing.store.local.dense.buffer import inner_products
 from indexing.store.local.dense.factory import SEAL_ROWS, make, merged_factory, sealed_factory
-from indexing.store.local.dense.index import VectorIndex
+from indexing.store.local.dense.index import DenseIndex
 from indexing.store.local.dense.merge_process import Built, Order
 from indexing.store.local.dense.segment import SegmentRow, add_row, read_rows
 from indexing.store.local.sparse.index import SparseIndex
@@ -51,7 +51,7 @@ class Generation:
         self.path = path
         self.database = database
         self.manifest = manifest
-        self.vectors = VectorIndex(path / VECTORS, database, manifest.dimension, threads)
+        self.dense = DenseIndex(path / VECTORS, database, manifest.dimension, threads)
         self.sparse = SparseIndex(path, database, manifest.language)
         self._allowed: tuple[object, Allowed] | None = None
 
@@ -93,7 +93,7 @@ class Generation:
         return found
 
     def search_dense(self, query: Vectors, k: int, only: Allowed | None) -> list[Hit]:
-        candidates = self.vectors.search(query, k, only)
+        candidates = self.dense.search(query, k, only)
         with self.database.reading() as connection:
             ids, vectors = rows.vectors(connection, candidates.tolist(), self.manifest.dimension)
         scores = inner_products(vectors, query)
@@ -129,7 +129,7 @@ class Generation:
         """After a commit, by the writer. What fails here is made up for later: the write itself is durable."""
         try:
             self.sparse.follow()
-            if self.vectors.view().tail.count >= SEAL_ROWS:
+            if self.dense.view().tail.count >= SEAL_ROWS:
                 self.seal()
         except (IndexingError, OSError, RuntimeError, ValueError) as exc:
             log.warning("an index of %s is behind, and will catch up with the next write: %s", self.path, exc)
@@ -137,7 +137,7 @@ class Generation:
 
     def seal(self) -> None:
         """Make a segment of the tail. By the writer."""
-        view = self.vectors.view()
+        view = self.dense.view()
         tail = view.tail.after(view.sealed)
         if not tail.count:
             return

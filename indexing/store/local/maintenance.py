@@ -15,7 +15,7 @@ from indexing.store.local.dense import merge_policy
 from indexing.store.local.dense.segment import Segment, SegmentRow, read_rows
 from indexing.store.local.generation import VECTORS, Generation
 from indexing.store.local.sqlite.rows import BLOCK_BITS
-from indexing.store.local.writer import Upkeep
+from indexing.store.local.writer import Writer
 from indexing.store.manifest import Manifest
 
 _FREE = 0.2
@@ -59,14 +59,14 @@ def _size(path: Path) -> int:
         return 0
 
 
-def compact(upkeep: Upkeep) -> None:
+def compact(writer: Writer) -> None:
     """Make one segment of all, without the dead; and give back the room that SQLite no longer needs."""
-    with upkeep.writing() as generation:
+    with writer.writing() as generation:
         generation.sparse.follow()
-        if generation.vectors.view().segments:
+        if generation.dense.view().segments:
             generation.seal()
-    upkeep.merge(whole=True)
-    with upkeep.writing() as generation:
+    writer.merge(whole=True)
+    with writer.writing() as generation:
         with generation.database.reading() as connection:
             (pages,), (free,) = (
                 connection.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "freelist_count")
@@ -77,24 +77,24 @@ def compact(upkeep: Upkeep) -> None:
         generation.database.tidy("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def verify(upkeep: Upkeep) -> list[Problem]:
+def verify(writer: Writer) -> list[Problem]:
     """All that is wrong. Nobody writes meanwhile; searches go on."""
-    with upkeep.still() as generation, generation.database.reading() as connection:
+    with writer.still() as generation, generation.database.reading() as connection:
         problems = [*_rows(connection, generation.manifest), *_texts(connection), *_sparse(generation, connection)]
         for row in read_rows(connection):
             problems += _segment(generation, connection, row)
         return problems
 
 
-def repair(upkeep: Upkeep) -> list[Problem]:
+def repair(writer: Writer) -> list[Problem]:
     """Build anew what is wrong beside SQLite; what is left after that."""
-    problems = verify(upkeep)
+    problems = verify(writer)
     if any(problem.mends and not isinstance(problem, SegmentProblem) for problem in problems):
-        with upkeep.writing() as generation:
+        with writer.writing() as generation:
             generation.sparse.rebuild()
     for row in {problem.segment for problem in problems if isinstance(problem, SegmentProblem)}:
-        upkeep.rebuild(row)
-    return verify(upkeep) if problems else []
+        writer.rebuild(row)
+    return verify(writer) if problems else []
 
 
 def _rows(connection: sqlite3.Connection, manifest: Manifest) -> Iterator[Problem]:

@@ -11,13 +11,13 @@ from indexing.store.database import storage_errors
 from indexing.store.disk import fsync, sha256
 from indexing.store.local.collection import install_generation, next_generation
 from indexing.store.local.generation import DATABASE, VECTORS
-from indexing.store.local.writer import Upkeep
+from indexing.store.local.writer import Writer
 
 _LIST = "SNAPSHOT.json"
 _VERSION = 1
 
 
-def snapshot(upkeep: Upkeep, target: Path) -> None:
+def snapshot(writer: Writer, target: Path) -> None:
     """Copy all that is committed by now to `target`, which must not exist. Searches go on; writers wait.
 
     Raises StorageError where it exists or cannot be written; then nothing is left of it.
@@ -29,7 +29,7 @@ def snapshot(upkeep: Upkeep, target: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
         try:
             temporary.mkdir(parents=True)
-            _copy(upkeep, temporary)
+            _copy(writer, temporary)
             _seal(temporary)
             temporary.replace(target)
             fsync(target.parent)
@@ -38,8 +38,8 @@ def snapshot(upkeep: Upkeep, target: Path) -> None:
             raise
 
 
-def _copy(upkeep: Upkeep, to: Path) -> None:
-    with upkeep.still() as generation:
+def _copy(writer: Writer, to: Path) -> None:
+    with writer.still() as generation:
         generation.sparse.let_go()
         generation.database.copy(to / DATABASE)
         bm25 = generation.sparse.directory()

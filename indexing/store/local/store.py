@@ -19,12 +19,11 @@ from indexing.store.filters import Filters
 from indexing.store.interface import DocumentRow, Item, Problem, Stats, Vectors
 from indexing.store.jobs import KeepsJobs
 from indexing.store.local import maintenance, snapshot
-from indexing.store.local.collection import create, is_collection
-from indexing.store.local.current import Current
+from indexing.store.local.collection import CurrentGeneration, create, is_collection
 from indexing.store.local.maintenance import Info
 from indexing.store.local.sqlite import rows
 from indexing.store.local.successor import Lag, adopt, install, lag_between, successor_path
-from indexing.store.local.writer import Upkeep
+from indexing.store.local.writer import Writer
 from indexing.store.manifest import Manifest
 
 log = logging.getLogger(__name__)
@@ -41,17 +40,17 @@ class Store(KeepsJobs):
     def __init__(self, path: Path, *, threads: int = 1) -> None:
         """`threads` of one search. Raises UnknownCollectionError where there is none."""
         self._path = path
-        self._current = Current(path, threads)
-        self._upkeep = Upkeep(path, self._current, os.cpu_count() or 1)
+        self._current = CurrentGeneration(path, threads)
+        self._writer = Writer(path, self._current, os.cpu_count() or 1)
         with self._current.using() as generation:
             behind = generation.sparse.behind()
         if behind:
             try:
-                with self._upkeep.writing(_CATCH_UP_TIMEOUT_S) as generation:
+                with self._writer.writing(_CATCH_UP_TIMEOUT_S) as generation:
                     generation.follow()
             except (StorageError, IndexBusyError) as exc:  # who writes now, or next, makes up for it
                 log.warning("BM25 of %s is behind: %s", path, exc)
-        self._upkeep.merge_what_is_due()
+        self._writer.merge_what_is_due()
 
     @classmethod
     def open(cls, path: Path, *, threads: int = 1) -> Self:
@@ -86,25 +85,25 @@ class Store(KeepsJobs):
         """
         for document, chunks, vectors in items:
             check_item(document, chunks, vectors, self.manifest)
-        with self._upkeep.writing() as generation:
+        with self._writer.writing() as generation:
             with generation.database.writing() as connection:
                 for document, chunks, vectors in items:
                     rows.remove(connection, document.id)
                     rows.insert(connection, document, chunks, vectors)
-            self._upkeep.follow(generation)
+            self._writer.follow(generation)
 
     def delete(self, document_ids: Iterable[str]) -> int:
         """How many of them there were."""
-        with self._upkeep.writing() as generation:
+        with self._writer.writing() as generation:
             with generation.database.writing() as connection:
                 removed = sum(rows.remove(connection, each) for each in document_ids)
             if removed:
-                self._upkeep.follow(generation)
+                self._writer.follow(generation)
         return removed
 
     def move(self, document_id: str, source: str) -> bool:
         """Give a document another source; nothing is embedded again. Whether there was such a document."""
-        with self._upkeep.writing() as generation, generation.database.writing() as connection:
+        with self._writer.writing() as generation, generation.database.writing() as connection:
             changed = connection.execute("UPDATE documents SET source = ? WHERE id = ?", (source, document_id))
             return changed.rowcount > 0
 
@@ -173,7 +172,7 @@ class Store(KeepsJobs):
 
         Raises IndexMismatchError where it does; successor() is for that.
         """
-        adopt(self._upkeep, wanted)
+        adopt(self._writer, wanted)
 
     def successor(self, manifest: Manifest) -> "Store":
         """The store that is to take this one's place: empty, or as far as it was when it was last left.
@@ -191,7 +190,7 @@ class Store(KeepsJobs):
 
         False, and nothing is done, where it lags behind: something was written since. Else the successor is closed.
         """
-        with self._upkeep.still() as generation:
+        with self._writer.still() as generation:
             with generation.database.reading() as old, successor._reading() as new:  # noqa: SLF001 (one of this class)
                 if lag_between(old, new):
                     return False
@@ -208,26 +207,26 @@ class Store(KeepsJobs):
 
     def verify(self) -> list[Problem]:
         """All that is wrong with the files; [] where all is well. Writers wait meanwhile."""
-        return maintenance.verify(self._upkeep)
+        return maintenance.verify(self._writer)
 
     def repair(self) -> list[Problem]:
         """Build anew what can be, and say what is left: that takes a snapshot to restore()."""
-        return maintenance.repair(self._upkeep)
+        return maintenance.repair(self._writer)
 
     def compact(self) -> None:
         """Make one segment of all, without the dead, and give back disk space."""
-        maintenance.compact(self._upkeep)
+        maintenance.compact(self._writer)
 
     def snapshot(self, target: Path) -> None:
         """Copy the collection to a new directory, from which restore() takes it back. Writers wait meanwhile."""
-        snapshot.snapshot(self._upkeep, target)
+        snapshot.snapshot(self._writer, target)
 
     def settle(self) -> None:
         """Do the merges that are due, here and now. They go on in the background else, as long as the store is open."""
-        self._upkeep.settle()
+        self._writer.settle()
 
     def close(self) -> None:
-        self._upkeep.close()
+        self._writer.close()
 
     def __enter__(self) -> Self:
         return self

@@ -8,7 +8,7 @@ from pathlib import Path
 from indexing.store.local.collection import CURRENT, drop, is_collection, next_generation, point_to, swap
 from indexing.store.local.generation import Generation
 from indexing.store.local.sqlite.rows import versions
-from indexing.store.local.writer import Upkeep
+from indexing.store.local.writer import Writer
 from indexing.store.manifest import Manifest
 
 _NEXT = ".next"
@@ -62,8 +62,8 @@ def install(path: Path, successor: Path) -> None:
     shutil.rmtree(successor)
 
 
-def adopt(upkeep: Upkeep, wanted: Manifest) -> None:
-    with upkeep.still() as generation:
+def adopt(writer: Writer, wanted: Manifest) -> None:
+    with writer.still() as generation:
         have = generation.manifest
         if have.asks_to_embed(wanted):
             have.check(wanted, generation.path.parent)
@@ -75,4 +75,4 @@ def adopt(upkeep: Upkeep, wanted: Manifest) -> None:
         with generation.database.writing() as connection:
             connection.execute("UPDATE meta SET value = ? WHERE name = 'manifest'", (wanted.to_json(),))
         point_to(generation.path.parent, generation.path.name)  # so that every process opens it anew
-    upkeep.merge(whole=True)
+    writer.merge(whole=True)

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from indexing.errors import IndexingError
-from indexing.store.local.current import Current
-from indexing.store.local.dense.merge_process import Builder
+from indexing.store.local.collection import CurrentGeneration
+from indexing.store.local.dense.merge_process import MergeProcess
 from indexing.store.local.dense.segment import SegmentRow
 from indexing.store.local.generation import Generation
 from indexing.store.lock import WriterLock, exclusive
@@ -22,14 +22,14 @@ _MERGE_AFTER_S = 3.0
 _MERGING = "lock.merging"
 
 
-class Upkeep:
+class Writer:
     """The one that writes, of all threads and processes."""
 
-    def __init__(self, path: Path, current: Current, threads: int) -> None:
+    def __init__(self, path: Path, current: CurrentGeneration, threads: int) -> None:
         self._path = path
         self._current = current
         self._mutex = threading.RLock()
-        self._builder = Builder(threads)
+        self._merge_process = MergeProcess(threads)
         self._closed = threading.Event()
         self._lock = WriterLock(path, self._closed)
         self._due = threading.Event()
@@ -70,7 +70,7 @@ class Upkeep:
             merge = generation.next_merge(whole=whole)
             if merge is None:
                 return False
-            built = self._builder.build(merge.order)
+            built = self._merge_process.build(merge.order)
             with self.writing() as now:
                 return now is generation and generation.install(merge, built)
 
@@ -78,7 +78,7 @@ class Upkeep:
         """Build one segment anew."""
         with self.still() as generation:
             merge = generation.merge_of([row])
-            generation.install(merge, self._builder.build(merge.order))
+            generation.install(merge, self._merge_process.build(merge.order))
 
     @contextmanager
     def still(self) -> Iterator[Generation]:
@@ -102,7 +102,7 @@ class Upkeep:
         """With the store; a merge that is under way is given up."""
         self._closed.set()
         self._due.set()
-        self._builder.stop()
+        self._merge_process.stop()
         for thread in self._threads:
             thread.join()
         with self._mutex:

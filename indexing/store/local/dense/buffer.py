@@ -13,7 +13,7 @@ _LEAST_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Tail:
+class Buffer:
     """Never changed: each of these makes another, which shares the memory where it only adds."""
 
     ids: Ids
@@ -25,10 +25,10 @@ class Tail:
     count: int
 
     @classmethod
-    def empty(cls, dimension: int) -> "Tail":
+    def empty(cls, dimension: int) -> "Buffer":
         return cls(np.zeros(0, np.int64), np.zeros((0, dimension), np.float32), np.zeros(0, np.bool_), 0)
 
-    def added(self, ids: Ids, vectors: Vectors) -> "Tail":
+    def added(self, ids: Ids, vectors: Vectors) -> "Buffer":
         """With newer rows; only on the newest tail, for the rows past `count` are shared."""
         count = self.count + len(ids)
         held, matrix = self.ids, self.vectors
@@ -37,21 +37,21 @@ class Tail:
             held, matrix = np.empty(capacity, np.int64), np.empty((capacity, matrix.shape[1]), np.float32)
             held[: self.count], matrix[: self.count] = self.ids[: self.count], self.vectors[: self.count]
         held[self.count : count], matrix[self.count : count] = ids, vectors
-        return Tail(held, matrix, np.append(self.alive, np.ones(len(ids), np.bool_)), count)
+        return Buffer(held, matrix, np.append(self.alive, np.ones(len(ids), np.bool_)), count)
 
-    def without(self, first: int, last: int) -> "Tail":
+    def without(self, first: int, last: int) -> "Buffer":
         start, stop = np.searchsorted(self.ids[: self.count], (first, last + 1))
         if start == stop:
             return self
         alive = self.alive.copy()
         alive[start:stop] = False
-        return Tail(self.ids, self.vectors, alive, self.count)
+        return Buffer(self.ids, self.vectors, alive, self.count)
 
-    def after(self, newest: int) -> "Tail":
+    def after(self, newest: int) -> "Buffer":
         """Only the rows past `newest`, in memory of their own, the dead left out."""
         start = int(np.searchsorted(self.ids[: self.count], newest, side="right"))
         keep = np.flatnonzero(self.alive[start:]) + start
-        return Tail(self.ids[keep], self.vectors[keep], np.ones(len(keep), np.bool_), len(keep))
+        return Buffer(self.ids[keep], self.vectors[keep], np.ones(len(keep), np.bool_), len(keep))
 
     def search(self, query: Vectors, k: int, allowed: Allowed | None) -> tuple[Ids, Vectors]:
         """The k best, in no order: ids and inner products."""

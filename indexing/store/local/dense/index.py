@@ -10,7 +10,7 @@ import numpy as np
 from indexing.errors import DamagedIndexError
 from indexing.store.database import Database, storage_errors
 from indexing.store.interface import Vectors
-from indexing.store.local.dense.buffer import Tail
+from indexing.store.local.dense.buffer import Buffer
 from indexing.store.local.dense.native import faiss
 from indexing.store.local.dense.segment import Bits, Mask, Segment, read_rows
 from indexing.store.local.sqlite import rows
@@ -28,7 +28,7 @@ class View:
     segments: tuple[Segment, ...]
     dead: Mask | None
     """Of the chunks in segments, those that are not dead; None: all."""
-    tail: Tail
+    tail: Buffer
     newest: int
     """The highest chunk id taken in."""
     deaths: int
@@ -40,7 +40,7 @@ class View:
         return self.segments[-1].row.last if self.segments else 0
 
 
-class VectorIndex:
+class DenseIndex:
     """For any thread: each search sees all that was committed before it, by this process or another."""
 
     def __init__(self, directory: Path, database: Database, dimension: int, threads: int) -> None:
@@ -50,7 +50,7 @@ class VectorIndex:
         self._threads = threads
         self._guard = threading.Lock()
         self._version: tuple[int, ...] = ()
-        self._view = View((), None, Tail.empty(dimension), 0, 0)
+        self._view = View((), None, Buffer.empty(dimension), 0, 0)
 
     def view(self) -> View:
         """The newest one: follows SQLite where something was committed since the last."""

@@ -140,7 +140,7 @@ def _recall(found: NDArray[np.int64], exact: NDArray[np.int64]) -> float:
     return float(np.mean(shared))
 
 
-class Builder:
+class MergeProcess:
     """Builds in another process; stop(), from any thread, ends it."""
 
     def __init__(self, threads: int) -> None:
