@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from indexing.document import RECORD, Chunk, Document, Hit, Metadata, StoredChunk
 from indexing.store.filters import Filters
 from indexing.store.jobs import Job, State
-from indexing.store.lock import Held
+from indexing.store.lock import Lease
 from indexing.store.manifest import Manifest
 
 Vectors = NDArray[np.float32]
@@ -55,7 +55,7 @@ class Stats:
 @dataclass(frozen=True, slots=True)
 class Problem:
     text: str
-    mends: bool
+    repairable: bool
     """Whether repair() can mend it: what follows SQLite is built again from it."""
 
 
@@ -82,7 +82,7 @@ class DocumentStore(Protocol):
     def vectors_for(self, hashes: Iterable[str]) -> dict[str, Vectors]: ...
     def item(self, document_id: str) -> Item | None: ...
     def stats(self) -> Stats: ...
-    def job_begin(self, kind: str, total: int | None, params: Mapping[str, Any]) -> tuple[str, Held]: ...
+    def job_begin(self, kind: str, total: int | None, params: Mapping[str, Any]) -> tuple[str, Lease]: ...
     def job_create(self, kind: str, total: int | None = None, params: Mapping[str, Any] | None = None) -> str: ...
     def job_update(
         self,

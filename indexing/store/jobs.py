@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from indexing.errors import UnknownJobError
-from indexing.store.lock import Held, is_abandoned
+from indexing.store.lock import Lease, is_abandoned
 
 State = Literal["running", "done", "failed", "cancelled"]
 
@@ -109,11 +109,11 @@ class KeepsJobs(ABC):
     def _held(self, job_id: str) -> Path:
         """The file that who runs this job holds; may not be there."""
 
-    def job_begin(self, kind: str, total: int | None, params: Mapping[str, Any]) -> tuple[str, Held]:
+    def job_begin(self, kind: str, total: int | None, params: Mapping[str, Any]) -> tuple[str, Lease]:
         """A job that ends with this process: shown as failed if that is gone before the job is released."""
         with self._noting() as connection:
             identity = create(connection, kind, total, params)
-            return identity, Held(self._held(identity))  # before anybody can see the job
+            return identity, Lease(self._held(identity))  # before anybody can see the job
 
     def job_create(self, kind: str, total: int | None = None, params: Mapping[str, Any] | None = None) -> str:
         with self._noting() as connection:

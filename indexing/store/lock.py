@@ -21,9 +21,9 @@ _POLL_S = 0.02
 class WriterLock:
     """Not for several threads at once."""
 
-    def __init__(self, directory: Path, given_up: threading.Event | None = None) -> None:
-        """`given_up` ends a wait."""
-        self._given_up = given_up or threading.Event()
+    def __init__(self, directory: Path, cancelled: threading.Event | None = None) -> None:
+        """`cancelled` ends a wait."""
+        self._cancelled = cancelled or threading.Event()
         self._path = directory / "lock"
         self._queue = directory / "lock.queue"
         self._fd: int | None = None
@@ -55,7 +55,7 @@ class WriterLock:
             os.close(self._fd)
             self._fd = None
 
-    def wanted(self) -> bool:
+    def is_wanted(self) -> bool:
         """Whether another process waits."""
         fd = _open(self._queue)
         try:
@@ -68,7 +68,7 @@ class WriterLock:
         queue = _open(self._queue)
         try:
             while not (_try(queue) and _try(fd)):
-                if self._given_up.wait(_POLL_S) or time.monotonic() > until:
+                if self._cancelled.wait(_POLL_S) or time.monotonic() > until:
                     holder = os.pread(fd, 32, 0).decode(errors="replace") or "unknown"
                     raise IndexBusyError(
                         f"process {holder} has been writing to {self._path.parent} for {timeout_s:g} s;"
@@ -80,7 +80,7 @@ class WriterLock:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[bool]:
+def try_lock(path: Path) -> Iterator[bool]:
     """Whether no other process or thread is inside with the same path; never waits."""
     fd = _open(path)
     try:
@@ -89,7 +89,7 @@ def exclusive(path: Path) -> Iterator[bool]:
         os.close(fd)
 
 
-class Held:
+class Lease:
     """A file whose lock says that somebody is at it: until release(), which removes it, or the end of the process."""
 
     def __init__(self, path: Path) -> None:

@@ -117,12 +117,12 @@ class CurrentGeneration:
         self._closed = False
         self._seen = (0, 0)
         self._generation: Generation | None = None
-        self._follow()
+        self._refresh()
 
     @contextmanager
     def using(self) -> Iterator[Generation]:
         with self._guard:
-            self._follow()
+            self._refresh()
             generation = self._generation
             if generation is None:
                 raise IndexingError(f"the store of {self._path} is closed")
@@ -143,7 +143,7 @@ class CurrentGeneration:
             self._generation = None
             self._close_unused()
 
-    def _follow(self) -> None:
+    def _refresh(self) -> None:
         if self._closed:
             return
         current = self._path / CURRENT

@@ -20,7 +20,7 @@ from indexing.store.local.dense import merge_policy, segment
 from indexing.store.local.dense.buffer import inner_products
 from indexing.store.local.dense.factory import SEAL_ROWS, make, merged_factory, sealed_factory
 from indexing.store.local.dense.index import DenseIndex
-from indexing.store.local.dense.merge_process import Built, Order
+from indexing.store.local.dense.merge_process import MergeResult, MergeTask
 from indexing.store.local.dense.segment import SegmentRow, add_row, read_rows
 from indexing.store.local.sparse.index import SparseIndex
 from indexing.store.local.sqlite import rows
@@ -42,8 +42,8 @@ class Merge:
     """Segments that are to become one."""
 
     replaced: tuple[SegmentRow, ...]
-    order: Order
-    deaths: int
+    task: MergeTask
+    tombstone: int
 
 
 class Generation:
@@ -84,7 +84,7 @@ class Generation:
         if not filters:
             return None
         clause = where(filters)
-        asked = self.database.version(), clause
+        asked = self.database.data_version(), clause
         if (last := self._allowed) is not None and last[0] == asked:  # dense and sparse search ask for the same
             return last[1]
         with self.database.reading() as connection:
@@ -103,71 +103,71 @@ class Generation:
     def search_sparse(self, text: str, k: int, only: Allowed | None) -> list[Hit]:
         """Asks for more where hits were dropped: those that SQLite no longer has, and those that are not allowed."""
         few = only.documents.tolist() if only is not None and len(only.documents) <= _FEW else None
-        limit = k + _SPARE if only is None or few is not None else self._for_each(k, only)
+        limit = k + _SPARE if only is None or few is not None else self._expected_hits(k, only)
         while True:
             found = self.sparse.search(text, limit, few)
-            kept = self._kept(found, only)
+            kept = self._filtered(found, only)
             if len(kept) >= k or len(found) < limit:
                 return kept[:k]
             limit *= 4
 
-    def _for_each(self, k: int, only: Allowed) -> int:
+    def _expected_hits(self, k: int, only: Allowed) -> int:
         """How many hits to ask for, so that k of them are allowed, if words do not depend on the filter."""
         with self.database.reading() as connection:
             (chunks,) = connection.execute("SELECT chunks FROM counts").fetchone()
         return round(1.3 * k * int(chunks) / only.count) + _SPARE
 
-    def _kept(self, found: list[tuple[int, float]], only: Allowed | None) -> list[Hit]:
+    def _filtered(self, found: list[tuple[int, float]], only: Allowed | None) -> list[Hit]:
         if only is not None:
             inside = only.contains(np.array([each for each, _ in found], np.int64))
             found = [each for each, keep in zip(found, inside, strict=True) if keep]
         with self.database.reading() as connection:
-            there = _there(connection, [each for each, _ in found])
+            there = _existing(connection, [each for each, _ in found])
         return [Hit(each, score) for each, score in found if each in there]
 
-    def follow(self) -> None:
+    def catch_up(self) -> None:
         """After a commit, by the writer. What fails here is made up for later: the write itself is durable."""
         try:
-            self.sparse.follow()
-            if self.dense.view().tail.count >= SEAL_ROWS:
+            self.sparse.catch_up()
+            if self.dense.view().buffer.count >= SEAL_ROWS:
                 self.seal()
         except (IndexingError, OSError, RuntimeError, ValueError) as exc:
             log.warning("an index of %s is behind, and will catch up with the next write: %s", self.path, exc)
-            self.sparse.let_go()
+            self.sparse.close_writer()
 
     def seal(self) -> None:
-        """Make a segment of the tail. By the writer."""
+        """Make a segment of the buffer. By the writer."""
         view = self.dense.view()
-        tail = view.tail.after(view.sealed)
-        if not tail.count:
+        buffer = view.buffer.after(view.sealed)
+        if not buffer.count:
             return
         factory = sealed_factory(self.manifest.vectors)
         index = make(factory, self.manifest.dimension)
-        index.train(tail.vectors)
-        index.add_with_ids(tail.vectors, tail.ids)
+        index.train(buffer.vectors)
+        index.add_with_ids(buffer.vectors, buffer.ids)
         file = f"{uuid.uuid4().hex}.faiss"
         with storage_errors(self.path):
             size, digest = segment.write(index, self.path / VECTORS / file)
         row = SegmentRow(
-            0, file, view.sealed + 1, view.newest, index.ntotal, factory, 0, size, digest, deaths=view.deaths
+            0, file, view.sealed + 1, view.newest, index.ntotal, factory, 0, size, digest, deaths=view.tombstone
         )
-        self._name(row, ())
+        self._replace_segments(row, ())
 
     def next_merge(self, *, whole: bool) -> Merge | None:
         """What is to be merged; all that there is, where `whole` is asked for."""
         choose = merge_policy.plan_all if whole else merge_policy.plan
         with self.database.reading() as connection:
-            named, dead = read_rows(connection), merge_policy.dead_chunks(connection)
+            named, dead = read_rows(connection), merge_policy.deleted_chunks(connection)
         chosen = choose(named, dead, self.manifest.vectors, self.manifest.dimension)
         return self.merge_of(chosen) if chosen else None
 
     def merge_of(self, chosen: Sequence[SegmentRow]) -> Merge:
         with self.database.reading() as connection:
-            deaths = _newest_death(connection)
+            tombstone = _newest_tombstone(connection)
             alive = connection.execute(
                 "SELECT count(*) FROM vectors WHERE id BETWEEN ? AND ?", (chosen[0].first, chosen[-1].last)
             ).fetchone()[0]
-        order = Order(
+        task = MergeTask(
             database=str(self.path / DATABASE),
             out=str(self.path / VECTORS / f"{uuid.uuid4().hex}.faiss"),
             first=chosen[0].first,
@@ -175,22 +175,22 @@ class Generation:
             dimension=self.manifest.dimension,
             factory=merged_factory(self.manifest.vectors, alive, self.manifest.dimension),
         )
-        return Merge(tuple(chosen), order, deaths)
+        return Merge(tuple(chosen), task, tombstone)
 
-    def install(self, merge: Merge, built: Built | None) -> bool:
-        """Put what was built in the place of what it was built from. By the writer. Whether that was still there."""
-        order = merge.order
+    def install(self, merge: Merge, result: MergeResult | None) -> bool:
+        """Replace the merged segments by the new one. False where they were replaced already. By the writer."""
+        task = merge.task
         row = None
-        if built is not None:
+        if result is not None:
             row = SegmentRow(
-                0, Path(order.out).name, order.first, order.last, built.chunks, built.factory, built.effort,
-                built.bytes, built.sha256, merge.deaths,
+                0, Path(task.out).name, task.first, task.last, result.chunks, result.factory, result.nprobe,
+                result.bytes, result.sha256, merge.tombstone,
             )  # fmt: skip
-        done = self._name(row, merge.replaced)
-        self._sweep()
+        done = self._replace_segments(row, merge.replaced)
+        self._delete_unused_files()
         return done
 
-    def _name(self, row: SegmentRow | None, replaced: Sequence[SegmentRow]) -> bool:
+    def _replace_segments(self, row: SegmentRow | None, replaced: Sequence[SegmentRow]) -> bool:
         with self.database.writing() as connection:
             there = {each.id for each in read_rows(connection)}
             if not all(each.id in there for each in replaced):
@@ -198,11 +198,11 @@ class Generation:
             connection.executemany("DELETE FROM segments WHERE id = ?", [(each.id,) for each in replaced])
             if row is not None:
                 add_row(connection, row)
-            self.sparse.note(connection)
-            merge_policy.bury(connection, self.sparse.buried)
+            self.sparse.save_tombstone(connection)
+            merge_policy.purge_tombstones(connection, self.sparse.tombstone)
         return True
 
-    def _sweep(self) -> None:
+    def _delete_unused_files(self) -> None:
         """Remove the files that no segment names. Not while one is being built."""
         with self.database.reading() as connection:
             named = {row.file for row in read_rows(connection)}
@@ -215,11 +215,11 @@ class Generation:
         self.database.close()
 
 
-def _there(connection: sqlite3.Connection, ids: list[int]) -> set[int]:
+def _existing(connection: sqlite3.Connection, ids: list[int]) -> set[int]:
     sql = "SELECT id FROM vectors WHERE id IN (SELECT value FROM json_each(?))"
     return {each for (each,) in connection.execute(sql, (json.dumps(ids),))}
 
 
-def _newest_death(connection: sqlite3.Connection) -> int:
+def _newest_tombstone(connection: sqlite3.Connection) -> int:
     row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'dead'").fetchone()
     return int(row[0]) if row else 0

@@ -45,7 +45,7 @@ class SegmentProblem(Problem):
 def info(generation: Generation) -> Info:
     with generation.database.reading() as connection:
         documents, chunks = connection.execute("SELECT documents, chunks FROM counts").fetchone()
-        named, dead = read_rows(connection), merge_policy.dead_chunks(connection)
+        named, dead = read_rows(connection), merge_policy.deleted_chunks(connection)
         sealed = named[-1].last if named else 0
         (tail,) = connection.execute("SELECT count(*) FROM vectors WHERE id > ?", (sealed,)).fetchone()
     sizes = {name: sum(map(_size, generation.path.glob(name))) for name in ("store.sqlite3*", "vectors/*", "bm25-*/*")}
@@ -62,7 +62,7 @@ def _size(path: Path) -> int:
 def compact(writer: Writer) -> None:
     """Make one segment of all, without the dead; and give back the room that SQLite no longer needs."""
     with writer.writing() as generation:
-        generation.sparse.follow()
+        generation.sparse.catch_up()
         if generation.dense.view().segments:
             generation.seal()
     writer.merge(whole=True)
@@ -72,14 +72,14 @@ def compact(writer: Writer) -> None:
                 connection.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "freelist_count")
             )
         if free > _FREE * pages:
-            generation.database.tidy("VACUUM")
-        generation.database.tidy("PRAGMA optimize")
-        generation.database.tidy("PRAGMA wal_checkpoint(TRUNCATE)")
+            generation.database.execute("VACUUM")
+        generation.database.execute("PRAGMA optimize")
+        generation.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def verify(writer: Writer) -> list[Problem]:
     """All that is wrong. Nobody writes meanwhile; searches go on."""
-    with writer.still() as generation, generation.database.reading() as connection:
+    with writer.exclusive() as generation, generation.database.reading() as connection:
         problems = [*_rows(connection, generation.manifest), *_texts(connection), *_sparse(generation, connection)]
         for row in read_rows(connection):
             problems += _segment(generation, connection, row)
@@ -89,7 +89,7 @@ def verify(writer: Writer) -> list[Problem]:
 def repair(writer: Writer) -> list[Problem]:
     """Build anew what is wrong beside SQLite; what is left after that."""
     problems = verify(writer)
-    if any(problem.mends and not isinstance(problem, SegmentProblem) for problem in problems):
+    if any(problem.repairable and not isinstance(problem, SegmentProblem) for problem in problems):
         with writer.writing() as generation:
             generation.sparse.rebuild()
     for row in {problem.segment for problem in problems if isinstance(problem, SegmentProblem)}:
@@ -100,11 +100,11 @@ def repair(writer: Writer) -> list[Problem]:
 def _rows(connection: sqlite3.Connection, manifest: Manifest) -> Iterator[Problem]:
     for (line,) in connection.execute("PRAGMA integrity_check"):
         if line != "ok":
-            yield Problem(f"SQLite: {line}", mends=False)
+            yield Problem(f"SQLite: {line}", repairable=False)
     for what, sql in _CHECKS.items():
         (count,) = connection.execute(sql, {"bytes": 4 * manifest.dimension}).fetchone()
         if count:
-            yield Problem(f"{count} {what}", mends=False)
+            yield Problem(f"{count} {what}", repairable=False)
 
 
 _CHECKS = {
@@ -132,43 +132,43 @@ def _texts(connection: sqlite3.Connection) -> Iterator[Problem]:
         try:
             text = "".join(zlib.decompress(body).decode() for (body,) in blocks)
         except (zlib.error, UnicodeDecodeError) as exc:
-            yield Problem(f"the text of document {identity!r} is not readable: {exc}", mends=False)
+            yield Problem(f"the text of document {identity!r} is not readable: {exc}", repairable=False)
             continue
         if len(text) != chars:
-            yield Problem(f"document {identity!r} has {len(text)} characters, not {chars}", mends=False)
+            yield Problem(f"document {identity!r} has {len(text)} characters, not {chars}", repairable=False)
         for ordinal, start, stop, part in connection.execute(
             "SELECT ordinal, start, stop, text FROM chunks WHERE id BETWEEN ? AND ?", (first, first + count - 1)
         ):
             if text[start:stop] != part:
-                yield Problem(f"chunk {ordinal} of document {identity!r} is not its text", mends=False)
+                yield Problem(f"chunk {ordinal} of document {identity!r} is not its text", repairable=False)
 
 
 def _sparse(generation: Generation, connection: sqlite3.Connection) -> Iterator[Problem]:
     try:
         found = generation.sparse.current().ids()
     except DamagedIndexError as exc:
-        yield Problem(f"BM25: {exc}", mends=True)
+        yield Problem(f"BM25: {exc}", repairable=True)
         return
     there = {each for (each,) in connection.execute("SELECT id FROM chunks")}
     if len(found) != len(set(found)):
-        yield Problem(f"BM25 holds {len(found) - len(set(found))} chunks twice", mends=True)
+        yield Problem(f"BM25 holds {len(found) - len(set(found))} chunks twice", repairable=True)
     if missing := there - set(found):
-        yield Problem(f"BM25 lacks {len(missing)} chunks", mends=True)
+        yield Problem(f"BM25 lacks {len(missing)} chunks", repairable=True)
 
 
 def _segment(generation: Generation, connection: sqlite3.Connection, row: SegmentRow) -> Iterator[Problem]:
     try:
         opened = Segment.open(generation.path / VECTORS, row)
     except (DamagedIndexError, FileNotFoundError) as exc:
-        yield SegmentProblem(f"segment {row.file}: {exc}", mends=True, segment=row)
+        yield SegmentProblem(f"segment {row.file}: {exc}", repairable=True, segment=row)
         return
     if sha256(generation.path / VECTORS / row.file) != row.sha256:
-        yield SegmentProblem(f"segment {row.file} has changed since it was written", mends=True, segment=row)
+        yield SegmentProblem(f"segment {row.file} has changed since it was written", repairable=True, segment=row)
         return
     found = opened.ids()
     there = connection.execute("SELECT id FROM vectors WHERE id BETWEEN ? AND ?", (row.first, row.last))
     lacking = np.setdiff1d(np.fromiter((each for (each,) in there), np.int64), found)
     if len(lacking) or len(np.unique(found)) != len(found):
         yield SegmentProblem(
-            f"segment {row.file} lacks {len(lacking)} chunks, or holds some twice", mends=True, segment=row
+            f"segment {row.file} lacks {len(lacking)} chunks, or holds some twice", repairable=True, segment=row
         )

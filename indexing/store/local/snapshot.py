@@ -39,8 +39,8 @@ def snapshot(writer: Writer, target: Path) -> None:
 
 
 def _copy(writer: Writer, to: Path) -> None:
-    with writer.still() as generation:
-        generation.sparse.let_go()
+    with writer.exclusive() as generation:
+        generation.sparse.close_writer()
         generation.database.copy(to / DATABASE)
         bm25 = generation.sparse.directory()
         for directory in (generation.path / VECTORS, bm25):

@@ -47,10 +47,10 @@ class Store(KeepsJobs):
         if behind:
             try:
                 with self._writer.writing(_CATCH_UP_TIMEOUT_S) as generation:
-                    generation.follow()
+                    generation.catch_up()
             except (StorageError, IndexBusyError) as exc:  # who writes now, or next, makes up for it
                 log.warning("BM25 of %s is behind: %s", path, exc)
-        self._writer.merge_what_is_due()
+        self._writer.schedule_merges()
 
     @classmethod
     def open(cls, path: Path, *, threads: int = 1) -> Self:
@@ -90,7 +90,7 @@ class Store(KeepsJobs):
                 for document, chunks, vectors in items:
                     rows.remove(connection, document.id)
                     rows.insert(connection, document, chunks, vectors)
-            self._writer.follow(generation)
+            self._writer.catch_up(generation)
 
     def delete(self, document_ids: Iterable[str]) -> int:
         """How many of them there were."""
@@ -98,7 +98,7 @@ class Store(KeepsJobs):
             with generation.database.writing() as connection:
                 removed = sum(rows.remove(connection, each) for each in document_ids)
             if removed:
-                self._writer.follow(generation)
+                self._writer.catch_up(generation)
         return removed
 
     def move(self, document_id: str, source: str) -> bool:
@@ -190,7 +190,7 @@ class Store(KeepsJobs):
 
         False, and nothing is done, where it lags behind: something was written since. Else the successor is closed.
         """
-        with self._writer.still() as generation:
+        with self._writer.exclusive() as generation:
             with generation.database.reading() as old, successor._reading() as new:  # noqa: SLF001 (one of this class)
                 if lag_between(old, new):
                     return False
@@ -221,9 +221,9 @@ class Store(KeepsJobs):
         """Copy the collection to a new directory, from which restore() takes it back. Writers wait meanwhile."""
         snapshot.snapshot(self._writer, target)
 
-    def settle(self) -> None:
+    def run_merges(self) -> None:
         """Do the merges that are due, here and now. They go on in the background else, as long as the store is open."""
-        self._writer.settle()
+        self._writer.run_merges()
 
     def close(self) -> None:
         self._writer.close()

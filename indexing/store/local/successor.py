@@ -63,9 +63,9 @@ def install(path: Path, successor: Path) -> None:
 
 
 def adopt(writer: Writer, wanted: Manifest) -> None:
-    with writer.still() as generation:
+    with writer.exclusive() as generation:
         have = generation.manifest
-        if have.asks_to_embed(wanted):
+        if have.needs_embedding(wanted):
             have.check(wanted, generation.path.parent)
         if not have.differences(wanted):
             return

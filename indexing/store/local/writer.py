@@ -11,13 +11,13 @@ from indexing.store.local.collection import CurrentGeneration
 from indexing.store.local.dense.merge_process import MergeProcess
 from indexing.store.local.dense.segment import SegmentRow
 from indexing.store.local.generation import Generation
-from indexing.store.lock import WriterLock, exclusive
+from indexing.store.lock import WriterLock, try_lock
 from services.errors import RaglineError
 
 log = logging.getLogger(__name__)
 
 _LOCK_TIMEOUT_S = 60.0
-_WANTED_POLL_S = 0.1
+_POLL_S = 0.1
 _MERGE_AFTER_S = 3.0
 _MERGING = "lock.merging"
 
@@ -47,19 +47,19 @@ class Writer:
             with self._current.using() as generation:
                 yield generation
 
-    def merge_what_is_due(self) -> None:
+    def schedule_merges(self) -> None:
         """In the background: left by a process that ended, as `ragline index` does."""
         with self._current.using() as generation:
             if generation.next_merge(whole=False) is not None:
                 self._start()
                 self._due.set()
 
-    def follow(self, generation: Generation) -> None:
+    def catch_up(self, generation: Generation) -> None:
         """After a commit."""
-        generation.follow()
+        generation.catch_up()
         self._due.set()
 
-    def settle(self) -> None:
+    def run_merges(self) -> None:
         """Do all merges that are due."""
         while self.merge():
             pass
@@ -70,18 +70,18 @@ class Writer:
             merge = generation.next_merge(whole=whole)
             if merge is None:
                 return False
-            built = self._merge_process.build(merge.order)
+            result = self._merge_process.run(merge.task)
             with self.writing() as now:
-                return now is generation and generation.install(merge, built)
+                return now is generation and generation.install(merge, result)
 
     def rebuild(self, row: SegmentRow) -> None:
         """Build one segment anew."""
-        with self.still() as generation:
+        with self.exclusive() as generation:
             merge = generation.merge_of([row])
-            generation.install(merge, self._merge_process.build(merge.order))
+            generation.install(merge, self._merge_process.run(merge.task))
 
     @contextmanager
-    def still(self) -> Iterator[Generation]:
+    def exclusive(self) -> Iterator[Generation]:
         """As writing(), and nobody merges."""
         with self._merging(), self.writing() as generation:
             yield generation
@@ -90,12 +90,12 @@ class Writer:
     def _merging(self) -> Iterator[Generation]:
         """Nobody else merges. Takes its time: a merge of millions takes minutes."""
         while True:
-            with exclusive(self._path / _MERGING) as free:
+            with try_lock(self._path / _MERGING) as free:
                 if free:
                     with self._current.using() as generation:
                         yield generation
                     return
-            if self._closed.wait(_WANTED_POLL_S):
+            if self._closed.wait(_POLL_S):
                 raise IndexingError(f"the store of {self._path} is closed")
 
     def close(self) -> None:
@@ -112,22 +112,22 @@ class Writer:
     def _start(self) -> None:
         with self._mutex:
             if not self._threads and not self._closed.is_set():
-                loops: list[tuple[str, Callable[[], None]]] = [("turns", self._take_turns), ("merges", self._merge_on)]
+                loops: list[tuple[str, Callable[[], None]]] = [("lock", self._yield_lock), ("merges", self._merge_loop)]
                 self._threads = [
                     threading.Thread(target=loop, name=f"index-{name}", daemon=True) for name, loop in loops
                 ]
                 for thread in self._threads:
                     thread.start()
 
-    def _take_turns(self) -> None:
-        while not self._closed.wait(_WANTED_POLL_S):
+    def _yield_lock(self) -> None:
+        while not self._closed.wait(_POLL_S):
             with self._mutex:
-                if self._lock.held and self._lock.wanted():
+                if self._lock.held and self._lock.is_wanted():
                     with self._current.using() as generation:
-                        generation.sparse.let_go()
+                        generation.sparse.close_writer()
                     self._lock.release()
 
-    def _merge_on(self) -> None:
+    def _merge_loop(self) -> None:
         """Not in the first seconds: a process that only asks one question has better to do."""
         self._closed.wait(_MERGE_AFTER_S)
         while self._due.wait() and not self._closed.is_set():

@@ -35,10 +35,12 @@ def verify(client: Client, names: Names, versions: Versions) -> list[Problem]:
     for identity, version in current.items():
         found = chunks[identity, version.number]
         if found != version.row.chunks:
-            problems.append(Problem(f"document {identity!r} has {found} chunks, not {version.row.chunks}", mends=False))
+            problems.append(
+                Problem(f"document {identity!r} has {found} chunks, not {version.row.chunks}", repairable=False)
+            )
     left = _left(client, names, {(identity, version.number) for identity, version in current.items()})
     if left:
-        problems.append(Problem(f"{len(left)} versions of documents are superseded or unfinished", mends=True))
+        problems.append(Problem(f"{len(left)} versions of documents are superseded or unfinished", repairable=True))
     return problems
 
 

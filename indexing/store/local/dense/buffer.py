@@ -20,7 +20,7 @@ class Buffer:
     """Ascending, (capacity,); the first `count` count."""
     vectors: Vectors
     """(capacity, d)"""
-    alive: NDArray[np.bool_]
+    live: NDArray[np.bool_]
     """(count,)"""
     count: int
 
@@ -29,7 +29,7 @@ class Buffer:
         return cls(np.zeros(0, np.int64), np.zeros((0, dimension), np.float32), np.zeros(0, np.bool_), 0)
 
     def added(self, ids: Ids, vectors: Vectors) -> "Buffer":
-        """With newer rows; only on the newest tail, for the rows past `count` are shared."""
+        """With newer rows; only on the newest buffer, for the rows past `count` are shared."""
         count = self.count + len(ids)
         held, matrix = self.ids, self.vectors
         if count > len(held):
@@ -37,26 +37,26 @@ class Buffer:
             held, matrix = np.empty(capacity, np.int64), np.empty((capacity, matrix.shape[1]), np.float32)
             held[: self.count], matrix[: self.count] = self.ids[: self.count], self.vectors[: self.count]
         held[self.count : count], matrix[self.count : count] = ids, vectors
-        return Buffer(held, matrix, np.append(self.alive, np.ones(len(ids), np.bool_)), count)
+        return Buffer(held, matrix, np.append(self.live, np.ones(len(ids), np.bool_)), count)
 
     def without(self, first: int, last: int) -> "Buffer":
         start, stop = np.searchsorted(self.ids[: self.count], (first, last + 1))
         if start == stop:
             return self
-        alive = self.alive.copy()
-        alive[start:stop] = False
-        return Buffer(self.ids, self.vectors, alive, self.count)
+        live = self.live.copy()
+        live[start:stop] = False
+        return Buffer(self.ids, self.vectors, live, self.count)
 
     def after(self, newest: int) -> "Buffer":
         """Only the rows past `newest`, in memory of their own, the dead left out."""
         start = int(np.searchsorted(self.ids[: self.count], newest, side="right"))
-        keep = np.flatnonzero(self.alive[start:]) + start
+        keep = np.flatnonzero(self.live[start:]) + start
         return Buffer(self.ids[keep], self.vectors[keep], np.ones(len(keep), np.bool_), len(keep))
 
     def search(self, query: Vectors, k: int, allowed: Allowed | None) -> tuple[Ids, Vectors]:
         """The k best, in no order: ids and inner products."""
         ids = self.ids[: self.count]
-        keep = self.alive if allowed is None else self.alive & allowed.contains(ids)
+        keep = self.live if allowed is None else self.live & allowed.contains(ids)
         if not keep.all():
             rows = np.flatnonzero(keep)
             # Few rows are copied, many are scored with the rest and masked.

@@ -1,4 +1,4 @@
-"""Dense search: sealed segments, and a tail in memory, which both follow SQLite."""
+"""Dense search: sealed segments, and a buffer in memory, which both follow SQLite."""
 
 import sqlite3
 import threading
@@ -26,12 +26,12 @@ class View:
     """What a search sees; replaced, never changed."""
 
     segments: tuple[Segment, ...]
-    dead: Mask | None
+    live: Mask | None
     """Of the chunks in segments, those that are not dead; None: all."""
-    tail: Buffer
+    buffer: Buffer
     newest: int
     """The highest chunk id taken in."""
-    deaths: int
+    tombstone: int
     """The newest row of `dead` taken in."""
 
     @property
@@ -55,9 +55,9 @@ class DenseIndex:
     def view(self) -> View:
         """The newest one: follows SQLite where something was committed since the last."""
         with self._guard, storage_errors(self.directory):
-            version = self._database.version()
+            version = self._database.data_version()
             if version != self._version:
-                self._view = self._newer()
+                self._view = self._refreshed()
                 # A commit between the two is seen next time: this version is older than what was read.
                 self._version = version
             return self._view
@@ -68,62 +68,62 @@ class DenseIndex:
             return allowed.ids()
         faiss.omp_set_num_threads(self._threads)  # counts for this thread alone
         view = self.view()
-        mask = view.dead if allowed is None else _mask(view, allowed)
+        mask = view.live if allowed is None else _mask(view, allowed)
         found = [segment.search(query, k, mask) for segment in view.segments]
-        found.append(view.tail.search(query, k, allowed))
+        found.append(view.buffer.search(query, k, allowed))
         ids, scores = (np.concatenate(each) for each in zip(*found, strict=True))
         most = max(k, *(len(some) for some, _ in found))
         best: Ids = ids[np.argsort(-scores)[:most]]
         return best
 
-    def _newer(self) -> View:
+    def _refreshed(self) -> View:
         for attempt in range(_ATTEMPTS):
             with self._database.reading() as connection:
                 try:
-                    return self._followed(connection, self._view)
+                    return self._caught_up(connection, self._view)
                 except FileNotFoundError as exc:
                     # Merged away by another process since this read began; the next one names what took its place.
                     if attempt + 1 == _ATTEMPTS:
                         raise DamagedIndexError(f"{exc.filename} is missing: `ragline index repair`") from exc
         raise AssertionError
 
-    def _followed(self, connection: sqlite3.Connection, view: View) -> View:
+    def _caught_up(self, connection: sqlite3.Connection, view: View) -> View:
         named = read_rows(connection)
         if [row.id for row in named] != [segment.row.id for segment in view.segments]:
             opened = {segment.row.id: segment for segment in view.segments}
             segments = tuple(opened.get(row.id) or Segment.open(self.directory, row) for row in named)
             sealed = segments[-1].row.last if segments else 0
-            view = View(segments, None, view.tail.after(sealed), max(view.newest, sealed), 0)
-        return self._added(connection, _without_dead(connection, view))
+            view = View(segments, None, view.buffer.after(sealed), max(view.newest, sealed), 0)
+        return self._added(connection, _without_tombstones(connection, view))
 
     def _added(self, connection: sqlite3.Connection, view: View) -> View:
         (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM vectors").fetchone()
         if newest <= view.newest:
             return view
         ids, vectors = rows.vectors_between(connection, view.newest + 1, newest, self._dimension)
-        return replace(view, tail=view.tail.added(ids, vectors), newest=newest)
+        return replace(view, buffer=view.buffer.added(ids, vectors), newest=newest)
 
 
-def _without_dead(connection: sqlite3.Connection, view: View) -> View:
+def _without_tombstones(connection: sqlite3.Connection, view: View) -> View:
     """Takes out what died since; chunks that are in a segment, by a mask."""
     sql = "SELECT seq, first_chunk, last_chunk FROM dead WHERE seq > ? ORDER BY seq"
-    dead = connection.execute(sql, (view.deaths,)).fetchall()
+    dead = connection.execute(sql, (view.tombstone,)).fetchall()
     if not dead:
         return view
-    tail, bits = view.tail, None
+    buffer, bits = view.buffer, None
     for _, first, last in dead:
         if first <= view.sealed:
             bits = _all_but(view) if bits is None else bits
             _clear(bits, first, min(last, view.sealed))
         else:
-            tail = tail.without(first, last)
-    mask = view.dead if bits is None else replace(Mask.of(bits, 1), fraction=1.0)
-    return replace(view, dead=mask, tail=tail, deaths=dead[-1][0])
+            buffer = buffer.without(first, last)
+    mask = view.live if bits is None else replace(Mask.of(bits, 1), fraction=1.0)
+    return replace(view, live=mask, buffer=buffer, tombstone=dead[-1][0])
 
 
 def _all_but(view: View) -> Bits:
-    if view.dead is not None:
-        return view.dead.bits.copy()
+    if view.live is not None:
+        return view.live.bits.copy()
     return np.full((view.sealed >> 3) + 1, 255, np.uint8)
 
 
@@ -136,6 +136,6 @@ def _clear(bits: Bits, first: int, last: int) -> None:
 
 def _mask(view: View, allowed: Allowed) -> Mask:
     bits = allowed.bits(view.sealed)
-    if view.dead is not None:
-        bits &= view.dead.bits
+    if view.live is not None:
+        bits &= view.live.bits
     return Mask.of(bits, sum(segment.row.chunks for segment in view.segments))

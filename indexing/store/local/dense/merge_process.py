@@ -41,7 +41,7 @@ _SAFETY = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class MergeTask:
     """What to build."""
 
     database: str
@@ -53,43 +53,43 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class MergeResult:
     chunks: int
     factory: str
-    effort: int
+    nprobe: int
     bytes: int
     sha256: str
 
 
-def build(order: Order) -> Built | None:
+def merge(task: MergeTask) -> MergeResult | None:
     """Write the segment; None where no chunk of the range is left."""
-    database = Database(Path(order.database))
+    database = Database(Path(task.database))
     try:
-        ids = _ids(database, order)
+        ids = _ids(database, task)
         if not len(ids):
             return None
-        index = make(order.factory, order.dimension)
-        _train(index, database, ids, order.dimension)
-        for block_ids, vectors in _blocks(database, order):
+        index = make(task.factory, task.dimension)
+        _train(index, database, ids, task.dimension)
+        for block_ids, vectors in _blocks(database, task):
             index.add_with_ids(vectors, block_ids)
-        effort = _effort(index, order.factory, _sample(database, ids, _SAMPLE, order.dimension))
-        size, digest = segment.write(index, Path(order.out))
-        return Built(index.ntotal, order.factory, effort, size, digest)
+        nprobe = _tuned_nprobe(index, task.factory, _sample(database, ids, _SAMPLE, task.dimension))
+        size, digest = segment.write(index, Path(task.out))
+        return MergeResult(index.ntotal, task.factory, nprobe, size, digest)
     finally:
         database.close()
 
 
-def _ids(database: Database, order: Order) -> Ids:
+def _ids(database: Database, task: MergeTask) -> Ids:
     with database.reading() as connection:
-        found = connection.execute("SELECT id FROM vectors WHERE id BETWEEN ? AND ?", (order.first, order.last))
+        found = connection.execute("SELECT id FROM vectors WHERE id BETWEEN ? AND ?", (task.first, task.last))
         return np.fromiter((row[0] for row in found), np.int64)
 
 
-def _blocks(database: Database, order: Order) -> Iterator[tuple[Ids, Vectors]]:
+def _blocks(database: Database, task: MergeTask) -> Iterator[tuple[Ids, Vectors]]:
     """Each in a read of its own: a long one would keep the write-ahead log from being taken in."""
-    for first in range(order.first, order.last + 1, _BLOCK):
+    for first in range(task.first, task.last + 1, _BLOCK):
         with database.reading() as connection:
-            ids, vectors = rows.vectors_between(connection, first, min(first + _BLOCK - 1, order.last), order.dimension)
+            ids, vectors = rows.vectors_between(connection, first, min(first + _BLOCK - 1, task.last), task.dimension)
         if len(ids):
             yield ids, vectors
 
@@ -122,7 +122,7 @@ def _sample(database: Database, ids: Ids, size: int, dimension: int) -> Vectors:
     return matrix[:count]
 
 
-def _effort(index: Any, factory: str, queries: Vectors) -> int:
+def _tuned_nprobe(index: Any, factory: str, queries: Vectors) -> int:
     """The lists to read, or efSearch: twice the least with which stored vectors find their neighbours."""
     if factory.startswith("IVF"):
         most = int(index.nlist)
@@ -148,7 +148,7 @@ class MergeProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = threading.Event()
 
-    def build(self, order: Order) -> Built | None:
+    def run(self, task: MergeTask) -> MergeResult | None:
         """Raises IndexingError where the process fails, or is stopped."""
         # Of the environment only what Python needs: it may hold keys.
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | {
@@ -163,11 +163,11 @@ class MergeProcess:
         self._process = process
         if self._stopped.is_set():
             process.kill()
-        output = _talk(process, json.dumps(asdict(order)).encode() + b"\n")
+        output = _exchange(process, json.dumps(asdict(task)).encode() + b"\n")
         if process.returncode:
-            raise IndexingError(f"building {order.out} failed: {output.decode(errors='replace')[-500:].strip()}")
+            raise IndexingError(f"building {task.out} failed: {output.decode(errors='replace')[-500:].strip()}")
         answer = json.loads(output.splitlines()[-1])
-        return None if answer is None else Built(**answer)
+        return None if answer is None else MergeResult(**answer)
 
     def stop(self) -> None:
         self._stopped.set()
@@ -176,13 +176,13 @@ class MergeProcess:
             process.kill()
 
 
-def _talk(process: "subprocess.Popen[bytes]", order: bytes) -> bytes:
+def _exchange(process: "subprocess.Popen[bytes]", task: bytes) -> bytes:
     """All that it prints. Its stdin stays open until then: it ends when that is closed, as the end of this one does."""
     stdin, stdout = process.stdin, process.stdout
     assert stdin is not None and stdout is not None  # noqa: S101, PT018 (they are pipes)
     with process:
         with suppress(BrokenPipeError):
-            stdin.write(order)
+            stdin.write(task)
             stdin.flush()
         return stdout.read()
 
@@ -194,10 +194,10 @@ def _end_with_parent() -> None:
 
 def main() -> None:
     os.nice(_NICE)
-    order = Order(**json.loads(sys.stdin.buffer.readline()))
+    task = MergeTask(**json.loads(sys.stdin.buffer.readline()))
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    built = build(order)
-    sys.stdout.write("\n" + json.dumps(None if built is None else asdict(built)))
+    result = merge(task)
+    sys.stdout.write("\n" + json.dumps(None if result is None else asdict(result)))
     sys.stdout.flush()
     os._exit(0)
 

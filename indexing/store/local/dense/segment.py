@@ -67,14 +67,14 @@ class Segment:
         """Memory-mapped where it is large. Raises FileNotFoundError, and DamagedIndexError for one that is not ours."""
         path = directory / row.file
         if path.stat().st_size != row.bytes:
-            raise DamagedIndexError(f"{path} has {path.stat().st_size} bytes, not {row.bytes}: {_MEND}")
+            raise DamagedIndexError(f"{path} has {path.stat().st_size} bytes, not {row.bytes}: {_REPAIR}")
         try:
             flags = faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY if row.factory.startswith("IVF") else 0
             index = faiss.read_index(str(path), flags)
         except RuntimeError as exc:
-            raise DamagedIndexError(f"{path} cannot be read: {exc}. {_MEND}") from exc
+            raise DamagedIndexError(f"{path} cannot be read: {exc}. {_REPAIR}") from exc
         if index.ntotal != row.chunks:
-            raise DamagedIndexError(f"{path} holds {index.ntotal} vectors, not {row.chunks}: {_MEND}")
+            raise DamagedIndexError(f"{path} holds {index.ntotal} vectors, not {row.chunks}: {_REPAIR}")
         if row.factory.startswith("IVF"):
             # Threads that read ahead cost more than they save where the file is in memory.
             faiss.downcast_InvertedLists(index.invlists).prefetch_nthread = 0
@@ -83,10 +83,10 @@ class Segment:
     def search(self, query: Vectors, k: int, mask: Mask | None) -> tuple[Ids, Vectors]:
         """Ids and approximate inner products of candidates for the k best; fewer where it holds fewer."""
         wanted = min(k * candidates_per_hit(self.row.factory), self.row.chunks)
-        found = self._search(query, wanted, mask, self._effort(mask))
+        found = self._search(query, wanted, mask, self._nprobe(mask))
         if mask is not None and self.row.effort and len(found[0]) < min(k, mask.count(self.row.first, self.row.last)):
             # The lists that were read hold too few of the allowed ones: read all.
-            found = self._search(query, wanted, mask, self._most())
+            found = self._search(query, wanted, mask, self._max_nprobe())
         return found
 
     def ids(self) -> Ids:
@@ -99,29 +99,29 @@ class Segment:
         joined: Ids = np.concatenate(parts)
         return joined
 
-    def _search(self, query: Vectors, k: int, mask: Mask | None, effort: int) -> tuple[Ids, Vectors]:
-        parameters = self._parameters(mask, effort)
+    def _search(self, query: Vectors, k: int, mask: Mask | None, nprobe: int) -> tuple[Ids, Vectors]:
+        parameters = self._parameters(mask, nprobe)
         scores, ids = self.index.search(query.reshape(1, -1), k, params=parameters)
         there = ids[0] >= 0
         return ids[0][there], scores[0][there]
 
-    def _parameters(self, mask: Mask | None, effort: int) -> Any:
+    def _parameters(self, mask: Mask | None, nprobe: int) -> Any:
         selector = None if mask is None else mask.selector
         if self.row.factory.startswith("IVF"):
-            return faiss.SearchParametersIVF(sel=selector, nprobe=effort)
+            return faiss.SearchParametersIVF(sel=selector, nprobe=nprobe)
         if self.row.factory.startswith("HNSW"):
-            return faiss.SearchParametersHNSW(sel=selector, efSearch=effort)
+            return faiss.SearchParametersHNSW(sel=selector, efSearch=nprobe)
         return faiss.SearchParameters(sel=selector)
 
-    def _effort(self, mask: Mask | None) -> int:
+    def _nprobe(self, mask: Mask | None) -> int:
         more = 1.0 if mask is None else 1 / max(mask.fraction, 1e-6)
-        return min(self._most(), round(self.row.effort * more))
+        return min(self._max_nprobe(), round(self.row.effort * more))
 
-    def _most(self) -> int:
+    def _max_nprobe(self) -> int:
         return int(self.index.nlist) if self.row.factory.startswith("IVF") else self.row.chunks
 
 
-_MEND = "`ragline index repair` builds it anew"
+_REPAIR = "`ragline index repair` builds it anew"
 
 
 def read_rows(connection: sqlite3.Connection) -> list[SegmentRow]:

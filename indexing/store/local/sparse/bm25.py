@@ -113,21 +113,21 @@ class Bm25:
                 self._seen = seen
             return self._index.searcher()
 
-    def follow(self, connection: sqlite3.Connection, dead_after: int) -> int:
-        """Take in what is newer in SQLite, and take out what died past `dead_after`; the newest death taken out.
+    def catch_up(self, connection: sqlite3.Connection, after: int) -> int:
+        """Take in what is newer in SQLite, and take out what died past `after`; the newest death taken out.
 
-        Raises IndexingError where it cannot be written; then let_go(), and it goes on from what was committed.
+        Raises IndexingError where it cannot be written; then close_writer(), and it goes on from what was committed.
         """
         if self._newest is None:
             self._newest = self.newest()
         try:
-            return self._followed(connection, dead_after, self._newest)
+            return self._caught_up(connection, after, self._newest)
         except (ValueError, OSError) as exc:
             raise IndexingError(f"{self._directory} cannot be written: {exc}") from exc
 
-    def _followed(self, connection: sqlite3.Connection, dead_after: int, newest: int) -> int:
+    def _caught_up(self, connection: sqlite3.Connection, after: int, newest: int) -> int:
         writer = self._writer or self._open_writer()
-        dead = connection.execute("SELECT seq, document FROM dead WHERE seq > ? ORDER BY seq", (dead_after,)).fetchall()
+        dead = connection.execute("SELECT seq, document FROM dead WHERE seq > ? ORDER BY seq", (after,)).fetchall()
         for _, document in dead:
             writer.delete_documents_by_term("document", document)
         pending = len(dead)
@@ -141,13 +141,13 @@ class Bm25:
             writer.commit()
         self._newest = newest
         self._searcher()
-        return int(dead[-1][0]) if dead else dead_after
+        return int(dead[-1][0]) if dead else after
 
     def _open_writer(self) -> tantivy.IndexWriter:
         self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
         return self._writer
 
-    def let_go(self) -> None:
+    def close_writer(self) -> None:
         """Close the writer; merges that are under way are given up."""
         self._writer = None
         self._newest = None
@@ -155,7 +155,7 @@ class Bm25:
     def close(self) -> None:
         """Wait for merges that are under way, and close the writer."""
         writer = self._writer
-        self.let_go()
+        self.close_writer()
         if writer is not None:
             writer.wait_merging_threads()
         if self._links is not None:

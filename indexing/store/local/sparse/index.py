@@ -23,10 +23,10 @@ class SparseIndex:
         self._first = _name(1, language)
         self._guard = threading.Lock()
         self._opened: tuple[str, Bm25] | None = None
-        self.buried = 0
+        self.tombstone = 0
         """The newest row of `dead` whose chunks it does not hold."""
         with database.reading() as connection:
-            self.buried = int(_meta(connection, "buried", "0"))
+            self.tombstone = int(_meta(connection, "buried", "0"))
 
     def search(self, text: str, k: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
         return self.current().search(text, k, documents)
@@ -53,12 +53,12 @@ class SparseIndex:
         except DamagedIndexError:
             return True
 
-    def follow(self) -> None:
+    def catch_up(self) -> None:
         """Take in what SQLite has. By the writer. A damaged one is built anew."""
         try:
             bm25 = self.current()
             with self._database.reading() as connection:
-                self.buried = bm25.follow(connection, self.buried)
+                self.tombstone = bm25.catch_up(connection, self.tombstone)
         except DamagedIndexError as exc:
             log.warning("building BM25 anew: %s", exc)
             self.rebuild()
@@ -71,24 +71,24 @@ class SparseIndex:
         shutil.rmtree(self._path / name, ignore_errors=True)
         fresh = Bm25(self._path / name, _language(name))
         with self._database.reading() as connection:
-            self.buried = fresh.follow(connection, 0)
+            self.tombstone = fresh.catch_up(connection, 0)
         with self._database.writing() as connection:
             _set_meta(connection, "bm25", name)
-            self.note(connection)
-        self.let_go()
+            self.save_tombstone(connection)
+        self.close_writer()
         with self._guard:
             self._opened = name, fresh
         shutil.rmtree(self._path / old, ignore_errors=True)
 
-    def note(self, connection: sqlite3.Connection) -> None:
+    def save_tombstone(self, connection: sqlite3.Connection) -> None:
         """Record what is buried. An older record does no harm: the same dead are taken out once more."""
-        _set_meta(connection, "buried", str(self.buried))
+        _set_meta(connection, "buried", str(self.tombstone))
 
-    def let_go(self) -> None:
+    def close_writer(self) -> None:
         """Close the writer; what it is merging is given up."""
         with self._guard:
             if self._opened is not None:
-                self._opened[1].let_go()
+                self._opened[1].close_writer()
 
     def close(self) -> None:
         """Close the writer when what it is merging is done."""

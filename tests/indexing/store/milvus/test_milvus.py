@@ -128,7 +128,7 @@ def test_repair_removes_what_nobody_is_writing(store: MilvusStore) -> None:
     store._client.upsert(store._names.chunks, left)
     assert found(store) == {"word a", "word b"}
     (problem,) = store.verify()
-    assert problem.mends
+    assert problem.repairable
     assert "unfinished" in problem.text
     assert store.repair() == []
     assert store.stats().chunks == 2
