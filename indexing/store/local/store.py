@@ -17,7 +17,7 @@ from indexing.store import jobs
 from indexing.store.check import check_item
 from indexing.store.filters import Filters
 from indexing.store.interface import DocumentRow, Item, Problem, Stats, Vectors
-from indexing.store.jobs import KeepsJobs
+from indexing.store.jobs import JobStore
 from indexing.store.local import maintenance, snapshot
 from indexing.store.local.collection import CurrentGeneration, create, is_collection
 from indexing.store.local.maintenance import Info
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 _CATCH_UP_TIMEOUT_S = 1.0
 
 
-class Store(KeepsJobs):
+class Store(JobStore):
     """Acknowledged is durable: what put(), delete() and move() did is on the disk when they return.
 
     Raises IndexMismatchError, StorageError, IndexBusyError and DamagedIndexError (indexing.errors).
@@ -195,7 +195,7 @@ class Store(KeepsJobs):
                 if lag_between(old, new):
                     return False
             with generation.database.writing() as old:  # whoever notes a job waits, and then finds the new generation
-                with successor._noting() as new:  # noqa: SLF001 (one of this class)
+                with successor._writing_jobs() as new:  # noqa: SLF001 (one of this class)
                     jobs.copy(old, new)
                 successor.close()
                 install(self._path, successor.path)
@@ -242,7 +242,7 @@ class Store(KeepsJobs):
             yield connection
 
     @contextmanager
-    def _noting(self) -> Iterator[sqlite3.Connection]:
+    def _writing_jobs(self) -> Iterator[sqlite3.Connection]:
         """For rows that no index follows: no turn is needed, SQLite's own lock does.
 
         Again where another generation took the place of this one while the lock was waited for.
@@ -255,5 +255,5 @@ class Store(KeepsJobs):
                     yield connection
                     return
 
-    def _held(self, job_id: str) -> Path:
+    def _lease_path(self, job_id: str) -> Path:
         return self._path / f"lock.job-{job_id}"

@@ -20,7 +20,7 @@ from indexing.store.check import check_item
 from indexing.store.database import Database
 from indexing.store.filters import Filters
 from indexing.store.interface import DocumentRow, Item, Problem, Stats
-from indexing.store.jobs import KeepsJobs
+from indexing.store.jobs import JobStore
 from indexing.store.manifest import Manifest
 from indexing.store.milvus import maintenance, rows
 from indexing.store.milvus.client import Client, Row
@@ -40,7 +40,7 @@ _MAX_REPEATS = 3
 _HASHES = 200
 
 
-class MilvusStore(KeepsJobs):
+class MilvusStore(JobStore):
     """As indexing.stores.DocumentStore says. Raises UnavailableError where Milvus does not answer."""
 
     def __init__(self, name: str, client: Client, names: Names, manifest: Manifest, jobs: Database) -> None:
@@ -232,8 +232,8 @@ class MilvusStore(KeepsJobs):
     def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
         return self._jobs.reading()
 
-    def _noting(self) -> AbstractContextManager[sqlite3.Connection]:
+    def _writing_jobs(self) -> AbstractContextManager[sqlite3.Connection]:
         return self._jobs.writing()
 
-    def _held(self, job_id: str) -> Path:
+    def _lease_path(self, job_id: str) -> Path:
         return self._jobs.path.with_name(f"{self._name}.lock.job-{job_id}")
