@@ -10,7 +10,7 @@ import numpy as np
 
 from indexing.errors import DamagedIndexError
 from indexing.store.disk import sha256
-from indexing.store.interface import Problem
+from indexing.store.interface import Info, Problem
 from indexing.store.local.dense import merge_policy
 from indexing.store.local.dense.segment import Segment, SegmentRow, read_rows
 from indexing.store.local.generation import VECTORS, Generation
@@ -23,10 +23,7 @@ _FREE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Info:
-    manifest: Manifest
-    documents: int
-    chunks: int
+class LocalInfo(Info):
     dead: int
     """Chunks that are gone, and still in a segment."""
     tail: int
@@ -42,14 +39,14 @@ class SegmentProblem(Problem):
     segment: SegmentRow
 
 
-def info(generation: Generation) -> Info:
+def info(generation: Generation) -> LocalInfo:
     with generation.database.reading() as connection:
         documents, chunks = connection.execute("SELECT documents, chunks FROM counts").fetchone()
         named, dead = read_rows(connection), merge_policy.deleted_chunks(connection)
         sealed = named[-1].last if named else 0
         (tail,) = connection.execute("SELECT count(*) FROM vectors WHERE id > ?", (sealed,)).fetchone()
     sizes = {name: sum(map(_size, generation.path.glob(name))) for name in ("store.sqlite3*", "vectors/*", "bm25-*/*")}
-    return Info(generation.manifest, documents, chunks, sum(dead.values()), tail, tuple(named), *sizes.values())
+    return LocalInfo(generation.manifest, documents, chunks, sum(dead.values()), tail, tuple(named), *sizes.values())
 
 
 def _size(path: Path) -> int:

@@ -6,21 +6,17 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
-
-import numpy as np
 
 from indexing.document import Hit, StoredChunk
 from indexing.errors import IndexBusyError, IndexMismatchError, StorageError
 from indexing.store import jobs
-from indexing.store.check import check_item
+from indexing.store.check import check_item, check_query
 from indexing.store.filters import Filters
-from indexing.store.interface import DocumentRow, Item, Problem, Stats, Vectors
-from indexing.store.jobs import JobStore
+from indexing.store.interface import DocumentRow, DocumentStore, Item, Problem, Stats, Vectors
 from indexing.store.local import maintenance, snapshot
 from indexing.store.local.collection import CurrentGeneration, create, is_collection
-from indexing.store.local.maintenance import Info
+from indexing.store.local.maintenance import LocalInfo
 from indexing.store.local.sqlite import rows
 from indexing.store.local.successor import Lag, adopt, install, lag_between, successor_path
 from indexing.store.local.writer import Writer
@@ -31,7 +27,7 @@ log = logging.getLogger(__name__)
 _CATCH_UP_TIMEOUT_S = 1.0
 
 
-class Store(JobStore):
+class Store(DocumentStore):
     """Acknowledged is durable: what put(), delete() and move() did is on the disk when they return.
 
     Raises IndexMismatchError, StorageError, IndexBusyError and DamagedIndexError (indexing.errors).
@@ -79,10 +75,6 @@ class Store(JobStore):
         return self._path
 
     def put(self, items: Sequence[Item]) -> None:
-        """Add the documents, or replace those of the same id: all of them, or on an error none.
-
-        Vectors are (number of chunks, dimension), L2-normalized. Raises InvalidDocumentError.
-        """
         for document, chunks, vectors in items:
             check_item(document, chunks, vectors, self.manifest)
         with self._writer.writing() as generation:
@@ -93,7 +85,6 @@ class Store(JobStore):
             self._writer.catch_up(generation)
 
     def delete(self, document_ids: Iterable[str]) -> int:
-        """How many of them there were."""
         with self._writer.writing() as generation:
             with generation.database.writing() as connection:
                 removed = sum(rows.remove(connection, each) for each in document_ids)
@@ -102,29 +93,20 @@ class Store(JobStore):
         return removed
 
     def move(self, document_id: str, source: str) -> bool:
-        """Give a document another source; nothing is embedded again. Whether there was such a document."""
         with self._writer.writing() as generation, generation.database.writing() as connection:
             changed = connection.execute("UPDATE documents SET source = ? WHERE id = ?", (source, document_id))
             return changed.rowcount > 0
 
     def search_dense(self, vector: Vectors, k: int, filters: Filters | None = None) -> list[Hit]:
-        """The k chunks of the highest inner product, best first; of those that the filters leave."""
-        query = np.ascontiguousarray(vector, dtype=np.float32).reshape(-1)
-        if query.shape != (self.manifest.dimension,):
-            raise IndexMismatchError(
-                f"collection {self._path.name!r} has vectors of {self.manifest.dimension} dimensions, the query has"
-                f" {len(query)}: embed it with {self.manifest.embedding_model}, or run `ragline index reindex`"
-            )
+        query = check_query(vector, self.manifest, self._path.name)
         with self._current.using() as generation:
             return generation.search_dense(query, k, generation.allowed(filters))
 
     def search_sparse(self, text: str, k: int, filters: Filters | None = None) -> list[Hit]:
-        """The k chunks of the highest BM25 score, best first; fewer where fewer have a term of the text."""
         with self._current.using() as generation:
             return generation.search_sparse(text, k, generation.allowed(filters))
 
     def chunks(self, ids: Sequence[int]) -> list[StoredChunk]:
-        """In the order of `ids`; those that are gone by now are left out."""
         with self._reading() as connection:
             return rows.chunks(connection, ids)
 
@@ -137,29 +119,24 @@ class Store(JobStore):
             return rows.document(connection, document_id)
 
     def documents(self, cursor: str | None = None, limit: int = 100) -> tuple[list[DocumentRow], str | None]:
-        """A page in the order of ids, and the cursor of the next one; None at the end."""
         with self._reading() as connection:
             page = rows.documents(connection, cursor or "", limit + 1)
         return page[:limit], page[limit - 1].id if len(page) > limit else None
 
     def known(self) -> dict[str, tuple[str, str]]:
-        """source -> (document id, content hash), of all documents."""
         with self._reading() as connection:
             found = connection.execute("SELECT source, id, content_hash FROM documents")
             return {source: (identity, content_hash) for source, identity, content_hash in found}
 
     def text(self, document_id: str, start: int = 0, end: int | None = None) -> str:
-        """document.text[start:end]; "" where there is no such document."""
         with self._reading() as connection:
             return rows.text(connection, document_id, start, end) or ""
 
     def vectors_for(self, hashes: Iterable[str]) -> dict[str, Vectors]:
-        """text_hash(passage) -> its vector (d,), of those that are stored."""
         with self._reading() as connection:
             return rows.vectors_by_hash(connection, hashes)
 
     def item(self, document_id: str) -> Item | None:
-        """A document as it was put: to copy it, or to cut and embed it anew."""
         with self._current.using() as generation, generation.database.reading() as connection:
             return rows.item(connection, document_id, generation.manifest.dimension)
 
@@ -201,16 +178,14 @@ class Store(JobStore):
                 install(self._path, successor.path)
             return True
 
-    def info(self) -> Info:
+    def info(self) -> LocalInfo:
         with self._current.using() as generation:
             return maintenance.info(generation)
 
     def verify(self) -> list[Problem]:
-        """All that is wrong with the files; [] where all is well. Writers wait meanwhile."""
         return maintenance.verify(self._writer)
 
     def repair(self) -> list[Problem]:
-        """Build anew what can be, and say what is left: that takes a snapshot to restore()."""
         return maintenance.repair(self._writer)
 
     def compact(self) -> None:
@@ -227,14 +202,6 @@ class Store(JobStore):
 
     def close(self) -> None:
         self._writer.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

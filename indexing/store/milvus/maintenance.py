@@ -3,8 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from indexing.store.interface import Problem
-from indexing.store.manifest import Manifest
+from indexing.store.interface import Info, Problem
 from indexing.store.milvus.client import Client
 from indexing.store.milvus.expressions import literal
 from indexing.store.milvus.schema import Names
@@ -19,10 +18,7 @@ Parts = Counter[tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Info:
-    manifest: Manifest
-    documents: int
-    chunks: int
+class MilvusInfo(Info):
     milvus: str
     """Its address."""
     milvus_version: str

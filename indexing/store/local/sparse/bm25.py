@@ -17,12 +17,10 @@ import tantivy
 
 from indexing.document import passage
 from indexing.errors import DamagedIndexError, IndexingError
-from indexing.store.analyzer import analyzer
+from indexing.store.analyzer import MAX_REPEATS, MAX_TERMS, analyzer
 
 _HEAP_BYTES = 48_000_000
 _BATCH = 50_000
-_MAX_TERMS = 64
-_MAX_REPEATS = 3
 _ANALYZER = "ragline"
 
 
@@ -85,9 +83,9 @@ class Bm25:
         frequency = {term: searcher.doc_freq("text", term) for term in counts}
         terms = sorted((term for term in counts if frequency[term]), key=lambda term: (frequency[term], term))
         parts = []
-        for term in terms[:_MAX_TERMS]:
+        for term in terms[:MAX_TERMS]:
             query = tantivy.Query.term_query(self._schema, "text", term, "freq")
-            parts += [(tantivy.Occur.Should, query)] * min(counts[term], _MAX_REPEATS)
+            parts += [(tantivy.Occur.Should, query)] * min(counts[term], MAX_REPEATS)
         return tantivy.Query.boolean_query(parts) if parts else None
 
     def newest(self) -> int:
