@@ -152,11 +152,12 @@ class MergeProcess:
         """Raises IndexingError where the process fails, or is stopped."""
         # Of the environment only what Python needs: it may hold keys.
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | {
+            "PYTHONSAFEPATH": "1",
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "OMP_NUM_THREADS": str(self._threads),
             "OMP_WAIT_POLICY": "passive",  # threads that spin while they wait starve those that work, on busy cores
         }
-        command = [sys.executable, "-m", "indexing.store.local.dense.merge_process"]
+        command = [sys.executable, "-P", "-m", "indexing.store.local.dense.merge_process"]
         process = subprocess.Popen(  # noqa: S603 (our own module)
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
         )
