@@ -82,8 +82,8 @@ class Database:
         with storage_errors(self.path), self._write_lock:
             self._writing_connection().execute(statement)
 
-    def copy(self, to: Path) -> None:
-        """All that is committed, into a new file."""
+    def back_up(self, to: Path) -> None:
+        """Write what is committed to a new file."""
         with storage_errors(to), self._write_lock:
             self._writing_connection().execute("VACUUM INTO ?", (str(to),))
             copy = sqlite3.connect(to)

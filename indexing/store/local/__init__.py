@@ -1,12 +1,12 @@
-"""The index of a collection: SQLite holds documents, chunks, vectors and jobs; FAISS and tantivy follow it.
+"""Collections on this machine: SQLite holds documents, chunks, vectors and jobs; FAISS and tantivy index them.
 
 path/
 ├── CURRENT             the name of the generation in use
-├── lock, lock.*        one writer at a time, and one that merges; who runs a job
+├── lock, lock.*        of the writer, of merges, and of each job that runs
 └── g000001/
-    ├── store.sqlite3   the truth: what is committed here is kept
+    ├── store.sqlite3   a write is durable when it is committed here
     ├── vectors/        FAISS segments, each of a range of chunk ids
-    └── bm25-1-english/ tantivy, how often it was built, and its language
+    └── bm25-1-english/ tantivy; the number grows when it is built again
 """
 
 from indexing.store.local.collection import collection_path

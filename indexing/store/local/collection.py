@@ -1,4 +1,4 @@
-"""Where collections live, how one comes and goes, and which of its generations is in use."""
+"""Where collections are kept, how they are created and deleted, and which generation of one is in use."""
 
 import shutil
 import threading
@@ -16,7 +16,7 @@ from indexing.store.manifest import Manifest
 
 _LOCK_TIMEOUT_S = 60.0
 _ATTEMPTS = 5
-CURRENT = "CURRENT"
+_CURRENT = "CURRENT"
 """The file that names the generation in use; replaced in one step."""
 
 
@@ -35,45 +35,51 @@ def collections(data_dir: Path) -> list[str]:
 
 
 def is_collection(path: Path) -> bool:
-    return (path / CURRENT).is_file()
+    return (path / _CURRENT).is_file()
 
 
 def create(path: Path, manifest: Manifest) -> None:
-    """Make an empty collection, unless another process has just done it. What a killed one left there is removed."""
+    """Create an empty collection, unless another process has just done it."""
     with storage_errors(path):
         path.mkdir(parents=True, exist_ok=True)
         lock = WriterLock(path)
         lock.acquire(_LOCK_TIMEOUT_S)
         try:
-            if not (path / CURRENT).exists():
-                shutil.rmtree(path / generation_name(1), ignore_errors=True)
-                Generation.create(path / generation_name(1), manifest)
-                point_to(path, generation_name(1))
+            if not is_collection(path):
+                first = path / _generation_name(1)
+                shutil.rmtree(first, ignore_errors=True)  # left by a process that was killed in here
+                Generation.create(first, manifest)
+                point_to(path, first.name)
         finally:
             lock.release()
 
 
 def drop(path: Path) -> None:
-    """Delete a collection and all that is in it. Raises UnknownCollectionError, IndexBusyError."""
+    """Delete a collection. Raises UnknownCollectionError, IndexBusyError."""
     lock = WriterLock(path)
     if not is_collection(path):
         raise UnknownCollectionError(f"there is no collection {path.name!r}")
     lock.acquire(_LOCK_TIMEOUT_S)
     try:
-        (path / CURRENT).unlink()
+        (path / _CURRENT).unlink()
         shutil.rmtree(path)
     finally:
         lock.release()
 
 
+def current_generation(path: Path) -> Path:
+    """Raises FileNotFoundError where there is no collection."""
+    return path / (path / _CURRENT).read_text().strip()
+
+
 def next_generation(path: Path) -> Path:
-    """Where the next generation of a collection goes; the collection need not be there."""
+    """A path for a new generation. Creates the collection's folder where there is none."""
     path.mkdir(parents=True, exist_ok=True)
-    return path / generation_name(1 + max((int(each.name[1:]) for each in path.glob("g[0-9]*")), default=0))
+    return path / _generation_name(1 + max((int(each.name[1:]) for each in path.glob("g[0-9]*")), default=0))
 
 
 def install_generation(path: Path, generation: Path) -> None:
-    """Make it the one in use, when nobody writes to the one before."""
+    """Take the writer's lock, and replace the generation in use. Raises IndexBusyError."""
     lock = WriterLock(path)
     lock.acquire(_LOCK_TIMEOUT_S)
     try:
@@ -83,33 +89,36 @@ def install_generation(path: Path, generation: Path) -> None:
 
 
 def swap(path: Path, generation: Path) -> None:
-    """As install_generation, for who has the lock. The last one stays: another process may be leaving it only now."""
-    before = (path / CURRENT).read_text().strip() if is_collection(path) else ""
+    """Replace the generation in use, with the writer's lock held. Deletes all but this one and the one before.
+
+    The one before stays because other processes may be reading it until they look at CURRENT again.
+    """
+    before = current_generation(path).name if is_collection(path) else ""
     point_to(path, generation.name)
     for each in path.glob("g[0-9]*"):
         if each.name not in {before, generation.name}:
             shutil.rmtree(each, ignore_errors=True)
 
 
-def generation_name(number: int) -> str:
-    return f"g{number:06}"
-
-
 def point_to(path: Path, generation: str) -> None:
-    """Make a generation the one in use, in one durable step."""
-    temporary = path / f"{CURRENT}.new"
+    """Write the generation's name into CURRENT, durably and in one step."""
+    temporary = path / f"{_CURRENT}.new"
     temporary.write_text(generation)
     for each in (temporary, path / generation, path):
         fsync(each)
-    temporary.replace(path / CURRENT)
+    temporary.replace(path / _CURRENT)
     fsync(path)
 
 
+def _generation_name(number: int) -> str:
+    return f"g{number:06}"
+
+
 class CurrentGeneration:
-    """For any thread. A generation that was replaced is closed when the last that uses it lets go."""
+    """The generation in use; opens another as soon as CURRENT names it. For any thread."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        """Raises UnknownCollectionError where there is none."""
+        """Raises UnknownCollectionError."""
         self._path = path
         self._threads = threads
         self._guard = threading.Lock()
@@ -121,6 +130,7 @@ class CurrentGeneration:
 
     @contextmanager
     def using(self) -> Iterator[Generation]:
+        """A generation stays open until its last user has left this context."""
         with self._guard:
             self._refresh()
             generation = self._generation
@@ -135,33 +145,33 @@ class CurrentGeneration:
                 self._close_unused()
 
     def close(self) -> None:
-        """What still runs ends first, and then its generation is closed."""
         with self._guard:
             self._closed = True
-            if self._generation is not None:
-                self._users.setdefault(self._generation, 0)
-            self._generation = None
-            self._close_unused()
+            self._replace(None)
 
     def _refresh(self) -> None:
         if self._closed:
             return
-        current = self._path / CURRENT
+        current = self._path / _CURRENT
         for attempt in range(_ATTEMPTS):
             try:
                 stat = current.stat()
                 if (stat.st_ino, stat.st_mtime_ns) == self._seen:
                     return
-                opened = Generation.open(self._path / current.read_text().strip(), self._threads)
+                opened = Generation.open(current_generation(self._path), self._threads)
             except FileNotFoundError as exc:
                 if attempt + 1 == _ATTEMPTS or not current.exists():
                     raise _unknown(self._path) from exc
                 continue
-            if self._generation is not None:
-                self._users.setdefault(self._generation, 0)
-            self._generation, self._seen = opened, (stat.st_ino, stat.st_mtime_ns)
-            self._close_unused()
+            self._seen = (stat.st_ino, stat.st_mtime_ns)
+            self._replace(opened)
             return
+
+    def _replace(self, generation: Generation | None) -> None:
+        if self._generation is not None:
+            self._users.setdefault(self._generation, 0)
+        self._generation = generation
+        self._close_unused()
 
     def _close_unused(self) -> None:
         for generation, users in list(self._users.items()):

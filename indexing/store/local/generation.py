@@ -1,4 +1,4 @@
-"""One generation of a collection: a directory with SQLite, the truth, and the two indexes that follow it."""
+"""One generation of a collection: a directory with an SQLite file, and two indexes that are built from it."""
 
 import json
 import logging
@@ -21,7 +21,7 @@ from indexing.store.local.dense.buffer import inner_products
 from indexing.store.local.dense.factory import SEAL_ROWS, make, merged_factory, sealed_factory
 from indexing.store.local.dense.index import DenseIndex
 from indexing.store.local.dense.merge_process import MergeResult, MergeTask
-from indexing.store.local.dense.segment import SegmentRow, add_row, read_rows
+from indexing.store.local.dense.segment import SegmentRow, insert_segment, read_segments
 from indexing.store.local.sparse.index import SparseIndex
 from indexing.store.local.sqlite import rows
 from indexing.store.local.sqlite.allowed import Allowed, allowed
@@ -33,17 +33,19 @@ log = logging.getLogger(__name__)
 DATABASE = "store.sqlite3"
 VECTORS = "vectors"
 _SPARE = 16
-_FEW = 5_000
-"""Documents that BM25 is told one by one; past it hits are filtered as they come."""
+"""Hits of BM25 that are asked for past k, for some may be deleted."""
+_MAX_DOCUMENT_TERMS = 5_000
+"""Up to so many allowed documents are part of BM25's query; past it its hits are filtered."""
 
 
 @dataclass(frozen=True, slots=True)
 class Merge:
-    """Segments that are to become one."""
+    """Segments that one is to replace."""
 
     replaced: tuple[SegmentRow, ...]
     task: MergeTask
     tombstone: int
+    """The newest when the merge began: the merged segment holds no chunk of it or of older ones."""
 
 
 class Generation:
@@ -57,7 +59,7 @@ class Generation:
 
     @classmethod
     def open(cls, path: Path, threads: int) -> "Generation":
-        """Raises FileNotFoundError where there is none."""
+        """Raises FileNotFoundError."""
         file = path / DATABASE
         file.stat()
         database = Database(file)
@@ -67,25 +69,25 @@ class Generation:
 
     @staticmethod
     def check(manifest: Manifest) -> None:
-        """Raises IndexMismatchError where no index can be made of it: an unknown factory string or language."""
+        """Raises IndexMismatchError for an unknown factory string or language."""
         make(merged_factory(manifest.vectors, 2**20, manifest.dimension), manifest.dimension)
         analyzer(manifest.language)
 
     @classmethod
     def create(cls, path: Path, manifest: Manifest) -> None:
-        """An empty one. Raises FileExistsError."""
+        """Create an empty one. Raises FileExistsError, and IndexMismatchError as check() does."""
         cls.check(manifest)
         with storage_errors(path):
             (path / VECTORS).mkdir(parents=True)
             Database.create(path / DATABASE, manifest.to_json(), manifest.dimension).close()
 
     def allowed(self, filters: Filters | None) -> Allowed | None:
-        """What they leave of what is committed; None: all. Raises FilterError."""
+        """The committed chunks that the filters allow; None for all. Raises FilterError."""
         if not filters:
             return None
         clause = where(filters)
         asked = self.database.data_version(), clause
-        if (last := self._allowed) is not None and last[0] == asked:  # dense and sparse search ask for the same
+        if (last := self._allowed) is not None and last[0] == asked:  # a hybrid search asks twice
             return last[1]
         with self.database.reading() as connection:
             found = allowed(connection, clause)
@@ -101,8 +103,8 @@ class Generation:
         return [Hit(int(ids[at]), float(scores[at])) for at in best]
 
     def search_sparse(self, text: str, k: int, only: Allowed | None) -> list[Hit]:
-        """Asks for more where hits were dropped: those that SQLite no longer has, and those that are not allowed."""
-        few = only.documents.tolist() if only is not None and len(only.documents) <= _FEW else None
+        """Drops hits that were deleted or are not allowed, and asks BM25 for more until there are k."""
+        few = only.documents.tolist() if only is not None and len(only.documents) <= _MAX_DOCUMENT_TERMS else None
         limit = k + _SPARE if only is None or few is not None else self._expected_hits(k, only)
         while True:
             found = self.sparse.search(text, limit, few)
@@ -112,7 +114,7 @@ class Generation:
             limit *= 4
 
     def _expected_hits(self, k: int, only: Allowed) -> int:
-        """How many hits to ask for, so that k of them are allowed, if words do not depend on the filter."""
+        """How many hits to ask for so that k are allowed, if allowed chunks match as often as others."""
         with self.database.reading() as connection:
             (chunks,) = connection.execute("SELECT chunks FROM counts").fetchone()
         return round(1.3 * k * int(chunks) / only.count) + _SPARE
@@ -126,7 +128,10 @@ class Generation:
         return [Hit(each, score) for each, score in found if each in there]
 
     def catch_up(self) -> None:
-        """After a commit, by the writer. What fails here is made up for later: the write itself is durable."""
+        """Bring the indexes up to date after a commit. By the writer.
+
+        An error is only logged, for the write is durable, and the next call makes up for it.
+        """
         try:
             self.sparse.catch_up()
             if self.dense.view().buffer.count >= SEAL_ROWS:
@@ -136,7 +141,7 @@ class Generation:
             self.sparse.close_writer()
 
     def seal(self) -> None:
-        """Make a segment of the buffer. By the writer."""
+        """Write the buffer as a segment. By the writer."""
         view = self.dense.view()
         buffer = view.buffer.after(view.sealed)
         if not buffer.count:
@@ -154,17 +159,17 @@ class Generation:
         self._replace_segments(row, ())
 
     def next_merge(self, *, whole: bool) -> Merge | None:
-        """What is to be merged; all that there is, where `whole` is asked for."""
+        """The merge that is due; if `whole`, of all segments. None where none is."""
         choose = merge_policy.plan_all if whole else merge_policy.plan
         with self.database.reading() as connection:
-            named, dead = read_rows(connection), merge_policy.deleted_chunks(connection)
-        chosen = choose(named, dead, self.manifest.vectors, self.manifest.dimension)
+            segments, deleted = read_segments(connection), merge_policy.deleted_chunks(connection)
+        chosen = choose(segments, deleted, self.manifest.vectors, self.manifest.dimension)
         return self.merge_of(chosen) if chosen else None
 
     def merge_of(self, chosen: Sequence[SegmentRow]) -> Merge:
         with self.database.reading() as connection:
             tombstone = _newest_tombstone(connection)
-            alive = connection.execute(
+            live = connection.execute(
                 "SELECT count(*) FROM vectors WHERE id BETWEEN ? AND ?", (chosen[0].first, chosen[-1].last)
             ).fetchone()[0]
         task = MergeTask(
@@ -173,12 +178,12 @@ class Generation:
             first=chosen[0].first,
             last=chosen[-1].last,
             dimension=self.manifest.dimension,
-            factory=merged_factory(self.manifest.vectors, alive, self.manifest.dimension),
+            factory=merged_factory(self.manifest.vectors, live, self.manifest.dimension),
         )
         return Merge(tuple(chosen), task, tombstone)
 
     def install(self, merge: Merge, result: MergeResult | None) -> bool:
-        """Replace the merged segments by the new one. False where they were replaced already. By the writer."""
+        """Replace the merged segments by the new one. False where one of them is gone. By the writer."""
         task = merge.task
         row = None
         if result is not None:
@@ -192,20 +197,20 @@ class Generation:
 
     def _replace_segments(self, row: SegmentRow | None, replaced: Sequence[SegmentRow]) -> bool:
         with self.database.writing() as connection:
-            there = {each.id for each in read_rows(connection)}
+            there = {each.id for each in read_segments(connection)}
             if not all(each.id in there for each in replaced):
                 return False
             connection.executemany("DELETE FROM segments WHERE id = ?", [(each.id,) for each in replaced])
             if row is not None:
-                add_row(connection, row)
+                insert_segment(connection, row)
             self.sparse.save_tombstone(connection)
             merge_policy.purge_tombstones(connection, self.sparse.tombstone)
         return True
 
     def _delete_unused_files(self) -> None:
-        """Remove the files that no segment names. Not while one is being built."""
+        """Delete vector files without a row in `segments`; never during a merge, whose file has none yet."""
         with self.database.reading() as connection:
-            named = {row.file for row in read_rows(connection)}
+            named = {row.file for row in read_segments(connection)}
         for file in (self.path / VECTORS).iterdir():
             if file.name not in named:
                 file.unlink()

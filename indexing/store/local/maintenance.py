@@ -1,4 +1,4 @@
-"""Looking after a collection: what it holds, whether it is sound, and making it so."""
+"""What a collection holds, whether its files are sound, and how they are repaired and compacted."""
 
 import sqlite3
 import zlib
@@ -12,22 +12,22 @@ from indexing.errors import DamagedIndexError
 from indexing.store.disk import sha256
 from indexing.store.interface import Info, Problem
 from indexing.store.local.dense import merge_policy
-from indexing.store.local.dense.segment import Segment, SegmentRow, read_rows
+from indexing.store.local.dense.segment import Segment, SegmentRow, read_segments
 from indexing.store.local.generation import VECTORS, Generation
 from indexing.store.local.sqlite.rows import BLOCK_BITS
 from indexing.store.local.writer import Writer
 from indexing.store.manifest import Manifest
 
 _FREE = 0.2
-"""Share of free pages at which SQLite's file is written again."""
+"""Share of free pages past which compact() rewrites the SQLite file."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalInfo(Info):
     dead: int
-    """Chunks that are gone, and still in a segment."""
+    """Deleted chunks that are still in a segment."""
     tail: int
-    """Chunks that no segment holds yet; they are searched in memory."""
+    """Chunks in the buffer: not yet in a segment, and searched in memory."""
     segments: tuple[SegmentRow, ...]
     database_bytes: int
     vectors_bytes: int
@@ -42,22 +42,24 @@ class SegmentProblem(Problem):
 def info(generation: Generation) -> LocalInfo:
     with generation.database.reading() as connection:
         documents, chunks = connection.execute("SELECT documents, chunks FROM counts").fetchone()
-        named, dead = read_rows(connection), merge_policy.deleted_chunks(connection)
-        sealed = named[-1].last if named else 0
-        (tail,) = connection.execute("SELECT count(*) FROM vectors WHERE id > ?", (sealed,)).fetchone()
+        segments, deleted = read_segments(connection), merge_policy.deleted_chunks(connection)
+        sealed = segments[-1].last if segments else 0
+        (buffered,) = connection.execute("SELECT count(*) FROM vectors WHERE id > ?", (sealed,)).fetchone()
     sizes = {name: sum(map(_size, generation.path.glob(name))) for name in ("store.sqlite3*", "vectors/*", "bm25-*/*")}
-    return LocalInfo(generation.manifest, documents, chunks, sum(dead.values()), tail, tuple(named), *sizes.values())
+    return LocalInfo(
+        generation.manifest, documents, chunks, sum(deleted.values()), buffered, tuple(segments), *sizes.values()
+    )
 
 
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except FileNotFoundError:  # merged away meanwhile
+    except FileNotFoundError:  # deleted by a merge meanwhile
         return 0
 
 
 def compact(writer: Writer) -> None:
-    """Make one segment of all, without the dead; and give back the room that SQLite no longer needs."""
+    """Merge all segments into one without deleted chunks, and shrink the SQLite file."""
     with writer.writing() as generation:
         generation.sparse.catch_up()
         if generation.dense.view().segments:
@@ -75,16 +77,20 @@ def compact(writer: Writer) -> None:
 
 
 def verify(writer: Writer) -> list[Problem]:
-    """All that is wrong. Nobody writes meanwhile; searches go on."""
+    """Check all files. Writers wait meanwhile; searches go on."""
     with writer.exclusive() as generation, generation.database.reading() as connection:
-        problems = [*_rows(connection, generation.manifest), *_texts(connection), *_sparse(generation, connection)]
-        for row in read_rows(connection):
-            problems += _segment(generation, connection, row)
+        problems = [
+            *_check_rows(connection, generation.manifest),
+            *_check_texts(connection),
+            *_check_sparse(generation, connection),
+        ]
+        for row in read_segments(connection):
+            problems += _check_segment(generation, connection, row)
         return problems
 
 
 def repair(writer: Writer) -> list[Problem]:
-    """Build anew what is wrong beside SQLite; what is left after that."""
+    """Build what is wrong in the indexes again from SQLite. Returns the problems that remain."""
     problems = verify(writer)
     if any(problem.repairable and not isinstance(problem, SegmentProblem) for problem in problems):
         with writer.writing() as generation:
@@ -94,7 +100,7 @@ def repair(writer: Writer) -> list[Problem]:
     return verify(writer) if problems else []
 
 
-def _rows(connection: sqlite3.Connection, manifest: Manifest) -> Iterator[Problem]:
+def _check_rows(connection: sqlite3.Connection, manifest: Manifest) -> Iterator[Problem]:
     for (line,) in connection.execute("PRAGMA integrity_check"):
         if line != "ok":
             yield Problem(f"SQLite: {line}", repairable=False)
@@ -119,7 +125,7 @@ _CHECKS = {
 }
 
 
-def _texts(connection: sqlite3.Connection) -> Iterator[Problem]:
+def _check_texts(connection: sqlite3.Connection) -> Iterator[Problem]:
     documents = connection.execute("SELECT key, id, chars, first_chunk, chunks FROM documents")
     for key, identity, chars, first, count in documents:
         blocks = connection.execute(
@@ -140,7 +146,7 @@ def _texts(connection: sqlite3.Connection) -> Iterator[Problem]:
                 yield Problem(f"chunk {ordinal} of document {identity!r} is not its text", repairable=False)
 
 
-def _sparse(generation: Generation, connection: sqlite3.Connection) -> Iterator[Problem]:
+def _check_sparse(generation: Generation, connection: sqlite3.Connection) -> Iterator[Problem]:
     try:
         found = generation.sparse.current().ids()
     except DamagedIndexError as exc:
@@ -153,7 +159,7 @@ def _sparse(generation: Generation, connection: sqlite3.Connection) -> Iterator[
         yield Problem(f"BM25 lacks {len(missing)} chunks", repairable=True)
 
 
-def _segment(generation: Generation, connection: sqlite3.Connection, row: SegmentRow) -> Iterator[Problem]:
+def _check_segment(generation: Generation, connection: sqlite3.Connection, row: SegmentRow) -> Iterator[Problem]:
     try:
         opened = Segment.open(generation.path / VECTORS, row)
     except (DamagedIndexError, FileNotFoundError) as exc:

@@ -1,4 +1,4 @@
-"""The store of one collection: documents in, hits out. Blocking; for any thread."""
+"""The store of a collection on this machine."""
 
 import logging
 import os
@@ -28,24 +28,19 @@ _CATCH_UP_TIMEOUT_S = 1.0
 
 
 class Store(DocumentStore):
-    """Acknowledged is durable: what put(), delete() and move() did is on the disk when they return.
-
-    Raises IndexMismatchError, StorageError, IndexBusyError and DamagedIndexError (indexing.errors).
-    """
-
     def __init__(self, path: Path, *, threads: int = 1) -> None:
-        """`threads` of one search. Raises UnknownCollectionError where there is none."""
+        """A search runs on `threads` threads. Raises UnknownCollectionError."""
         self._path = path
         self._current = CurrentGeneration(path, threads)
         self._writer = Writer(path, self._current, os.cpu_count() or 1)
         with self._current.using() as generation:
-            behind = generation.sparse.behind()
+            behind = generation.sparse.is_behind()
         if behind:
             try:
                 with self._writer.writing(_CATCH_UP_TIMEOUT_S) as generation:
                     generation.catch_up()
-            except (StorageError, IndexBusyError) as exc:  # who writes now, or next, makes up for it
-                log.warning("BM25 of %s is behind: %s", path, exc)
+            except (StorageError, IndexBusyError) as exc:
+                log.warning("BM25 of %s is behind, and will catch up with the next write: %s", path, exc)
         self._writer.schedule_merges()
 
     @classmethod
@@ -54,7 +49,7 @@ class Store(DocumentStore):
 
     @classmethod
     def create_or_open(cls, path: Path, manifest: Manifest, *, threads: int = 1) -> Self:
-        """Raises IndexMismatchError, naming both values, where the collection was built otherwise."""
+        """Raises IndexMismatchError where the collection has another manifest, or none can be made of this one."""
         if not is_collection(path):
             create(path, manifest)
         store = cls(path, threads=threads)
@@ -145,16 +140,16 @@ class Store(DocumentStore):
             return Stats(*connection.execute("SELECT documents, chunks FROM counts").fetchone())
 
     def adopt(self, wanted: Manifest) -> None:
-        """Become what is wanted, where that takes no embedding: other `vectors`, another `language`.
+        """Change the manifest where nothing must be embedded again: to other `vectors`, or to another `language`.
 
-        Raises IndexMismatchError where it does; successor() is for that.
+        Raises IndexMismatchError for other changes, which take a successor().
         """
         adopt(self._writer, wanted)
 
     def successor(self, manifest: Manifest) -> "Store":
-        """The store that is to take this one's place: empty, or as far as it was when it was last left.
+        """Open the store that is to replace this one: an empty one, or what an earlier call left unfinished.
 
-        Put the documents that lag() names there, until there are none, and promote() it.
+        Put the documents that lag() names into it until there are none, then promote() it.
         """
         return Store.create_or_open(successor_path(self._path, manifest), manifest)
 
@@ -163,15 +158,16 @@ class Store(DocumentStore):
             return lag_between(old, new)
 
     def promote(self, successor: "Store") -> bool:
-        """Put the successor in this one's place, for all processes; this store goes on with it.
+        """Replace this store's generation by the successor's, for all processes, and close the successor.
 
-        False, and nothing is done, where it lags behind: something was written since. Else the successor is closed.
+        Returns False, without a change, where something was written that the successor lacks.
         """
         with self._writer.exclusive() as generation:
             with generation.database.reading() as old, successor._reading() as new:  # noqa: SLF001 (one of this class)
                 if lag_between(old, new):
                     return False
-            with generation.database.writing() as old:  # whoever notes a job waits, and then finds the new generation
+            # Who writes a job meanwhile waits for this transaction, and then finds the new generation.
+            with generation.database.writing() as old:
                 with successor._writing_jobs() as new:  # noqa: SLF001 (one of this class)
                     jobs.copy(old, new)
                 successor.close()
@@ -189,15 +185,15 @@ class Store(DocumentStore):
         return maintenance.repair(self._writer)
 
     def compact(self) -> None:
-        """Make one segment of all, without the dead, and give back disk space."""
+        """Merge all segments into one without deleted chunks, and give back disk space."""
         maintenance.compact(self._writer)
 
     def snapshot(self, target: Path) -> None:
-        """Copy the collection to a new directory, from which restore() takes it back. Writers wait meanwhile."""
+        """Copy the collection to a new directory, for restore(). Writers wait meanwhile. Raises StorageError."""
         snapshot.snapshot(self._writer, target)
 
     def run_merges(self) -> None:
-        """Do the merges that are due, here and now. They go on in the background else, as long as the store is open."""
+        """Do the merges that are due before returning; otherwise they run in the background while the store is open."""
         self._writer.run_merges()
 
     def close(self) -> None:
@@ -210,9 +206,9 @@ class Store(DocumentStore):
 
     @contextmanager
     def _writing_jobs(self) -> Iterator[sqlite3.Connection]:
-        """For rows that no index follows: no turn is needed, SQLite's own lock does.
+        """Without the writer's lock, for SQLite has its own.
 
-        Again where another generation took the place of this one while the lock was waited for.
+        Tried again where the generation was replaced while this waited for SQLite's lock.
         """
         while True:
             with self._current.using() as generation, generation.database.writing() as connection:
