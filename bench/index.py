@@ -106,7 +106,7 @@ def build(path: Path, rows: int, made: Made) -> Iterator[tuple[str, str]]:
             if first % 100_000 == 0:
                 print(f"  {first + BATCH:,} chunks, {put:.0f} s, {_rss(os.getpid())} MB", file=sys.stderr, flush=True)
         start = time.perf_counter()
-        store.settle()
+        store.run_merges()
         settled = time.perf_counter() - start
         segments = len(store.info().segments)
         as_merged = _dense(store, made.vectors(QUERIES, 2**32), {})

@@ -48,7 +48,7 @@ def repair(collection: str) -> None:
 
 def _judge(problems: list[Problem], sound: str) -> None:
     for problem in problems:
-        way_out = "`ragline index repair` mends it" if problem.mends else "restore a snapshot: `ragline index restore`"
+        way_out = "run `ragline index repair`" if problem.repairable else "restore a snapshot: `ragline index restore`"
         typer.echo(f"{problem.text}; {way_out}")
     if problems:
         raise typer.Exit(1)

@@ -4,6 +4,10 @@ import tantivy
 
 from indexing.errors import IndexMismatchError
 
+MAX_TERMS = 64
+"""Different terms of a query that are searched."""
+MAX_REPEATS = 3
+"""How often a term that comes several times in a query counts at most."""
 _LONGEST = 64
 """Bytes of a term."""
 # A word, or one character of a script that sets no spaces.

@@ -1,20 +1,46 @@
-"""What a document must be to be stored. The texts and vectors come from other stages: a wrong one is caught here."""
+"""What a store refuses: wrong names of collections, documents, and vectors. Those come from other stages and users."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from indexing.document import Chunk, Document
-from indexing.errors import IndexMismatchError, InvalidDocumentError
+from indexing.errors import CollectionNameError, IndexMismatchError, InvalidDocumentError
 from indexing.store.filters import storable
+from indexing.store.interface import Vectors
 from indexing.store.manifest import Manifest
 
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _MAX_ID_CHARS = 512
 _NORM_TOLERANCE = 1e-2
 
 
-def check_item(document: Document, chunks: Sequence[Chunk], vectors: NDArray[np.float32], manifest: Manifest) -> None:
+def is_collection_name(name: str) -> bool:
+    return _NAME.fullmatch(name) is not None
+
+
+def check_collection_name(name: str) -> None:
+    """Raises CollectionNameError."""
+    if not is_collection_name(name):
+        raise CollectionNameError(
+            f"{name[:80]!r} is not a name of a collection: lower-case letters, digits, - and _, at most 64,"
+            " starting with a letter or a digit"
+        )
+
+
+def check_query(vector: Vectors, manifest: Manifest, collection: str) -> Vectors:
+    """The vector as float32, (dimension,). Raises IndexMismatchError where it has another dimension."""
+    query = np.ascontiguousarray(vector, dtype=np.float32).reshape(-1)
+    if len(query) != manifest.dimension:
+        raise IndexMismatchError(
+            f"collection {collection!r} has vectors of {manifest.dimension} dimensions, the query has {len(query)}:"
+            f" embed it with {manifest.embedding_model}, or run `ragline index reindex`"
+        )
+    return query
+
+
+def check_item(document: Document, chunks: Sequence[Chunk], vectors: Vectors, manifest: Manifest) -> None:
     """Raises InvalidDocumentError, and IndexMismatchError for vectors of another dimension."""
     if not 0 < len(document.id) <= _MAX_ID_CHARS:
         raise InvalidDocumentError(f"a document's id has 1 to {_MAX_ID_CHARS} characters, not {len(document.id)}")
@@ -39,7 +65,7 @@ def _check_text(document: Document) -> None:
             )
 
 
-def _check_vectors(document: Document, count: int, vectors: NDArray[np.float32], manifest: Manifest) -> None:
+def _check_vectors(document: Document, count: int, vectors: Vectors, manifest: Manifest) -> None:
     if vectors.ndim == 2 and vectors.shape[1] != manifest.dimension and count:  # noqa: PLR2004
         raise IndexMismatchError(
             f"the index holds vectors of {manifest.dimension} dimensions from {manifest.embedding_model}, and these"

@@ -28,11 +28,11 @@ class Database:
         self.path = path
         self._idle: list[sqlite3.Connection] = []
         self._writer: sqlite3.Connection | None = None
-        self._watch: sqlite3.Connection | None = None
-        self._frozen: tuple[int, int] | None = None
+        self._version_reader: sqlite3.Connection | None = None
+        self._immutable: tuple[int, int] | None = None
         """Modification time and size of a file that cannot be written to and has no write-ahead log."""
-        self._guard = threading.Lock()
-        self._write_guard = threading.Lock()
+        self._lock = threading.Lock()
+        self._write_lock = threading.Lock()
         self._closed = False
 
     @classmethod
@@ -56,18 +56,18 @@ class Database:
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A connection that reads, in one transaction: all its answers are of one moment."""
         with storage_errors(self.path):
-            connection = self._take()
+            connection = self._acquire()
             try:
                 connection.execute("BEGIN")
                 yield connection
             finally:
                 connection.rollback()
-                self._give(connection)
+                self._release(connection)
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """One transaction; durable when it is left, undone when it is left by an error."""
-        with storage_errors(self.path), self._write_guard:
+        with storage_errors(self.path), self._write_lock:
             connection = self._writing_connection()
             connection.execute("BEGIN IMMEDIATE")
             try:
@@ -77,27 +77,27 @@ class Database:
                 connection.rollback()
                 raise
 
-    def tidy(self, statement: str) -> None:
+    def execute(self, statement: str) -> None:
         """Run what cannot be in a transaction: VACUUM, a checkpoint, VACUUM INTO."""
-        with storage_errors(self.path), self._write_guard:
+        with storage_errors(self.path), self._write_lock:
             self._writing_connection().execute(statement)
 
-    def copy(self, to: Path) -> None:
-        """All that is committed, into a new file."""
-        with storage_errors(to), self._write_guard:
+    def back_up(self, to: Path) -> None:
+        """Write what is committed to a new file."""
+        with storage_errors(to), self._write_lock:
             self._writing_connection().execute("VACUUM INTO ?", (str(to),))
             copy = sqlite3.connect(to)
             copy.execute("PRAGMA journal_mode = WAL")
             copy.close()
 
-    def version(self) -> tuple[int, ...]:
+    def data_version(self) -> tuple[int, ...]:
         """Another one after each commit, of any connection of any process."""
-        with storage_errors(self.path), self._guard:
-            self._thaw()
-            if self._watch is None:
-                self._watch = self._reader()
-            (version,) = self._watch.execute("PRAGMA data_version").fetchone()
-            return version, *(self._frozen or ())
+        with storage_errors(self.path), self._lock:
+            self._drop_if_changed()
+            if self._version_reader is None:
+                self._version_reader = self._reader()
+            (version,) = self._version_reader.execute("PRAGMA data_version").fetchone()
+            return version, *(self._immutable or ())
 
     def _writing_connection(self) -> sqlite3.Connection:
         if self._closed:
@@ -107,22 +107,22 @@ class Database:
         return self._writer
 
     def close(self) -> None:
-        with self._guard:
+        with self._lock:
             self._closed = True
             self._drop_readers()
             if self._writer is not None:
                 self._writer.close()
                 self._writer = None
 
-    def _take(self) -> sqlite3.Connection:
-        with self._guard:
+    def _acquire(self) -> sqlite3.Connection:
+        with self._lock:
             if self._closed:
                 raise IndexingError(f"{self.path} is closed")
-            self._thaw()
+            self._drop_if_changed()
             return self._idle.pop() if self._idle else self._reader()
 
-    def _give(self, connection: sqlite3.Connection) -> None:
-        with self._guard:
+    def _release(self, connection: sqlite3.Connection) -> None:
+        with self._lock:
             if not self._closed:
                 self._idle.append(connection)
                 return
@@ -132,33 +132,33 @@ class Database:
         try:
             return _connect(self.path, writes=False)
         except sqlite3.OperationalError:
-            if os.access(self.path.parent, os.W_OK) or self._log().exists():
+            if os.access(self.path.parent, os.W_OK) or self._wal().exists():
                 raise
-        self._frozen = self._stamp()
-        return _connect(self.path, writes=False, frozen=True)
+        self._immutable = self._mtime_and_size()
+        return _connect(self.path, writes=False, immutable=True)
 
-    def _thaw(self) -> None:
+    def _drop_if_changed(self) -> None:
         """Leave the connections that took the file for one that never changes, if it has after all."""
-        if self._frozen is not None and (self._frozen != self._stamp() or self._log().exists()):
+        if self._immutable is not None and (self._immutable != self._mtime_and_size() or self._wal().exists()):
             self._drop_readers()
-            self._frozen = None
+            self._immutable = None
 
     def _drop_readers(self) -> None:
-        connections, self._idle = [*self._idle, *filter(None, [self._watch])], []
-        self._watch = None
+        connections, self._idle = [*self._idle, *filter(None, [self._version_reader])], []
+        self._version_reader = None
         for connection in connections:
             connection.close()
 
-    def _log(self) -> Path:
+    def _wal(self) -> Path:
         return self.path.with_name(f"{self.path.name}-wal")
 
-    def _stamp(self) -> tuple[int, int]:
+    def _mtime_and_size(self) -> tuple[int, int]:
         stat = self.path.stat()
         return stat.st_mtime_ns, stat.st_size
 
 
-def _connect(path: Path, *, writes: bool, frozen: bool = False) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?{'immutable=1' if frozen else 'mode=rw'}"
+def _connect(path: Path, *, writes: bool, immutable: bool = False) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?{'immutable=1' if immutable else 'mode=rw'}"
     # Threads share connections, one at a time: the pool and the writer's lock see to it.
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
     try:

@@ -1,27 +1,33 @@
 """What a store does: one interface to a collection, and the types that pass through it.
 
-store.local    on this machine: SQLite, followed by FAISS and tantivy
+store.local    on this machine: SQLite, and beside it FAISS and tantivy, which can be built again from it
 store.milvus   in a Milvus, which several machines may share
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from indexing.document import RECORD, Chunk, Document, Hit, Metadata, StoredChunk
 from indexing.store.filters import Filters
-from indexing.store.jobs import Job, State
-from indexing.store.lock import Held
+from indexing.store.jobs import JobStore
 from indexing.store.manifest import Manifest
 
 Vectors = NDArray[np.float32]
 Item = tuple[Document, Sequence[Chunk], Vectors]
+"""A document, its chunks, and their vectors (chunks, dimension), L2-normalized."""
 HASH_BYTES = 16
-"""Of a text's hash, the first half of its SHA-256."""
+
+
+def text_hash(text: str) -> str:
+    """The first half of the SHA-256 of an embedded text, passage(heading, text), in hexadecimal digits."""
+    return hashlib.sha256(text.encode()).hexdigest()[: 2 * HASH_BYTES]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +47,6 @@ class DocumentRow:
     """Seconds since 1970."""
 
 
-def text_hash(text: str) -> str:
-    """What vectors_for() knows a text by; `text` is what is embedded, passage(heading, text)."""
-    return hashlib.sha256(text.encode()).hexdigest()[: 2 * HASH_BYTES]
-
-
 @dataclass(frozen=True, slots=True)
 class Stats:
     documents: int
@@ -53,71 +54,138 @@ class Stats:
 
 
 @dataclass(frozen=True, slots=True)
+class Info:
+    """What `ragline index info` prints; each kind of store adds fields."""
+
+    manifest: Manifest
+    documents: int
+    chunks: int
+
+
+@dataclass(frozen=True, slots=True)
 class Problem:
     text: str
-    mends: bool
-    """Whether repair() can mend it: what follows SQLite is built again from it."""
+    repairable: bool
+    """Whether repair() removes it."""
 
 
-class DocumentStore(Protocol):
-    """One collection: documents in, hits out. Blocking; for any thread.
+class DocumentStore(JobStore):
+    """One collection. Its methods block, and may be called from any thread.
 
-    Acknowledged is durable, and a reader sees a document as it was or as it is, never both. store.local.Store says what
-    each method does; the tests of tests/indexing/store/test_interface.py hold for every store.
+    What put(), delete() and move() did is durable when they return; a reader sees a document before or after a change,
+    never a mixture. Raises StorageError, IndexBusyError and DamagedIndexError, or UnavailableError from a Milvus.
     """
 
     @property
+    @abstractmethod
     def manifest(self) -> Manifest: ...
-    def put(self, items: Sequence[Item]) -> None: ...
-    def delete(self, document_ids: Iterable[str]) -> int: ...
-    def move(self, document_id: str, source: str) -> bool: ...
-    def search_dense(self, vector: Vectors, k: int, filters: Filters | None = None) -> list[Hit]: ...
-    def search_sparse(self, text: str, k: int, filters: Filters | None = None) -> list[Hit]: ...
-    def chunks(self, ids: Sequence[int]) -> list[StoredChunk]: ...
-    def document_chunks(self, document_id: str) -> list[StoredChunk]: ...
-    def document(self, document_id: str) -> DocumentRow | None: ...
-    def documents(self, cursor: str | None = None, limit: int = 100) -> tuple[list[DocumentRow], str | None]: ...
-    def known(self) -> dict[str, tuple[str, str]]: ...
-    def text(self, document_id: str, start: int = 0, end: int | None = None) -> str: ...
-    def vectors_for(self, hashes: Iterable[str]) -> dict[str, Vectors]: ...
-    def item(self, document_id: str) -> Item | None: ...
-    def stats(self) -> Stats: ...
-    def job_begin(self, kind: str, total: int | None, params: Mapping[str, Any]) -> tuple[str, Held]: ...
-    def job_create(self, kind: str, total: int | None = None, params: Mapping[str, Any] | None = None) -> str: ...
-    def job_update(
-        self,
-        job_id: str,
-        *,
-        state: State | None = None,
-        total: int | None = None,
-        done: int | None = None,
-        chunks: int | None = None,
-        tokens: int | None = None,
-        message: str | None = None,
-        failures: Sequence[tuple[str, str]] = (),
-    ) -> None: ...
-    def job(self, job_id: str) -> Job: ...
-    def jobs(self, limit: int = 100) -> list[Job]: ...
-    def info(self) -> Any:
-        """A dataclass: manifest, documents, chunks, and what else this place knows."""
 
-    def verify(self) -> list[Problem]: ...
-    def repair(self) -> list[Problem]: ...
+    @abstractmethod
+    def put(self, items: Sequence[Item]) -> None:
+        """Add the documents, or replace those of the same id, each of them whole.
+
+        On an error the local store keeps none of them, and Milvus those that were complete.
+        Raises InvalidDocumentError, and IndexMismatchError for vectors of another dimension.
+        """
+
+    @abstractmethod
+    def delete(self, document_ids: Iterable[str]) -> int:
+        """Returns how many of the documents there were."""
+
+    @abstractmethod
+    def move(self, document_id: str, source: str) -> bool:
+        """Change a document's source without embedding it again. False where there is no such document."""
+
+    @abstractmethod
+    def search_dense(self, vector: Vectors, k: int, filters: Filters | None = None) -> list[Hit]:
+        """The k chunks of the highest inner product with `vector`, (d,), best first.
+
+        Raises IndexMismatchError for a vector of another dimension, and FilterError.
+        """
+
+    @abstractmethod
+    def search_sparse(self, text: str, k: int, filters: Filters | None = None) -> list[Hit]:
+        """The k chunks of the highest BM25 score, best first; only chunks that have a term of the text.
+
+        Raises FilterError.
+        """
+
+    @abstractmethod
+    def chunks(self, ids: Sequence[int]) -> list[StoredChunk]:
+        """In the order of `ids`, without chunks that were deleted."""
+
+    @abstractmethod
+    def document_chunks(self, document_id: str) -> list[StoredChunk]:
+        """All chunks of a document, by ordinal; [] where there is no such document."""
+
+    @abstractmethod
+    def document(self, document_id: str) -> DocumentRow | None: ...
+
+    @abstractmethod
+    def documents(self, cursor: str | None = None, limit: int = 100) -> tuple[list[DocumentRow], str | None]:
+        """A page in the order of ids, and the cursor of the next page; None after the last."""
+
+    @abstractmethod
+    def known(self) -> dict[str, tuple[str, str]]:
+        """source -> (document id, content hash), of all documents."""
+
+    @abstractmethod
+    def text(self, document_id: str, start: int = 0, end: int | None = None) -> str:
+        """document.text[start:end]; "" where there is no such document."""
+
+    @abstractmethod
+    def vectors_for(self, hashes: Iterable[str]) -> dict[str, Vectors]:
+        """text_hash -> the stored vector (d,) of that text, so that it is not embedded again; may lack some."""
+
+    @abstractmethod
+    def item(self, document_id: str) -> Item | None:
+        """A document as it was put, to copy it or to embed it again."""
+
+    @abstractmethod
+    def stats(self) -> Stats: ...
+
+    @abstractmethod
+    def info(self) -> Info: ...
+
+    @abstractmethod
+    def verify(self) -> list[Problem]:
+        """Compare the stored data with each other. Returns what contradicts; writers may wait meanwhile."""
+
+    @abstractmethod
+    def repair(self) -> list[Problem]:
+        """Repair what verify() finds. Returns what is left, which takes a snapshot."""
+
+    @abstractmethod
     def close(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
 
 class Stores(Protocol):
-    """The collections of one place."""
+    """The collections of a data directory or of a Milvus."""
 
     def names(self) -> list[str]: ...
-    def open(self, name: str) -> DocumentStore: ...
-    def create_or_open(self, name: str, manifest: Manifest) -> DocumentStore: ...
-    def drop(self, name: str) -> None: ...
+
+    def open(self, name: str) -> DocumentStore:
+        """Raises UnknownCollectionError."""
+
+    def create_or_open(self, name: str, manifest: Manifest) -> DocumentStore:
+        """Raises IndexMismatchError where the collection has another manifest, or none can be made of this one."""
+
+    def drop(self, name: str) -> None:
+        """Delete the collection. Raises UnknownCollectionError, IndexBusyError."""
+
     def close(self) -> None: ...
 
 
 def with_records(store: DocumentStore, document_id: str) -> list[str]:
-    """The ids of a document, and of the records of a file with this id: those that are there."""
+    """The stored ids among: the document's own, and those of the records of a file with this id."""
     found = [document_id] if store.document(document_id) is not None else []
     prefix, cursor = document_id + RECORD, document_id + RECORD
     while True:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from indexing.errors import UnknownJobError
-from indexing.store.lock import Held, is_abandoned
+from indexing.store.lock import Lease, is_abandoned
 
 State = Literal["running", "done", "failed", "cancelled"]
 
@@ -23,13 +23,13 @@ class Job:
     kind: str
     state: State
     total: int | None
-    """Documents to do, where that is known."""
+    """Documents to do; None where that is not known."""
     done: int
     chunks: int
     tokens: int
     message: str
     params: Mapping[str, Any]
-    """What it takes to do it again."""
+    """With which the job can be run again."""
     created: float
     """Seconds since 1970."""
     updated: float
@@ -37,18 +37,8 @@ class Job:
     """(source, reason)"""
 
 
-def create(connection: sqlite3.Connection, kind: str, total: int | None, params: Mapping[str, Any]) -> str:
-    identity, now = uuid.uuid4().hex, time.time()
-    connection.execute(
-        "INSERT INTO jobs (id, kind, state, total, done, chunks, tokens, message, params, created, updated)"
-        " VALUES (?, ?, 'running', ?, 0, 0, 0, '', ?, ?, ?)",
-        (identity, kind, total, json.dumps(dict(params)), now, now),
-    )
-    return identity
-
-
 def copy(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
-    """All jobs of one database, in the place of those of another."""
+    """Replace all jobs of the target by those of the source."""
     for table in ("jobs", "job_failures"):
         rows = source.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608 (ours)
         target.execute(f"DELETE FROM {table}")  # noqa: S608
@@ -57,67 +47,31 @@ def copy(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
             target.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)  # noqa: S608
 
 
-def update(
-    connection: sqlite3.Connection, identity: str, values: Mapping[str, Any], failures: Sequence[tuple[str, str]]
-) -> bool:
-    """Sets what is given, and adds the failures. Whether there is such a job."""
-    names = ", ".join(f"{name} = ?" for name in [*values, "updated"])
-    row = connection.execute(
-        f"UPDATE jobs SET {names} WHERE id = ? RETURNING seq",  # noqa: S608 (names of columns, ours)
-        [*values.values(), time.time(), identity],
-    ).fetchone()
-    if row is None:
-        return False
-    connection.executemany(
-        "INSERT OR REPLACE INTO job_failures VALUES (?, ?, ?)",
-        [(row[0], source, reason) for source, reason in failures],
-    )
-    return True
-
-
-_JOB = "SELECT id, kind, state, total, done, chunks, tokens, message, params, created, updated, seq FROM jobs"
-
-
-def one(connection: sqlite3.Connection, identity: str) -> Job | None:
-    row = connection.execute(f"{_JOB} WHERE id = ?", (identity,)).fetchone()
-    return None if row is None else _job(connection, row)
-
-
-def newest(connection: sqlite3.Connection, limit: int) -> list[Job]:
-    rows = connection.execute(f"{_JOB} ORDER BY seq DESC LIMIT ?", (limit,)).fetchall()
-    return [_job(connection, row) for row in rows]
-
-
-def _job(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Job:
-    *_, params, created, updated, seq = row
-    failures = connection.execute("SELECT source, reason FROM job_failures WHERE job = ? ORDER BY source", (seq,))
-    fields = (*row[:8], json.loads(params), created, updated, tuple(failures.fetchall()))
-    return Job(*fields)
-
-
-class KeepsJobs(ABC):
-    """What every store has for its jobs, which are rows of an SQLite file."""
+class JobStore(ABC):
+    """Keeps jobs as rows of an SQLite file."""
 
     @abstractmethod
-    def _reading(self) -> AbstractContextManager[sqlite3.Connection]: ...
+    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        """A transaction that reads the file with the jobs."""
 
     @abstractmethod
-    def _noting(self) -> AbstractContextManager[sqlite3.Connection]:
-        """For rows that no index follows."""
+    def _writing_jobs(self) -> AbstractContextManager[sqlite3.Connection]:
+        """A transaction that writes jobs, and nothing else."""
 
     @abstractmethod
-    def _held(self, job_id: str) -> Path:
-        """The file that who runs this job holds; may not be there."""
+    def _lease_path(self, job_id: str) -> Path:
+        """The file that is locked while a process runs this job; it need not exist."""
 
-    def job_begin(self, kind: str, total: int | None, params: Mapping[str, Any]) -> tuple[str, Held]:
-        """A job that ends with this process: shown as failed if that is gone before the job is released."""
-        with self._noting() as connection:
-            identity = create(connection, kind, total, params)
-            return identity, Held(self._held(identity))  # before anybody can see the job
+    def job_begin(self, kind: str, total: int | None, params: Mapping[str, Any]) -> tuple[str, Lease]:
+        """Create a job that counts as failed if this process ends before it releases the lease."""
+        with self._writing_jobs() as connection:
+            identity = _insert(connection, kind, total, params)
+            return identity, Lease(self._lease_path(identity))  # before the commit shows the job
 
     def job_create(self, kind: str, total: int | None = None, params: Mapping[str, Any] | None = None) -> str:
-        with self._noting() as connection:
-            return create(connection, kind, total, params or {})
+        """Create a job, which runs until job_update() ends it. Returns its id."""
+        with self._writing_jobs() as connection:
+            return _insert(connection, kind, total, params or {})
 
     def job_update(
         self,
@@ -131,39 +85,69 @@ class KeepsJobs(ABC):
         message: str | None = None,
         failures: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """Sets what is given; failures, (source, reason), are added. Raises UnknownJobError."""
+        """Set what is not None, and add the failures, (source, reason). Raises UnknownJobError."""
         given = {"state": state, "total": total, "done": done, "chunks": chunks, "tokens": tokens, "message": message}
-        values = {name: value for name, value in given.items() if value is not None}
-        with self._noting() as connection:
-            if not update(connection, job_id, values, failures):
-                raise _no_job(job_id)
+        values = {name: value for name, value in given.items() if value is not None} | {"updated": time.time()}
+        columns = ", ".join(f"{name} = ?" for name in values)
+        with self._writing_jobs() as connection:
+            row = connection.execute(
+                f"UPDATE jobs SET {columns} WHERE id = ? RETURNING seq",  # noqa: S608 (ours)
+                [*values.values(), job_id],
+            ).fetchone()
+            if row is None:
+                raise _unknown(job_id)
+            connection.executemany(
+                "INSERT OR REPLACE INTO job_failures VALUES (?, ?, ?)",
+                [(row[0], source, reason) for source, reason in failures],
+            )
 
     def job(self, job_id: str) -> Job:
         """Raises UnknownJobError."""
-        abandoned = self._abandoned()
-        with self._reading() as connection:
-            found = one(connection, job_id)
-        if found is None:
-            raise _no_job(job_id)
-        return self._as_it_is(found, abandoned)
+        found = self._select_jobs("WHERE id = ?", job_id)
+        if not found:
+            raise _unknown(job_id)
+        return found[0]
 
     def jobs(self, limit: int = 100) -> list[Job]:
-        """Newest first."""
-        abandoned = self._abandoned()
+        """The newest jobs first."""
+        return self._select_jobs("ORDER BY seq DESC LIMIT ?", limit)
+
+    def _select_jobs(self, clause: str, parameter: str | int) -> list[Job]:
+        # The leases first: a job that ends writes its state before it releases its lease.
+        leases = self._lease_path("*")
+        abandoned = {path for path in leases.parent.glob(leases.name) if is_abandoned(path)}
         with self._reading() as connection:
-            found = newest(connection, limit)
-        return [self._as_it_is(job, abandoned) for job in found]
-
-    def _abandoned(self) -> set[Path]:
-        """To be asked before the rows: a job that ends is noted there before it is released."""
-        every = self._held("*")
-        return {path for path in every.parent.glob(every.name) if is_abandoned(path)}
-
-    def _as_it_is(self, job: Job, abandoned: set[Path]) -> Job:
-        if job.state != "running" or self._held(job.id) not in abandoned:
-            return job
-        return replace(job, state="failed", message="interrupted; the same command goes on with what is left")
+            found = [
+                _job(connection, row) for row in connection.execute(f"{_SELECT} {clause}", (parameter,)).fetchall()
+            ]
+        return [
+            replace(job, state="failed", message=_INTERRUPTED)
+            if job.state == "running" and self._lease_path(job.id) in abandoned
+            else job
+            for job in found
+        ]
 
 
-def _no_job(job_id: str) -> UnknownJobError:
+_SELECT = "SELECT id, kind, state, total, done, chunks, tokens, message, params, created, updated, seq FROM jobs"
+_INTERRUPTED = "interrupted; the same command goes on with what is left"
+
+
+def _insert(connection: sqlite3.Connection, kind: str, total: int | None, params: Mapping[str, Any]) -> str:
+    identity, now = uuid.uuid4().hex, time.time()
+    connection.execute(
+        "INSERT INTO jobs (id, kind, state, total, done, chunks, tokens, message, params, created, updated)"
+        " VALUES (?, ?, 'running', ?, 0, 0, 0, '', ?, ?, ?)",
+        (identity, kind, total, json.dumps(dict(params)), now, now),
+    )
+    return identity
+
+
+def _job(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Job:
+    *_, params, created, updated, seq = row
+    failures = connection.execute("SELECT source, reason FROM job_failures WHERE job = ? ORDER BY source", (seq,))
+    fields = (*row[:8], json.loads(params), created, updated, tuple(failures.fetchall()))
+    return Job(*fields)
+
+
+def _unknown(job_id: str) -> UnknownJobError:
     return UnknownJobError(f"there is no job {job_id!r}; `ragline jobs` lists them")

@@ -1,8 +1,4 @@
-"""One writer at a time, among processes: flock(2), which ends with its process.
-
-The holder keeps the lock for as long as nobody else wants it. Who waits holds a second file's lock meanwhile, which the
-holder looks at: so a server that now and then adds a document and `ragline index` take turns.
-"""
+"""Locks among processes, by flock(2): they end with the process that holds them."""
 
 import errno
 import fcntl
@@ -19,11 +15,15 @@ _POLL_S = 0.02
 
 
 class WriterLock:
-    """Not for several threads at once."""
+    """One process at a time writes to a collection. Not for several threads at once.
 
-    def __init__(self, directory: Path, given_up: threading.Event | None = None) -> None:
-        """`given_up` ends a wait."""
-        self._given_up = given_up or threading.Event()
+    The holder keeps the lock until another process wants it: is_wanted() is true while one waits in acquire(), with a
+    second file locked. So a server that adds a document now and then and `ragline index` write by turns.
+    """
+
+    def __init__(self, directory: Path, cancelled: threading.Event | None = None) -> None:
+        """`cancelled` ends acquire() early."""
+        self._cancelled = cancelled or threading.Event()
         self._path = directory / "lock"
         self._queue = directory / "lock.queue"
         self._fd: int | None = None
@@ -33,7 +33,7 @@ class WriterLock:
         return self._fd is not None
 
     def acquire(self, timeout_s: float) -> None:
-        """Raises IndexBusyError, naming the process that holds it."""
+        """Raises IndexBusyError, which names the process that holds the lock, and StorageError."""
         fd = _open(self._path)
         try:
             if not _try(fd):
@@ -55,8 +55,7 @@ class WriterLock:
             os.close(self._fd)
             self._fd = None
 
-    def wanted(self) -> bool:
-        """Whether another process waits."""
+    def is_wanted(self) -> bool:
         fd = _open(self._queue)
         try:
             return not _try(fd)
@@ -68,7 +67,7 @@ class WriterLock:
         queue = _open(self._queue)
         try:
             while not (_try(queue) and _try(fd)):
-                if self._given_up.wait(_POLL_S) or time.monotonic() > until:
+                if self._cancelled.wait(_POLL_S) or time.monotonic() > until:
                     holder = os.pread(fd, 32, 0).decode(errors="replace") or "unknown"
                     raise IndexBusyError(
                         f"process {holder} has been writing to {self._path.parent} for {timeout_s:g} s;"
@@ -80,8 +79,8 @@ class WriterLock:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[bool]:
-    """Whether no other process or thread is inside with the same path; never waits."""
+def try_lock(path: Path) -> Iterator[bool]:
+    """Lock a file without waiting. Gives False where another process or thread has locked it."""
     fd = _open(path)
     try:
         yield _try(fd)
@@ -89,8 +88,8 @@ def exclusive(path: Path) -> Iterator[bool]:
         os.close(fd)
 
 
-class Held:
-    """A file whose lock says that somebody is at it: until release(), which removes it, or the end of the process."""
+class Lease:
+    """A locked file, which is_abandoned() once the process ends without release()."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -98,15 +97,16 @@ class Held:
         _try(self._fd)
 
     def release(self) -> None:
+        """Remove the file."""
         self._path.unlink(missing_ok=True)
         os.close(self._fd)
 
 
 def is_abandoned(path: Path) -> bool:
-    """Whether the process that held it ended without release()."""
+    """Whether the file of a lease is there and no process holds it."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:  # gone, or another user's
+    except OSError:  # released, or another user's
         return False
     try:
         return _try(fd, fcntl.LOCK_SH)

@@ -48,7 +48,7 @@ class Manifest:
         pairs = ((field.name, getattr(self, field.name), getattr(wanted, field.name)) for field in fields(self))
         return [(name, have, want) for name, have, want in pairs if have != want]
 
-    def asks_to_embed(self, wanted: "Manifest") -> bool:
+    def needs_embedding(self, wanted: "Manifest") -> bool:
         """Whether it takes new chunks or vectors to become what is wanted; other indexes over them are made without."""
         return any(name not in _DERIVED for name, _, _ in self.differences(wanted))
 

@@ -3,7 +3,7 @@
 from indexing.errors import IndexingError
 from indexing.settings import IndexingSettings, StoreKind
 from indexing.store.interface import Stores
-from indexing.store.local.stores import LocalStores
+from indexing.store.local import LocalStores
 
 
 def stores_of(settings: IndexingSettings, kind: StoreKind | None = None) -> Stores:

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from indexing.store.jobs import State
-from indexing.store.lock import Held
+from indexing.store.lock import Lease
 from indexing.sync.pipeline import Stages
 from indexing.sync.progress import Tally
 
@@ -21,7 +21,7 @@ class Job:
         self._params = params
         self._failures = 0
         self.id = ""
-        self._held: Held | None = None
+        self._held: Lease | None = None
 
     async def __aenter__(self) -> Self:
         store = self._stages.store

@@ -29,7 +29,7 @@ async def reindex(
     live = await asyncio.to_thread(Store.open, path)
     try:
         manifest = await manifest_of(embed, settings)
-        if not live.manifest.asks_to_embed(manifest):
+        if not live.manifest.needs_embedding(manifest):
             await asyncio.to_thread(live.adopt, manifest)
             return Tally(unchanged=live.stats().documents).report("")
         new = await asyncio.to_thread(live.successor, manifest)

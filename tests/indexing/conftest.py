@@ -15,7 +15,7 @@ import pytest
 
 from indexing.settings import MilvusSettings
 from indexing.store.interface import Stores
-from indexing.store.local.stores import LocalStores
+from indexing.store.local import LocalStores
 from services.client import EmbedClient
 from services.settings import ServiceSettings
 

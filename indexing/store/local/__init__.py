@@ -1,38 +1,17 @@
-"""The index of a collection: SQLite holds documents, chunks, vectors and jobs; FAISS and tantivy follow it.
+"""Collections on this machine: SQLite holds documents, chunks, vectors and jobs; FAISS and tantivy index them.
 
 path/
 ├── CURRENT             the name of the generation in use
-├── lock, lock.*        one writer at a time, and one that merges; who runs a job
+├── lock, lock.*        of the writer, of merges, and of each job that runs
 └── g000001/
-    ├── store.sqlite3   the truth: what is committed here is kept
+    ├── store.sqlite3   a write is durable when it is committed here
     ├── vectors/        FAISS segments, each of a range of chunk ids
-    └── bm25-1-english/ tantivy, how often it was built, and its language
+    └── bm25-1-english/ tantivy; the number grows when it is built again
 """
 
-from indexing.store.filters import Filters
-from indexing.store.interface import DocumentRow, Item, Problem, Stats, text_hash
-from indexing.store.jobs import Job
-from indexing.store.local.collection import collection_path, collections, drop
-from indexing.store.local.maintenance import Info
+from indexing.store.local.collection import collection_path
 from indexing.store.local.snapshot import restore
 from indexing.store.local.store import Store
-from indexing.store.local.successor import Lag
-from indexing.store.manifest import Manifest
+from indexing.store.local.stores import LocalStores
 
-__all__ = [
-    "DocumentRow",
-    "Filters",
-    "Info",
-    "Item",
-    "Job",
-    "Lag",
-    "Manifest",
-    "Problem",
-    "Stats",
-    "Store",
-    "collection_path",
-    "collections",
-    "drop",
-    "restore",
-    "text_hash",
-]
+__all__ = ["LocalStores", "Store", "collection_path", "restore"]

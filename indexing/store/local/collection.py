@@ -1,29 +1,28 @@
-"""Where collections live, what they may be called, and how one comes and goes."""
+"""Where collections are kept, how they are created and deleted, and which generation of one is in use."""
 
-import re
 import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from indexing.errors import CollectionNameError, UnknownCollectionError
+from indexing.errors import IndexingError, UnknownCollectionError
+from indexing.store.check import check_collection_name, is_collection_name
 from indexing.store.database import storage_errors
 from indexing.store.disk import fsync
 from indexing.store.local.generation import Generation
 from indexing.store.lock import WriterLock
 from indexing.store.manifest import Manifest
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LOCK_TIMEOUT_S = 60.0
-CURRENT = "CURRENT"
+_ATTEMPTS = 5
+_CURRENT = "CURRENT"
 """The file that names the generation in use; replaced in one step."""
 
 
 def collection_path(data_dir: Path, name: str) -> Path:
     """Raises CollectionNameError."""
-    if not _NAME.fullmatch(name):
-        raise CollectionNameError(
-            f"{name[:80]!r} is not a name of a collection: lower-case letters, digits, - and _, at most 64,"
-            " starting with a letter or a digit"
-        )
+    check_collection_name(name)
     return data_dir / "index" / name
 
 
@@ -32,47 +31,55 @@ def collections(data_dir: Path) -> list[str]:
     directory = data_dir / "index"
     if not directory.is_dir():
         return []
-    return sorted(
-        each.name for each in directory.iterdir() if _NAME.fullmatch(each.name) and (each / CURRENT).is_file()
-    )
+    return sorted(path.name for path in directory.iterdir() if is_collection_name(path.name) and is_collection(path))
+
+
+def is_collection(path: Path) -> bool:
+    return (path / _CURRENT).is_file()
 
 
 def create(path: Path, manifest: Manifest) -> None:
-    """Make an empty collection, unless another process has just done it. What a killed one left there is removed."""
+    """Create an empty collection, unless another process has just done it."""
     with storage_errors(path):
         path.mkdir(parents=True, exist_ok=True)
         lock = WriterLock(path)
         lock.acquire(_LOCK_TIMEOUT_S)
         try:
-            if not (path / CURRENT).exists():
-                shutil.rmtree(path / generation_name(1), ignore_errors=True)
-                Generation.create(path / generation_name(1), manifest)
-                point_to(path, generation_name(1))
+            if not is_collection(path):
+                first = path / _generation_name(1)
+                shutil.rmtree(first, ignore_errors=True)  # left by a process that was killed in here
+                Generation.create(first, manifest)
+                point_to(path, first.name)
         finally:
             lock.release()
 
 
 def drop(path: Path) -> None:
-    """Delete a collection and all that is in it. Raises UnknownCollectionError, IndexBusyError."""
+    """Delete a collection. Raises UnknownCollectionError, IndexBusyError."""
     lock = WriterLock(path)
-    if not (path / CURRENT).is_file():
+    if not is_collection(path):
         raise UnknownCollectionError(f"there is no collection {path.name!r}")
     lock.acquire(_LOCK_TIMEOUT_S)
     try:
-        (path / CURRENT).unlink()
+        (path / _CURRENT).unlink()
         shutil.rmtree(path)
     finally:
         lock.release()
 
 
+def current_generation(path: Path) -> Path:
+    """Raises FileNotFoundError where there is no collection."""
+    return path / (path / _CURRENT).read_text().strip()
+
+
 def next_generation(path: Path) -> Path:
-    """Where the next generation of a collection goes; the collection need not be there."""
+    """A path for a new generation. Creates the collection's folder where there is none."""
     path.mkdir(parents=True, exist_ok=True)
-    return path / generation_name(1 + max((int(each.name[1:]) for each in path.glob("g[0-9]*")), default=0))
+    return path / _generation_name(1 + max((int(each.name[1:]) for each in path.glob("g[0-9]*")), default=0))
 
 
 def install_generation(path: Path, generation: Path) -> None:
-    """Make it the one in use, when nobody writes to the one before."""
+    """Take the writer's lock, and replace the generation in use. Raises IndexBusyError."""
     lock = WriterLock(path)
     lock.acquire(_LOCK_TIMEOUT_S)
     try:
@@ -82,23 +89,98 @@ def install_generation(path: Path, generation: Path) -> None:
 
 
 def swap(path: Path, generation: Path) -> None:
-    """As install_generation, for who has the lock. The last one stays: another process may be leaving it only now."""
-    before = (path / CURRENT).read_text().strip() if (path / CURRENT).is_file() else ""
+    """Replace the generation in use, with the writer's lock held. Deletes all but this one and the one before.
+
+    The one before stays because other processes may be reading it until they look at CURRENT again.
+    """
+    before = current_generation(path).name if is_collection(path) else ""
     point_to(path, generation.name)
     for each in path.glob("g[0-9]*"):
         if each.name not in {before, generation.name}:
             shutil.rmtree(each, ignore_errors=True)
 
 
-def generation_name(number: int) -> str:
-    return f"g{number:06}"
-
-
 def point_to(path: Path, generation: str) -> None:
-    """Make a generation the one in use, in one durable step."""
-    temporary = path / f"{CURRENT}.new"
+    """Write the generation's name into CURRENT, durably and in one step."""
+    temporary = path / f"{_CURRENT}.new"
     temporary.write_text(generation)
     for each in (temporary, path / generation, path):
         fsync(each)
-    temporary.replace(path / CURRENT)
+    temporary.replace(path / _CURRENT)
     fsync(path)
+
+
+def _generation_name(number: int) -> str:
+    return f"g{number:06}"
+
+
+class CurrentGeneration:
+    """The generation in use; opens another as soon as CURRENT names it. For any thread."""
+
+    def __init__(self, path: Path, threads: int) -> None:
+        """Raises UnknownCollectionError."""
+        self._path = path
+        self._threads = threads
+        self._guard = threading.Lock()
+        self._users: dict[Generation, int] = {}
+        self._closed = False
+        self._seen = (0, 0)
+        self._generation: Generation | None = None
+        self._refresh()
+
+    @contextmanager
+    def using(self) -> Iterator[Generation]:
+        """A generation stays open until its last user has left this context."""
+        with self._guard:
+            self._refresh()
+            generation = self._generation
+            if generation is None:
+                raise IndexingError(f"the store of {self._path} is closed")
+            self._users[generation] = self._users.get(generation, 0) + 1
+        try:
+            yield generation
+        finally:
+            with self._guard:
+                self._users[generation] -= 1
+                self._close_unused()
+
+    def close(self) -> None:
+        with self._guard:
+            self._closed = True
+            self._replace(None)
+
+    def _refresh(self) -> None:
+        if self._closed:
+            return
+        current = self._path / _CURRENT
+        for attempt in range(_ATTEMPTS):
+            try:
+                stat = current.stat()
+                if (stat.st_ino, stat.st_mtime_ns) == self._seen:
+                    return
+                opened = Generation.open(current_generation(self._path), self._threads)
+            except FileNotFoundError as exc:
+                if attempt + 1 == _ATTEMPTS or not current.exists():
+                    raise _unknown(self._path) from exc
+                continue
+            self._seen = (stat.st_ino, stat.st_mtime_ns)
+            self._replace(opened)
+            return
+
+    def _replace(self, generation: Generation | None) -> None:
+        if self._generation is not None:
+            self._users.setdefault(self._generation, 0)
+        self._generation = generation
+        self._close_unused()
+
+    def _close_unused(self) -> None:
+        for generation, users in list(self._users.items()):
+            if not users and generation is not self._generation:
+                del self._users[generation]
+                generation.close()
+
+
+def _unknown(path: Path) -> UnknownCollectionError:
+    return UnknownCollectionError(
+        f"there is no collection {path.name!r}; `ragline index --collection {path.name} PATH` makes one"
+    )

@@ -1,4 +1,4 @@
-"""Looking after a collection: what it holds, whether it is sound, and making it so."""
+"""What a collection holds, whether its files are sound, and how they are repaired and compacted."""
 
 import sqlite3
 import zlib
@@ -10,27 +10,24 @@ import numpy as np
 
 from indexing.errors import DamagedIndexError
 from indexing.store.disk import sha256
-from indexing.store.interface import Problem
+from indexing.store.interface import Info, Problem
 from indexing.store.local.dense import merge_policy
-from indexing.store.local.dense.segment import Segment, SegmentRow, read_rows
+from indexing.store.local.dense.segment import Segment, SegmentRow, read_segments
 from indexing.store.local.generation import VECTORS, Generation
 from indexing.store.local.sqlite.rows import BLOCK_BITS
-from indexing.store.local.writer import Upkeep
+from indexing.store.local.writer import Writer
 from indexing.store.manifest import Manifest
 
 _FREE = 0.2
-"""Share of free pages at which SQLite's file is written again."""
+"""Share of free pages past which compact() rewrites the SQLite file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Info:
-    manifest: Manifest
-    documents: int
-    chunks: int
+class LocalInfo(Info):
     dead: int
-    """Chunks that are gone, and still in a segment."""
+    """Deleted chunks that are still in a segment."""
     tail: int
-    """Chunks that no segment holds yet; they are searched in memory."""
+    """Chunks in the buffer: not yet in a segment, and searched in memory."""
     segments: tuple[SegmentRow, ...]
     database_bytes: int
     vectors_bytes: int
@@ -42,69 +39,75 @@ class SegmentProblem(Problem):
     segment: SegmentRow
 
 
-def info(generation: Generation) -> Info:
+def info(generation: Generation) -> LocalInfo:
     with generation.database.reading() as connection:
         documents, chunks = connection.execute("SELECT documents, chunks FROM counts").fetchone()
-        named, dead = read_rows(connection), merge_policy.dead_chunks(connection)
-        sealed = named[-1].last if named else 0
-        (tail,) = connection.execute("SELECT count(*) FROM vectors WHERE id > ?", (sealed,)).fetchone()
+        segments, deleted = read_segments(connection), merge_policy.deleted_chunks(connection)
+        sealed = segments[-1].last if segments else 0
+        (buffered,) = connection.execute("SELECT count(*) FROM vectors WHERE id > ?", (sealed,)).fetchone()
     sizes = {name: sum(map(_size, generation.path.glob(name))) for name in ("store.sqlite3*", "vectors/*", "bm25-*/*")}
-    return Info(generation.manifest, documents, chunks, sum(dead.values()), tail, tuple(named), *sizes.values())
+    return LocalInfo(
+        generation.manifest, documents, chunks, sum(deleted.values()), buffered, tuple(segments), *sizes.values()
+    )
 
 
 def _size(path: Path) -> int:
     try:
         return path.stat().st_size
-    except FileNotFoundError:  # merged away meanwhile
+    except FileNotFoundError:  # deleted by a merge meanwhile
         return 0
 
 
-def compact(upkeep: Upkeep) -> None:
-    """Make one segment of all, without the dead; and give back the room that SQLite no longer needs."""
-    with upkeep.writing() as generation:
-        generation.sparse.follow()
-        if generation.vectors.view().segments:
+def compact(writer: Writer) -> None:
+    """Merge all segments into one without deleted chunks, and shrink the SQLite file."""
+    with writer.writing() as generation:
+        generation.sparse.catch_up()
+        if generation.dense.view().segments:
             generation.seal()
-    upkeep.merge(whole=True)
-    with upkeep.writing() as generation:
+    writer.merge(whole=True)
+    with writer.writing() as generation:
         with generation.database.reading() as connection:
             (pages,), (free,) = (
                 connection.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "freelist_count")
             )
         if free > _FREE * pages:
-            generation.database.tidy("VACUUM")
-        generation.database.tidy("PRAGMA optimize")
-        generation.database.tidy("PRAGMA wal_checkpoint(TRUNCATE)")
+            generation.database.execute("VACUUM")
+        generation.database.execute("PRAGMA optimize")
+        generation.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def verify(upkeep: Upkeep) -> list[Problem]:
-    """All that is wrong. Nobody writes meanwhile; searches go on."""
-    with upkeep.still() as generation, generation.database.reading() as connection:
-        problems = [*_rows(connection, generation.manifest), *_texts(connection), *_sparse(generation, connection)]
-        for row in read_rows(connection):
-            problems += _segment(generation, connection, row)
+def verify(writer: Writer) -> list[Problem]:
+    """Check all files. Writers wait meanwhile; searches go on."""
+    with writer.exclusive() as generation, generation.database.reading() as connection:
+        problems = [
+            *_check_rows(connection, generation.manifest),
+            *_check_texts(connection),
+            *_check_sparse(generation, connection),
+        ]
+        for row in read_segments(connection):
+            problems += _check_segment(generation, connection, row)
         return problems
 
 
-def repair(upkeep: Upkeep) -> list[Problem]:
-    """Build anew what is wrong beside SQLite; what is left after that."""
-    problems = verify(upkeep)
-    if any(problem.mends and not isinstance(problem, SegmentProblem) for problem in problems):
-        with upkeep.writing() as generation:
+def repair(writer: Writer) -> list[Problem]:
+    """Build what is wrong in the indexes again from SQLite. Returns the problems that remain."""
+    problems = verify(writer)
+    if any(problem.repairable and not isinstance(problem, SegmentProblem) for problem in problems):
+        with writer.writing() as generation:
             generation.sparse.rebuild()
     for row in {problem.segment for problem in problems if isinstance(problem, SegmentProblem)}:
-        upkeep.rebuild(row)
-    return verify(upkeep) if problems else []
+        writer.rebuild(row)
+    return verify(writer) if problems else []
 
 
-def _rows(connection: sqlite3.Connection, manifest: Manifest) -> Iterator[Problem]:
+def _check_rows(connection: sqlite3.Connection, manifest: Manifest) -> Iterator[Problem]:
     for (line,) in connection.execute("PRAGMA integrity_check"):
         if line != "ok":
-            yield Problem(f"SQLite: {line}", mends=False)
+            yield Problem(f"SQLite: {line}", repairable=False)
     for what, sql in _CHECKS.items():
         (count,) = connection.execute(sql, {"bytes": 4 * manifest.dimension}).fetchone()
         if count:
-            yield Problem(f"{count} {what}", mends=False)
+            yield Problem(f"{count} {what}", repairable=False)
 
 
 _CHECKS = {
@@ -122,7 +125,7 @@ _CHECKS = {
 }
 
 
-def _texts(connection: sqlite3.Connection) -> Iterator[Problem]:
+def _check_texts(connection: sqlite3.Connection) -> Iterator[Problem]:
     documents = connection.execute("SELECT key, id, chars, first_chunk, chunks FROM documents")
     for key, identity, chars, first, count in documents:
         blocks = connection.execute(
@@ -132,43 +135,43 @@ def _texts(connection: sqlite3.Connection) -> Iterator[Problem]:
         try:
             text = "".join(zlib.decompress(body).decode() for (body,) in blocks)
         except (zlib.error, UnicodeDecodeError) as exc:
-            yield Problem(f"the text of document {identity!r} is not readable: {exc}", mends=False)
+            yield Problem(f"the text of document {identity!r} is not readable: {exc}", repairable=False)
             continue
         if len(text) != chars:
-            yield Problem(f"document {identity!r} has {len(text)} characters, not {chars}", mends=False)
+            yield Problem(f"document {identity!r} has {len(text)} characters, not {chars}", repairable=False)
         for ordinal, start, stop, part in connection.execute(
             "SELECT ordinal, start, stop, text FROM chunks WHERE id BETWEEN ? AND ?", (first, first + count - 1)
         ):
             if text[start:stop] != part:
-                yield Problem(f"chunk {ordinal} of document {identity!r} is not its text", mends=False)
+                yield Problem(f"chunk {ordinal} of document {identity!r} is not its text", repairable=False)
 
 
-def _sparse(generation: Generation, connection: sqlite3.Connection) -> Iterator[Problem]:
+def _check_sparse(generation: Generation, connection: sqlite3.Connection) -> Iterator[Problem]:
     try:
         found = generation.sparse.current().ids()
     except DamagedIndexError as exc:
-        yield Problem(f"BM25: {exc}", mends=True)
+        yield Problem(f"BM25: {exc}", repairable=True)
         return
     there = {each for (each,) in connection.execute("SELECT id FROM chunks")}
     if len(found) != len(set(found)):
-        yield Problem(f"BM25 holds {len(found) - len(set(found))} chunks twice", mends=True)
+        yield Problem(f"BM25 holds {len(found) - len(set(found))} chunks twice", repairable=True)
     if missing := there - set(found):
-        yield Problem(f"BM25 lacks {len(missing)} chunks", mends=True)
+        yield Problem(f"BM25 lacks {len(missing)} chunks", repairable=True)
 
 
-def _segment(generation: Generation, connection: sqlite3.Connection, row: SegmentRow) -> Iterator[Problem]:
+def _check_segment(generation: Generation, connection: sqlite3.Connection, row: SegmentRow) -> Iterator[Problem]:
     try:
         opened = Segment.open(generation.path / VECTORS, row)
     except (DamagedIndexError, FileNotFoundError) as exc:
-        yield SegmentProblem(f"segment {row.file}: {exc}", mends=True, segment=row)
+        yield SegmentProblem(f"segment {row.file}: {exc}", repairable=True, segment=row)
         return
     if sha256(generation.path / VECTORS / row.file) != row.sha256:
-        yield SegmentProblem(f"segment {row.file} has changed since it was written", mends=True, segment=row)
+        yield SegmentProblem(f"segment {row.file} has changed since it was written", repairable=True, segment=row)
         return
     found = opened.ids()
     there = connection.execute("SELECT id FROM vectors WHERE id BETWEEN ? AND ?", (row.first, row.last))
     lacking = np.setdiff1d(np.fromiter((each for (each,) in there), np.int64), found)
     if len(lacking) or len(np.unique(found)) != len(found):
         yield SegmentProblem(
-            f"segment {row.file} lacks {len(lacking)} chunks, or holds some twice", mends=True, segment=row
+            f"segment {row.file} lacks {len(lacking)} chunks, or holds some twice", repairable=True, segment=row
         )

@@ -1,4 +1,4 @@
-"""Copies of a collection, and back: a directory with the files of a generation and their checksums."""
+"""Snapshots: a directory with the files of a generation and their checksums, from which it can be restored."""
 
 import json
 import shutil
@@ -11,26 +11,26 @@ from indexing.store.database import storage_errors
 from indexing.store.disk import fsync, sha256
 from indexing.store.local.collection import install_generation, next_generation
 from indexing.store.local.generation import DATABASE, VECTORS
-from indexing.store.local.writer import Upkeep
+from indexing.store.local.writer import Writer
 
 _LIST = "SNAPSHOT.json"
 _VERSION = 1
 
 
-def snapshot(upkeep: Upkeep, target: Path) -> None:
-    """Copy all that is committed by now to `target`, which must not exist. Searches go on; writers wait.
+def snapshot(writer: Writer, target: Path) -> None:
+    """Copy what is committed to `target`. Searches go on; writers wait.
 
-    Raises StorageError where it exists or cannot be written; then nothing is left of it.
+    Raises StorageError where `target` exists or cannot be written; then nothing is left of the copy.
     """
     if target.exists():
-        raise StorageError(f"{target} exists; give a snapshot a name of its own")
+        raise StorageError(f"{target} exists: name a folder that does not")
     temporary = target.with_name(f"{target.name}.new")
     with storage_errors(target):
         shutil.rmtree(temporary, ignore_errors=True)
         try:
             temporary.mkdir(parents=True)
-            _copy(upkeep, temporary)
-            _seal(temporary)
+            _copy(writer, temporary)
+            _finish(temporary)
             temporary.replace(target)
             fsync(target.parent)
         except BaseException:
@@ -38,17 +38,17 @@ def snapshot(upkeep: Upkeep, target: Path) -> None:
             raise
 
 
-def _copy(upkeep: Upkeep, to: Path) -> None:
-    with upkeep.still() as generation:
-        generation.sparse.let_go()
-        generation.database.copy(to / DATABASE)
+def _copy(writer: Writer, to: Path) -> None:
+    with writer.exclusive() as generation:
+        generation.sparse.close_writer()
+        generation.database.back_up(to / DATABASE)
         bm25 = generation.sparse.directory()
         for directory in (generation.path / VECTORS, bm25):
             shutil.copytree(directory, to / directory.name, ignore=shutil.ignore_patterns("*.lock", "*.new"))
 
 
-def _seal(path: Path) -> None:
-    """Write the list of the files, and all of it to the disk."""
+def _finish(path: Path) -> None:
+    """Write the list of files with their checksums, and flush all of them to the disk."""
     files = {str(file.relative_to(path)): sha256(file) for file in sorted(path.rglob("*")) if file.is_file()}
     (path / _LIST).write_text(json.dumps({"version": _VERSION, "created": time.time(), "files": files}, indent=1))
     for file in path.rglob("*"):
@@ -57,24 +57,25 @@ def _seal(path: Path) -> None:
 
 
 def restore(source: Path, path: Path) -> None:
-    """Make the snapshot `source` the collection at `path`, in the place of what is there.
+    """Replace the collection at `path`, or create it, by the snapshot in `source`.
 
-    Raises DamagedIndexError where a file is missing or has changed, and UnknownCollectionError for no snapshot.
+    Raises DamagedIndexError where a file is missing or has changed, and UnknownCollectionError where there is no
+    snapshot.
     """
-    listed = _listed(source)
+    files = _read_list(source)
     with storage_errors(path):
         target = next_generation(path)
         shutil.rmtree(target, ignore_errors=True)
         try:
-            for name, digest in listed.items():
-                _take(source / name, target / name, digest)
+            for name, digest in files.items():
+                _copy_checked(source / name, target / name, digest)
             install_generation(path, target)
         except BaseException:
             shutil.rmtree(target, ignore_errors=True)
             raise
 
 
-def _take(source: Path, target: Path, digest: str) -> None:
+def _copy_checked(source: Path, target: Path, digest: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
     fsync(target)
@@ -82,7 +83,7 @@ def _take(source: Path, target: Path, digest: str) -> None:
         raise DamagedIndexError(f"{source} has changed since the snapshot was taken")
 
 
-def _listed(source: Path) -> dict[str, str]:
+def _read_list(source: Path) -> dict[str, str]:
     file = source / _LIST
     if not file.is_file():
         raise UnknownCollectionError(f"{source} is no snapshot: it has no {_LIST}")

@@ -1,4 +1,4 @@
-"""The store of one collection: documents in, hits out. Blocking; for any thread."""
+"""The store of a collection on this machine."""
 
 import logging
 import os
@@ -6,25 +6,20 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Self
-
-import numpy as np
 
 from indexing.document import Hit, StoredChunk
 from indexing.errors import IndexBusyError, IndexMismatchError, StorageError
 from indexing.store import jobs
-from indexing.store.check import check_item
+from indexing.store.check import check_item, check_query
 from indexing.store.filters import Filters
-from indexing.store.interface import DocumentRow, Item, Problem, Stats, Vectors
-from indexing.store.jobs import KeepsJobs
+from indexing.store.interface import DocumentRow, DocumentStore, Item, Problem, Stats, Vectors
 from indexing.store.local import maintenance, snapshot
-from indexing.store.local.collection import CURRENT, create
-from indexing.store.local.current import Current
-from indexing.store.local.maintenance import Info
+from indexing.store.local.collection import CurrentGeneration, create, is_collection
+from indexing.store.local.maintenance import LocalInfo
 from indexing.store.local.sqlite import rows
 from indexing.store.local.successor import Lag, adopt, install, lag_between, successor_path
-from indexing.store.local.writer import Upkeep
+from indexing.store.local.writer import Writer
 from indexing.store.manifest import Manifest
 
 log = logging.getLogger(__name__)
@@ -32,26 +27,21 @@ log = logging.getLogger(__name__)
 _CATCH_UP_TIMEOUT_S = 1.0
 
 
-class Store(KeepsJobs):
-    """Acknowledged is durable: what put(), delete() and move() did is on the disk when they return.
-
-    Raises IndexMismatchError, StorageError, IndexBusyError and DamagedIndexError (indexing.errors).
-    """
-
+class Store(DocumentStore):
     def __init__(self, path: Path, *, threads: int = 1) -> None:
-        """`threads` of one search. Raises UnknownCollectionError where there is none."""
+        """A search runs on `threads` threads. Raises UnknownCollectionError."""
         self._path = path
-        self._current = Current(path, threads)
-        self._upkeep = Upkeep(path, self._current, os.cpu_count() or 1)
+        self._current = CurrentGeneration(path, threads)
+        self._writer = Writer(path, self._current, os.cpu_count() or 1)
         with self._current.using() as generation:
-            behind = generation.sparse.behind()
+            behind = generation.sparse.is_behind()
         if behind:
             try:
-                with self._upkeep.writing(_CATCH_UP_TIMEOUT_S) as generation:
-                    generation.follow()
-            except (StorageError, IndexBusyError) as exc:  # who writes now, or next, makes up for it
-                log.warning("BM25 of %s is behind: %s", path, exc)
-        self._upkeep.merge_what_is_due()
+                with self._writer.writing(_CATCH_UP_TIMEOUT_S) as generation:
+                    generation.catch_up()
+            except (StorageError, IndexBusyError) as exc:
+                log.warning("BM25 of %s is behind, and will catch up with the next write: %s", path, exc)
+        self._writer.schedule_merges()
 
     @classmethod
     def open(cls, path: Path, *, threads: int = 1) -> Self:
@@ -59,8 +49,8 @@ class Store(KeepsJobs):
 
     @classmethod
     def create_or_open(cls, path: Path, manifest: Manifest, *, threads: int = 1) -> Self:
-        """Raises IndexMismatchError, naming both values, where the collection was built otherwise."""
-        if not (path / CURRENT).is_file():
+        """Raises IndexMismatchError where the collection has another manifest, or none can be made of this one."""
+        if not is_collection(path):
             create(path, manifest)
         store = cls(path, threads=threads)
         try:
@@ -80,52 +70,38 @@ class Store(KeepsJobs):
         return self._path
 
     def put(self, items: Sequence[Item]) -> None:
-        """Add the documents, or replace those of the same id: all of them, or on an error none.
-
-        Vectors are (number of chunks, dimension), L2-normalized. Raises InvalidDocumentError.
-        """
         for document, chunks, vectors in items:
             check_item(document, chunks, vectors, self.manifest)
-        with self._upkeep.writing() as generation:
+        with self._writer.writing() as generation:
             with generation.database.writing() as connection:
                 for document, chunks, vectors in items:
                     rows.remove(connection, document.id)
                     rows.insert(connection, document, chunks, vectors)
-            self._upkeep.follow(generation)
+            self._writer.catch_up(generation)
 
     def delete(self, document_ids: Iterable[str]) -> int:
-        """How many of them there were."""
-        with self._upkeep.writing() as generation:
+        with self._writer.writing() as generation:
             with generation.database.writing() as connection:
                 removed = sum(rows.remove(connection, each) for each in document_ids)
             if removed:
-                self._upkeep.follow(generation)
+                self._writer.catch_up(generation)
         return removed
 
     def move(self, document_id: str, source: str) -> bool:
-        """Give a document another source; nothing is embedded again. Whether there was such a document."""
-        with self._upkeep.writing() as generation, generation.database.writing() as connection:
+        with self._writer.writing() as generation, generation.database.writing() as connection:
             changed = connection.execute("UPDATE documents SET source = ? WHERE id = ?", (source, document_id))
             return changed.rowcount > 0
 
     def search_dense(self, vector: Vectors, k: int, filters: Filters | None = None) -> list[Hit]:
-        """The k chunks of the highest inner product, best first; of those that the filters leave."""
-        query = np.ascontiguousarray(vector, dtype=np.float32).reshape(-1)
-        if query.shape != (self.manifest.dimension,):
-            raise IndexMismatchError(
-                f"collection {self._path.name!r} has vectors of {self.manifest.dimension} dimensions, the query has"
-                f" {len(query)}: embed it with {self.manifest.embedding_model}, or run `ragline index reindex`"
-            )
+        query = check_query(vector, self.manifest, self._path.name)
         with self._current.using() as generation:
             return generation.search_dense(query, k, generation.allowed(filters))
 
     def search_sparse(self, text: str, k: int, filters: Filters | None = None) -> list[Hit]:
-        """The k chunks of the highest BM25 score, best first; fewer where fewer have a term of the text."""
         with self._current.using() as generation:
             return generation.search_sparse(text, k, generation.allowed(filters))
 
     def chunks(self, ids: Sequence[int]) -> list[StoredChunk]:
-        """In the order of `ids`; those that are gone by now are left out."""
         with self._reading() as connection:
             return rows.chunks(connection, ids)
 
@@ -138,29 +114,24 @@ class Store(KeepsJobs):
             return rows.document(connection, document_id)
 
     def documents(self, cursor: str | None = None, limit: int = 100) -> tuple[list[DocumentRow], str | None]:
-        """A page in the order of ids, and the cursor of the next one; None at the end."""
         with self._reading() as connection:
             page = rows.documents(connection, cursor or "", limit + 1)
         return page[:limit], page[limit - 1].id if len(page) > limit else None
 
     def known(self) -> dict[str, tuple[str, str]]:
-        """source -> (document id, content hash), of all documents."""
         with self._reading() as connection:
             found = connection.execute("SELECT source, id, content_hash FROM documents")
             return {source: (identity, content_hash) for source, identity, content_hash in found}
 
     def text(self, document_id: str, start: int = 0, end: int | None = None) -> str:
-        """document.text[start:end]; "" where there is no such document."""
         with self._reading() as connection:
             return rows.text(connection, document_id, start, end) or ""
 
     def vectors_for(self, hashes: Iterable[str]) -> dict[str, Vectors]:
-        """text_hash(passage) -> its vector (d,), of those that are stored."""
         with self._reading() as connection:
             return rows.vectors_by_hash(connection, hashes)
 
     def item(self, document_id: str) -> Item | None:
-        """A document as it was put: to copy it, or to cut and embed it anew."""
         with self._current.using() as generation, generation.database.reading() as connection:
             return rows.item(connection, document_id, generation.manifest.dimension)
 
@@ -169,16 +140,16 @@ class Store(KeepsJobs):
             return Stats(*connection.execute("SELECT documents, chunks FROM counts").fetchone())
 
     def adopt(self, wanted: Manifest) -> None:
-        """Become what is wanted, where that takes no embedding: other `vectors`, another `language`.
+        """Change the manifest where nothing must be embedded again: to other `vectors`, or to another `language`.
 
-        Raises IndexMismatchError where it does; successor() is for that.
+        Raises IndexMismatchError for other changes, which take a successor().
         """
-        adopt(self._upkeep, wanted)
+        adopt(self._writer, wanted)
 
     def successor(self, manifest: Manifest) -> "Store":
-        """The store that is to take this one's place: empty, or as far as it was when it was last left.
+        """Open the store that is to replace this one: an empty one, or what an earlier call left unfinished.
 
-        Put the documents that lag() names there, until there are none, and promote() it.
+        Put the documents that lag() names into it until there are none, then promote() it.
         """
         return Store.create_or_open(successor_path(self._path, manifest), manifest)
 
@@ -187,55 +158,46 @@ class Store(KeepsJobs):
             return lag_between(old, new)
 
     def promote(self, successor: "Store") -> bool:
-        """Put the successor in this one's place, for all processes; this store goes on with it.
+        """Replace this store's generation by the successor's, for all processes, and close the successor.
 
-        False, and nothing is done, where it lags behind: something was written since. Else the successor is closed.
+        Returns False, without a change, where something was written that the successor lacks.
         """
-        with self._upkeep.still() as generation:
+        with self._writer.exclusive() as generation:
             with generation.database.reading() as old, successor._reading() as new:  # noqa: SLF001 (one of this class)
                 if lag_between(old, new):
                     return False
-            with generation.database.writing() as old:  # whoever notes a job waits, and then finds the new generation
-                with successor._noting() as new:  # noqa: SLF001 (one of this class)
+            # Who writes a job meanwhile waits for this transaction, and then finds the new generation.
+            with generation.database.writing() as old:
+                with successor._writing_jobs() as new:  # noqa: SLF001 (one of this class)
                     jobs.copy(old, new)
                 successor.close()
                 install(self._path, successor.path)
             return True
 
-    def info(self) -> Info:
+    def info(self) -> LocalInfo:
         with self._current.using() as generation:
             return maintenance.info(generation)
 
     def verify(self) -> list[Problem]:
-        """All that is wrong with the files; [] where all is well. Writers wait meanwhile."""
-        return maintenance.verify(self._upkeep)
+        return maintenance.verify(self._writer)
 
     def repair(self) -> list[Problem]:
-        """Build anew what can be, and say what is left: that takes a snapshot to restore()."""
-        return maintenance.repair(self._upkeep)
+        return maintenance.repair(self._writer)
 
     def compact(self) -> None:
-        """Make one segment of all, without the dead, and give back disk space."""
-        maintenance.compact(self._upkeep)
+        """Merge all segments into one without deleted chunks, and give back disk space."""
+        maintenance.compact(self._writer)
 
     def snapshot(self, target: Path) -> None:
-        """Copy the collection to a new directory, from which restore() takes it back. Writers wait meanwhile."""
-        snapshot.snapshot(self._upkeep, target)
+        """Copy the collection to a new directory, for restore(). Writers wait meanwhile. Raises StorageError."""
+        snapshot.snapshot(self._writer, target)
 
-    def settle(self) -> None:
-        """Do the merges that are due, here and now. They go on in the background else, as long as the store is open."""
-        self._upkeep.settle()
+    def run_merges(self) -> None:
+        """Do the merges that are due before returning; otherwise they run in the background while the store is open."""
+        self._writer.run_merges()
 
     def close(self) -> None:
-        self._upkeep.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
+        self._writer.close()
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -243,10 +205,10 @@ class Store(KeepsJobs):
             yield connection
 
     @contextmanager
-    def _noting(self) -> Iterator[sqlite3.Connection]:
-        """For rows that no index follows: no turn is needed, SQLite's own lock does.
+    def _writing_jobs(self) -> Iterator[sqlite3.Connection]:
+        """Without the writer's lock, for SQLite has its own.
 
-        Again where another generation took the place of this one while the lock was waited for.
+        Tried again where the generation was replaced while this waited for SQLite's lock.
         """
         while True:
             with self._current.using() as generation, generation.database.writing() as connection:
@@ -256,5 +218,5 @@ class Store(KeepsJobs):
                     yield connection
                     return
 
-    def _held(self, job_id: str) -> Path:
+    def _lease_path(self, job_id: str) -> Path:
         return self._path / f"lock.job-{job_id}"

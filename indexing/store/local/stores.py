@@ -1,4 +1,4 @@
-"""The collections of a data directory, by name."""
+"""The collections of a data directory."""
 
 from pathlib import Path
 
@@ -15,19 +15,16 @@ class LocalStores:
         return collections(self._data_dir)
 
     def open(self, name: str) -> Store:
-        """Raises UnknownCollectionError."""
         return Store.open(self._path(name))
 
     def create_or_open(self, name: str, manifest: Manifest) -> Store:
-        """Raises IndexMismatchError where it was built otherwise."""
         return Store.create_or_open(self._path(name), manifest)
 
     def drop(self, name: str) -> None:
-        """Raises UnknownCollectionError."""
         drop(self._path(name))
 
     def close(self) -> None:
-        """Nothing is open but the stores themselves."""
+        pass
 
     def _path(self, name: str) -> Path:
         return collection_path(self._data_dir, name)

@@ -1,28 +1,35 @@
-"""A collection built otherwise, beside the one in use, which is searched and written to meanwhile."""
+"""A collection with another manifest that is built beside the one in use, and then replaces it."""
 
 import shutil
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexing.store.local.collection import CURRENT, drop, next_generation, point_to, swap
+from indexing.store.local.collection import (
+    current_generation,
+    drop,
+    is_collection,
+    next_generation,
+    point_to,
+    swap,
+)
 from indexing.store.local.generation import Generation
 from indexing.store.local.sqlite.rows import versions
-from indexing.store.local.writer import Upkeep
+from indexing.store.local.writer import Writer
 from indexing.store.manifest import Manifest
 
 _NEXT = ".next"
-"""Inside the collection: a collection of its own, so that what is done is kept when it is interrupted."""
+"""Inside the collection: a collection of its own, so that an interrupted reindex goes on with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lag:
-    """What a successor has yet to do."""
+    """What a successor has yet to do; false where there is nothing."""
 
     put: tuple[str, ...]
-    """Documents that it lacks, or has in another version."""
+    """Ids of documents that it lacks, or has in another version."""
     delete: tuple[str, ...]
-    """Documents that are gone."""
+    """Ids of documents that only it has."""
 
     def __bool__(self) -> bool:
         return bool(self.put or self.delete)
@@ -35,17 +42,17 @@ def lag_between(old: sqlite3.Connection, new: sqlite3.Connection) -> Lag:
 
 
 def successor_path(path: Path, manifest: Manifest) -> Path:
-    """Where it is; what was begun with another manifest is dropped, and what a killed install() left of one."""
+    """Where the successor of the collection at `path` is built. Deletes one that has another manifest."""
     successor = path / _NEXT
-    if (successor / CURRENT).is_file() and _manifest(successor) != manifest:
+    if is_collection(successor) and _manifest(successor) != manifest:
         drop(successor)
     return successor
 
 
 def _manifest(path: Path) -> Manifest | None:
-    """None where the generation in use is gone."""
+    """None where the generation in use is missing: install() was killed after it had moved it."""
     try:
-        generation = Generation.open(path / (path / CURRENT).read_text().strip(), threads=1)
+        generation = Generation.open(current_generation(path), threads=1)
     except FileNotFoundError:
         return None
     try:
@@ -55,17 +62,20 @@ def _manifest(path: Path) -> Manifest | None:
 
 
 def install(path: Path, successor: Path) -> None:
-    """By who has the lock of both. Whoever is killed in here leaves a successor without a generation, or in pieces."""
+    """Move the successor's generation into the collection, with the writer's lock of both held.
+
+    A process that is killed in here leaves a successor without a generation, which successor_path() deletes.
+    """
     target = next_generation(path)
-    (successor / (successor / CURRENT).read_text().strip()).rename(target)
+    current_generation(successor).rename(target)
     swap(path, target)
     shutil.rmtree(successor)
 
 
-def adopt(upkeep: Upkeep, wanted: Manifest) -> None:
-    with upkeep.still() as generation:
+def adopt(writer: Writer, wanted: Manifest) -> None:
+    with writer.exclusive() as generation:
         have = generation.manifest
-        if have.asks_to_embed(wanted):
+        if have.needs_embedding(wanted):
             have.check(wanted, generation.path.parent)
         if not have.differences(wanted):
             return
@@ -74,5 +84,5 @@ def adopt(upkeep: Upkeep, wanted: Manifest) -> None:
             generation.sparse.rebuild(wanted.language)
         with generation.database.writing() as connection:
             connection.execute("UPDATE meta SET value = ? WHERE name = 'manifest'", (wanted.to_json(),))
-        point_to(generation.path.parent, generation.path.name)  # so that every process opens it anew
-    upkeep.merge(whole=True)
+        point_to(generation.path.parent, generation.path.name)  # so that every process opens it again
+    writer.merge(whole=True)

@@ -1,35 +1,36 @@
-"""What a writer does on the side: give way to other processes, and merge segments."""
+"""What writes to a collection: one process at a time, which also merges segments in the background."""
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from indexing.errors import IndexingError
-from indexing.store.local.current import Current
-from indexing.store.local.dense.merge_process import Builder
+from indexing.store.local.collection import CurrentGeneration
+from indexing.store.local.dense.merge_process import MergeProcess
 from indexing.store.local.dense.segment import SegmentRow
 from indexing.store.local.generation import Generation
-from indexing.store.lock import WriterLock, exclusive
+from indexing.store.lock import WriterLock, try_lock
 from services.errors import RaglineError
 
 log = logging.getLogger(__name__)
 
 _LOCK_TIMEOUT_S = 60.0
-_WANTED_POLL_S = 0.1
+_POLL_S = 0.1
 _MERGE_AFTER_S = 3.0
 _MERGING = "lock.merging"
 
 
-class Upkeep:
-    """The one that writes, of all threads and processes."""
+class Writer:
+    """For any thread."""
 
-    def __init__(self, path: Path, current: Current, threads: int) -> None:
+    def __init__(self, path: Path, current: CurrentGeneration, threads: int) -> None:
+        """A merge runs on `threads` threads."""
         self._path = path
         self._current = current
         self._mutex = threading.RLock()
-        self._builder = Builder(threads)
+        self._merge_process = MergeProcess(threads)
         self._closed = threading.Event()
         self._lock = WriterLock(path, self._closed)
         self._due = threading.Event()
@@ -37,104 +38,106 @@ class Upkeep:
 
     @contextmanager
     def writing(self, timeout_s: float = _LOCK_TIMEOUT_S) -> Iterator[Generation]:
-        """This thread is the only writer. The lock is kept afterwards, until another process wants it."""
+        """Make this thread the only writer of all processes. The lock is kept until another process wants it.
+
+        Raises IndexBusyError after `timeout_s`.
+        """
         with self._mutex:
             if self._closed.is_set():
                 raise IndexingError(f"the store of {self._path} is closed")
             if not self._lock.held:
                 self._lock.acquire(timeout_s)
-            self._start()
+            self._start_threads()
             with self._current.using() as generation:
                 yield generation
 
-    def merge_what_is_due(self) -> None:
-        """In the background: left by a process that ended, as `ragline index` does."""
-        with self._current.using() as generation:
-            if generation.next_merge(whole=False) is not None:
-                self._start()
-                self._due.set()
+    @contextmanager
+    def exclusive(self) -> Iterator[Generation]:
+        """As writing(), without a merge in any process meanwhile."""
+        with self._merging(), self.writing() as generation:
+            yield generation
 
-    def follow(self, generation: Generation) -> None:
-        """After a commit."""
-        generation.follow()
+    def catch_up(self, generation: Generation) -> None:
+        """After a commit: bring the indexes up to date, and schedule merges."""
+        generation.catch_up()
         self._due.set()
 
-    def settle(self) -> None:
-        """Do all merges that are due."""
+    def schedule_merges(self) -> None:
+        """Merge in the background what a process that ended, like `ragline index`, left to merge."""
+        with self._current.using() as generation:
+            if generation.next_merge(whole=False) is not None:
+                self._start_threads()
+                self._due.set()
+
+    def run_merges(self) -> None:
         while self.merge():
             pass
 
     def merge(self, *, whole: bool = False) -> bool:
-        """One merge, if one is due; waits for those of others. Whether there was one. Raises IndexingError."""
+        """Do one merge, of all segments if `whole`. False where none is due. Raises IndexingError."""
         with self._merging() as generation:
             merge = generation.next_merge(whole=whole)
             if merge is None:
                 return False
-            built = self._builder.build(merge.order)
+            result = self._merge_process.run(merge.task)
             with self.writing() as now:
-                return now is generation and generation.install(merge, built)
+                return now is generation and generation.install(merge, result)
 
     def rebuild(self, row: SegmentRow) -> None:
-        """Build one segment anew."""
-        with self.still() as generation:
+        """Build a segment again from the stored vectors."""
+        with self.exclusive() as generation:
             merge = generation.merge_of([row])
-            generation.install(merge, self._builder.build(merge.order))
-
-    @contextmanager
-    def still(self) -> Iterator[Generation]:
-        """As writing(), and nobody merges."""
-        with self._merging(), self.writing() as generation:
-            yield generation
+            generation.install(merge, self._merge_process.run(merge.task))
 
     @contextmanager
     def _merging(self) -> Iterator[Generation]:
-        """Nobody else merges. Takes its time: a merge of millions takes minutes."""
+        """Wait, without a limit, until no other process or thread merges: a merge of millions takes minutes."""
         while True:
-            with exclusive(self._path / _MERGING) as free:
+            with try_lock(self._path / _MERGING) as free:
                 if free:
                     with self._current.using() as generation:
                         yield generation
                     return
-            if self._closed.wait(_WANTED_POLL_S):
+            if self._closed.wait(_POLL_S):
                 raise IndexingError(f"the store of {self._path} is closed")
 
     def close(self) -> None:
-        """With the store; a merge that is under way is given up."""
+        """Stop a merge that runs, and close the collection."""
         self._closed.set()
         self._due.set()
-        self._builder.stop()
+        self._merge_process.stop()
         for thread in self._threads:
             thread.join()
         with self._mutex:
             self._current.close()
             self._lock.release()
 
-    def _start(self) -> None:
+    def _start_threads(self) -> None:
         with self._mutex:
             if not self._threads and not self._closed.is_set():
-                loops: list[tuple[str, Callable[[], None]]] = [("turns", self._take_turns), ("merges", self._merge_on)]
                 self._threads = [
-                    threading.Thread(target=loop, name=f"index-{name}", daemon=True) for name, loop in loops
+                    threading.Thread(target=self._yield_lock, name="index-lock", daemon=True),
+                    threading.Thread(target=self._merge_in_background, name="index-merges", daemon=True),
                 ]
                 for thread in self._threads:
                     thread.start()
 
-    def _take_turns(self) -> None:
-        while not self._closed.wait(_WANTED_POLL_S):
+    def _yield_lock(self) -> None:
+        """Release the lock whenever another process waits for it."""
+        while not self._closed.wait(_POLL_S):
             with self._mutex:
-                if self._lock.held and self._lock.wanted():
+                if self._lock.held and self._lock.is_wanted():
                     with self._current.using() as generation:
-                        generation.sparse.let_go()
+                        generation.sparse.close_writer()
                     self._lock.release()
 
-    def _merge_on(self) -> None:
-        """Not in the first seconds: a process that only asks one question has better to do."""
+    def _merge_in_background(self) -> None:
+        """Not in the first seconds, in which a command that asks one question is done."""
         self._closed.wait(_MERGE_AFTER_S)
         while self._due.wait() and not self._closed.is_set():
             self._due.clear()
             try:
-                while self.merge():
-                    pass
+                self.run_merges()
             except (RaglineError, OSError, ValueError) as exc:
                 if not self._closed.is_set():
-                    log.warning("merging of %s is put off: %s", self._path, exc)
+                    log.warning("merging of %s is put off until the next write: %s", self._path, exc)

@@ -3,8 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from indexing.store.interface import Problem
-from indexing.store.manifest import Manifest
+from indexing.store.interface import Info, Problem
 from indexing.store.milvus.client import Client
 from indexing.store.milvus.expressions import literal
 from indexing.store.milvus.schema import Names
@@ -19,10 +18,7 @@ Parts = Counter[tuple[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Info:
-    manifest: Manifest
-    documents: int
-    chunks: int
+class MilvusInfo(Info):
     milvus: str
     """Its address."""
     milvus_version: str
@@ -35,10 +31,12 @@ def verify(client: Client, names: Names, versions: Versions) -> list[Problem]:
     for identity, version in current.items():
         found = chunks[identity, version.number]
         if found != version.row.chunks:
-            problems.append(Problem(f"document {identity!r} has {found} chunks, not {version.row.chunks}", mends=False))
+            problems.append(
+                Problem(f"document {identity!r} has {found} chunks, not {version.row.chunks}", repairable=False)
+            )
     left = _left(client, names, {(identity, version.number) for identity, version in current.items()})
     if left:
-        problems.append(Problem(f"{len(left)} versions of documents are superseded or unfinished", mends=True))
+        problems.append(Problem(f"{len(left)} versions of documents are superseded or unfinished", repairable=True))
     return problems
 
 

@@ -7,40 +7,32 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from indexing.document import Hit, StoredChunk, passage
-from indexing.errors import IndexMismatchError
-from indexing.store.analyzer import analyzer
-from indexing.store.check import check_item
+from indexing.store.analyzer import MAX_REPEATS, MAX_TERMS, analyzer
+from indexing.store.check import check_item, check_query
 from indexing.store.database import Database
 from indexing.store.filters import Filters
-from indexing.store.interface import DocumentRow, Item, Problem, Stats
-from indexing.store.jobs import KeepsJobs
+from indexing.store.interface import DocumentRow, DocumentStore, Item, Problem, Stats, Vectors
 from indexing.store.manifest import Manifest
 from indexing.store.milvus import maintenance, rows
 from indexing.store.milvus.client import Client, Row
 from indexing.store.milvus.expressions import among, expression, literal
-from indexing.store.milvus.maintenance import Info
+from indexing.store.milvus.maintenance import MilvusInfo
 from indexing.store.milvus.schema import SPARSE, VECTOR, Names
 from indexing.store.milvus.versions import Versions, following, slices
-
-Vectors = NDArray[np.float32]
 
 _ATTEMPTS = 4
 _SPARE = 16
 _MOST_HITS = 16_384
 """Milvus gives no more."""
-_MAX_TERMS = 64
-_MAX_REPEATS = 3
 _HASHES = 200
 
 
-class MilvusStore(KeepsJobs):
+class MilvusStore(DocumentStore):
     """As indexing.stores.DocumentStore says. Raises UnavailableError where Milvus does not answer."""
 
     def __init__(self, name: str, client: Client, names: Names, manifest: Manifest, jobs: Database) -> None:
@@ -57,7 +49,6 @@ class MilvusStore(KeepsJobs):
         return self._manifest
 
     def put(self, items: Sequence[Item]) -> None:
-        """Add the documents, or replace those of the same id, each whole. Raises InvalidDocumentError."""
         for item in items:
             check_item(*item, self._manifest)
         newest = {item[0].id: item for item in items}
@@ -71,13 +62,11 @@ class MilvusStore(KeepsJobs):
         self._versions.remove(newest, before=number)
 
     def delete(self, document_ids: Iterable[str]) -> int:
-        """How many of them there were."""
         there = self._versions.current(document_ids, "Strong")
         self._versions.remove(there, before=following(there.values()))
         return len(there)
 
     def move(self, document_id: str, source: str) -> bool:
-        """Give a document another source: it is written again, and not embedded. Whether there was such a document."""
         item = self.item(document_id)
         if item is None:
             return False
@@ -86,19 +75,12 @@ class MilvusStore(KeepsJobs):
         return True
 
     def search_dense(self, vector: Vectors, k: int, filters: Filters | None = None) -> list[Hit]:
-        """The k chunks of the highest inner product, best first; of those that the filters leave."""
-        query = np.asarray(vector, dtype=np.float32).reshape(-1)
-        if len(query) != self._manifest.dimension:
-            raise IndexMismatchError(
-                f"collection {self._name!r} has vectors of {self._manifest.dimension} dimensions, the query has"
-                f" {len(query)}: embed it with {self._manifest.embedding_model}"
-            )
+        query = check_query(vector, self._manifest, self._name)
         return self._search(VECTOR, query.tolist(), k, filters)
 
     def search_sparse(self, text: str, k: int, filters: Filters | None = None) -> list[Hit]:
-        """The k chunks of the highest BM25 score, best first; fewer where fewer have a term of the text."""
         counts = Counter(self._analyzer.analyze(text))
-        words = [word for word, count in counts.items() for _ in range(min(count, _MAX_REPEATS))][:_MAX_TERMS]
+        words = [word for word, count in counts.items() for _ in range(min(count, MAX_REPEATS))][:MAX_TERMS]
         if not words:
             return []
         hits = self._search(SPARSE, " ".join(words), k, filters)
@@ -128,7 +110,6 @@ class MilvusStore(KeepsJobs):
         ]
 
     def chunks(self, ids: Sequence[int]) -> list[StoredChunk]:
-        """In the order of `ids`; those that are gone by now are left out."""
         found = self._client.query(self._names.chunks, among("id", ids), rows.CHUNK) if ids else []
         stored = {row["id"]: rows.stored_chunk(row, document) for row, document in self._current(found)}
         return [stored[each] for each in ids if each in stored]
@@ -151,18 +132,15 @@ class MilvusStore(KeepsJobs):
         return None if version is None else version.row
 
     def documents(self, cursor: str | None = None, limit: int = 100) -> tuple[list[DocumentRow], str | None]:
-        """A page in the order of ids, and the cursor of the next one; None at the end."""
         following_ones = self._versions.after(cursor or "", rows=limit + 1)
         page = [version.row for version in islice(following_ones, limit + 1)]
         return page[:limit], page[limit - 1].id if len(page) > limit else None
 
     def known(self) -> dict[str, tuple[str, str]]:
-        """source -> (document id, content hash), of all documents."""
         every = (version.row for version in self._versions.after("", "Strong"))
         return {row.source: (row.id, row.content_hash) for row in every}
 
     def text(self, document_id: str, start: int = 0, end: int | None = None) -> str:
-        """document.text[start:end]; "" where there is no such document."""
         version = self._versions.current([document_id]).get(document_id)
         if version is None:
             return ""
@@ -179,7 +157,6 @@ class MilvusStore(KeepsJobs):
         return joined[start - first * rows.BLOCK_CHARS : end - first * rows.BLOCK_CHARS]
 
     def vectors_for(self, hashes: Iterable[str]) -> dict[str, Vectors]:
-        """text_hash(passage) -> its vector (d,), of those that are stored; maybe not of one in very many places."""
         found: dict[str, Vectors] = {}
         for some in slices(sorted(set(hashes)), _HASHES):
             where = among("hash", some)
@@ -188,7 +165,6 @@ class MilvusStore(KeepsJobs):
         return found
 
     def item(self, document_id: str) -> Item | None:
-        """A document as it was put."""
         version = self._versions.current([document_id]).get(document_id)
         if version is None:
             return None
@@ -198,31 +174,20 @@ class MilvusStore(KeepsJobs):
         return document, [rows.read_chunk(row) for row in found], vectors
 
     def stats(self) -> Stats:
-        """Counted by Milvus: while a document is replaced, it may count twice."""
         return Stats(self._client.count(self._names.documents), self._client.count(self._names.chunks))
 
-    def info(self) -> Info:
+    def info(self) -> MilvusInfo:
         stats = self.stats()
-        return Info(self._manifest, stats.documents, stats.chunks, self._client.uri, self._client.version())
+        return MilvusInfo(self._manifest, stats.documents, stats.chunks, self._client.uri, self._client.version())
 
     def verify(self) -> list[Problem]:
-        """Chunks that documents lack, and what writers left that died."""
         return maintenance.verify(self._client, self._names, self._versions)
 
     def repair(self) -> list[Problem]:
-        """Remove what writers left that died; what is wrong after that."""
         return maintenance.repair(self._client, self._names, self._versions)
 
     def close(self) -> None:
         self._jobs.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _terms(self, item: Item) -> list[str]:
         """What BM25 looks at of each chunk: its words, stemmed, without those that say nothing."""
@@ -232,8 +197,8 @@ class MilvusStore(KeepsJobs):
     def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
         return self._jobs.reading()
 
-    def _noting(self) -> AbstractContextManager[sqlite3.Connection]:
+    def _writing_jobs(self) -> AbstractContextManager[sqlite3.Connection]:
         return self._jobs.writing()
 
-    def _held(self, job_id: str) -> Path:
+    def _lease_path(self, job_id: str) -> Path:
         return self._jobs.path.with_name(f"{self._name}.lock.job-{job_id}")

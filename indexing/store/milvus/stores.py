@@ -7,8 +7,8 @@ from tempfile import TemporaryDirectory
 from indexing.errors import UnknownCollectionError
 from indexing.settings import MilvusSettings
 from indexing.store.analyzer import analyzer
+from indexing.store.check import check_collection_name
 from indexing.store.database import Database
-from indexing.store.local import collection_path
 from indexing.store.manifest import Manifest
 from indexing.store.milvus import schema
 from indexing.store.milvus.client import Client
@@ -76,7 +76,7 @@ class MilvusStores:
         self._client.close()
 
     def _names(self, name: str) -> Names:
-        collection_path(self._data_dir, name)  # raises where it is no name
+        check_collection_name(name)
         return Names.of(self._prefix, name)
 
     def _manifest(self, name: str) -> Manifest | None:

@@ -4,7 +4,7 @@ import pytest
 
 from indexing.errors import FilterError
 from indexing.store.interface import DocumentStore, Stores
-from indexing.store.local.stores import LocalStores
+from indexing.store.local import LocalStores
 from tests.indexing.made import MANIFEST, item, vector_of
 
 

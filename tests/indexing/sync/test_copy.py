@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from indexing.store.interface import DocumentStore, Stores
-from indexing.store.local.stores import LocalStores
+from indexing.store.local import LocalStores
 from indexing.sync.rebuild import copy
 from tests.indexing.made import MANIFEST, bulk, clustered, item, vector_of
 

@@ -1,1 +1,1 @@
-"""Vector search: FAISS segments and a buffer in memory, which follow SQLite."""
+"""Dense search: FAISS segments, and a buffer in memory."""

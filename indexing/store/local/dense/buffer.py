@@ -1,4 +1,4 @@
-"""The newest vectors, in memory and searched whole: what no segment holds yet."""
+"""The newest vectors, which no segment holds yet: in memory, and scanned by a search."""
 
 from dataclasses import dataclass
 
@@ -13,23 +13,23 @@ _LEAST_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Tail:
-    """Never changed: each of these makes another, which shares the memory where it only adds."""
+class Buffer:
+    """Immutable; each change returns a new one. added() shares the memory of the arrays."""
 
     ids: Ids
-    """Ascending, (capacity,); the first `count` count."""
+    """Ascending, (capacity,); only the first `count` are used."""
     vectors: Vectors
     """(capacity, d)"""
-    alive: NDArray[np.bool_]
-    """(count,)"""
+    live: NDArray[np.bool_]
+    """False for deleted rows, (count,)."""
     count: int
 
     @classmethod
-    def empty(cls, dimension: int) -> "Tail":
+    def empty(cls, dimension: int) -> "Buffer":
         return cls(np.zeros(0, np.int64), np.zeros((0, dimension), np.float32), np.zeros(0, np.bool_), 0)
 
-    def added(self, ids: Ids, vectors: Vectors) -> "Tail":
-        """With newer rows; only on the newest tail, for the rows past `count` are shared."""
+    def added(self, ids: Ids, vectors: Vectors) -> "Buffer":
+        """Append newer rows. Only on the newest buffer, whose unused rows no other has written to."""
         count = self.count + len(ids)
         held, matrix = self.ids, self.vectors
         if count > len(held):
@@ -37,29 +37,30 @@ class Tail:
             held, matrix = np.empty(capacity, np.int64), np.empty((capacity, matrix.shape[1]), np.float32)
             held[: self.count], matrix[: self.count] = self.ids[: self.count], self.vectors[: self.count]
         held[self.count : count], matrix[self.count : count] = ids, vectors
-        return Tail(held, matrix, np.append(self.alive, np.ones(len(ids), np.bool_)), count)
+        return Buffer(held, matrix, np.append(self.live, np.ones(len(ids), np.bool_)), count)
 
-    def without(self, first: int, last: int) -> "Tail":
+    def without(self, first: int, last: int) -> "Buffer":
+        """Mark the chunks from first to last as deleted."""
         start, stop = np.searchsorted(self.ids[: self.count], (first, last + 1))
         if start == stop:
             return self
-        alive = self.alive.copy()
-        alive[start:stop] = False
-        return Tail(self.ids, self.vectors, alive, self.count)
+        live = self.live.copy()
+        live[start:stop] = False
+        return Buffer(self.ids, self.vectors, live, self.count)
 
-    def after(self, newest: int) -> "Tail":
-        """Only the rows past `newest`, in memory of their own, the dead left out."""
+    def after(self, newest: int) -> "Buffer":
+        """A copy of the live rows past the chunk id `newest`."""
         start = int(np.searchsorted(self.ids[: self.count], newest, side="right"))
-        keep = np.flatnonzero(self.alive[start:]) + start
-        return Tail(self.ids[keep], self.vectors[keep], np.ones(len(keep), np.bool_), len(keep))
+        keep = np.flatnonzero(self.live[start:]) + start
+        return Buffer(self.ids[keep], self.vectors[keep], np.ones(len(keep), np.bool_), len(keep))
 
     def search(self, query: Vectors, k: int, allowed: Allowed | None) -> tuple[Ids, Vectors]:
-        """The k best, in no order: ids and inner products."""
+        """Ids and inner products of the k best, in no order."""
         ids = self.ids[: self.count]
-        keep = self.alive if allowed is None else self.alive & allowed.contains(ids)
+        keep = self.live if allowed is None else self.live & allowed.contains(ids)
         if not keep.all():
             rows = np.flatnonzero(keep)
-            # Few rows are copied, many are scored with the rest and masked.
+            # Copying few rows is cheaper than scoring all; copying many is not.
             if len(rows) * 4 < self.count:
                 return _best(ids[rows], inner_products(self.vectors[rows], query), k)
             return _best(ids[rows], inner_products(self.vectors[: self.count], query)[rows], k)
@@ -74,7 +75,7 @@ def _best(ids: Ids, scores: Vectors, k: int) -> tuple[Ids, Vectors]:
 
 
 def inner_products(vectors: Vectors, query: Vectors) -> Vectors:
-    """(n, d), (d,) -> (n,). On this thread alone: numpy's BLAS would start its own for a product this small."""
+    """(n, d), (d,) -> (n,). By FAISS on this thread, for numpy's BLAS starts threads even for small products."""
     scores = np.empty(len(vectors), np.float32)
     matrix = np.ascontiguousarray(vectors)
     faiss.fvec_inner_products_ny(

@@ -1,4 +1,4 @@
-"""Which FAISS index for how many vectors."""
+"""FAISS indexes: which one is made for how many vectors."""
 
 from typing import Any
 
@@ -7,22 +7,23 @@ from indexing.store.local.dense.native import faiss
 
 AUTO = "auto"
 SEAL_ROWS = 8192
-"""Newest vectors that are searched whole, in memory; then they are sealed into a segment."""
+"""The buffer is written as a segment when it has so many rows."""
 SCAN_ROWS = 32_768
+"""From so many rows on, IVF is faster than a scan."""
 _SQ8_ROWS = 8_000_000
 _MIN_ROWS_PER_LIST = 39
-"""What FAISS asks for to train a list."""
+"""FAISS warns where it trains a list with fewer."""
 
 
 def sealed_factory(factory: str) -> str:
-    """Of a segment straight from the tail: SQ8 needs no training worth the name. "Flat" is what the user asked for."""
+    """For a segment of a buffer: SQ8, which is trained in no time, unless the user asked for "Flat"."""
     return "Flat" if factory == "Flat" else "SQ8"
 
 
 def merged_factory(factory: str, rows: int, dimension: int) -> str:
-    """Of a merged segment. A scan of SQ8 costs 65 ns a vector (384 dimensions, one core), so IVF pays from 32k on.
+    """For a merged segment. A scan of SQ8 costs 65 ns a vector (384 dimensions, one core), so IVF pays from 32k on.
 
-    The lists are the power of two next below 4 sqrt(rows), where FAISS's guidelines begin. Past 8 million vectors, 3 GB
+    It has the power of two next below 4 sqrt(rows) lists, where FAISS's guidelines begin. Past 8 million vectors, 3 GB
     as SQ8, product quantization takes a quarter of that; exact scores from the stored vectors make up for it.
     """
     if factory == AUTO:
@@ -44,22 +45,22 @@ def _lists(factory: str) -> int:
 
 
 def make(factory: str, dimension: int) -> Any:
-    """Untrained, with ids of our own. Raises IndexMismatchError for what FAISS does not know, or we do not search."""
-    if not factory.startswith(_SEARCHED):
-        raise IndexMismatchError(f"index.vectors {factory!r} is none of {', '.join(_SEARCHED)}...; {_TRY}")
+    """An untrained index that keeps chunk ids. Raises IndexMismatchError for a factory string that is not supported."""
+    if not factory.startswith(_SUPPORTED):
+        raise IndexMismatchError(f"index.vectors {factory!r} does not start with {', '.join(_SUPPORTED)}: {_TRY}")
     whole = factory if factory.startswith("IVF") else f"IDMap,{factory}"
     try:
         return faiss.index_factory(dimension, whole, faiss.METRIC_INNER_PRODUCT)
     except RuntimeError as exc:
         raise IndexMismatchError(
-            f"index.vectors {factory!r} is no factory string of FAISS for {dimension} dimensions; {_TRY}"
+            f"index.vectors {factory!r} is no FAISS factory string for {dimension} dimensions: {_TRY}"
         ) from exc
 
 
-_SEARCHED = ("IVF", "HNSW", "Flat", "SQ")
-_TRY = "say 'auto', 'Flat', 'HNSW32' or 'IVF4096,SQ8'"
+_SUPPORTED = ("IVF", "HNSW", "Flat", "SQ")
+_TRY = "set it to 'auto', 'Flat', 'HNSW32' or 'IVF4096,SQ8'"
 
 
 def candidates_per_hit(factory: str) -> int:
-    """How many the exact scores choose from: what a code of this size may confuse."""
+    """How many candidates a search takes for each hit, to choose from by exact scores: more for shorter codes."""
     return 10 if "PQ" in factory or "RaBitQ" in factory else 2

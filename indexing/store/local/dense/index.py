@@ -1,4 +1,4 @@
-"""Dense search: sealed segments, and a tail in memory, which both follow SQLite."""
+"""Dense search over the segments and the buffer, which are brought up to date with SQLite before each search."""
 
 import sqlite3
 import threading
@@ -10,29 +10,29 @@ import numpy as np
 from indexing.errors import DamagedIndexError
 from indexing.store.database import Database, storage_errors
 from indexing.store.interface import Vectors
-from indexing.store.local.dense.buffer import Tail
+from indexing.store.local.dense.buffer import Buffer
 from indexing.store.local.dense.native import faiss
-from indexing.store.local.dense.segment import Bits, Mask, Segment, read_rows
+from indexing.store.local.dense.segment import Bits, Mask, Segment, read_segments
 from indexing.store.local.sqlite import rows
 from indexing.store.local.sqlite.allowed import Allowed, Ids
 
-_FEW = 2000
-"""Chunks that a filter leaves which are scored one by one, from SQLite."""
+_MAX_EXACT = 2000
+"""Where a filter allows no more chunks, all of them are candidates, and no index is searched."""
 _ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a search sees; replaced, never changed."""
+    """What a search sees of one commit. Immutable."""
 
     segments: tuple[Segment, ...]
-    dead: Mask | None
-    """Of the chunks in segments, those that are not dead; None: all."""
-    tail: Tail
+    live: Mask | None
+    """The chunks of segments that are not deleted; None for all."""
+    buffer: Buffer
     newest: int
-    """The highest chunk id taken in."""
-    deaths: int
-    """The newest row of `dead` taken in."""
+    """The highest chunk id that is in."""
+    tombstone: int
+    """seq of the newest tombstone that is applied."""
 
     @property
     def sealed(self) -> int:
@@ -40,8 +40,8 @@ class View:
         return self.segments[-1].row.last if self.segments else 0
 
 
-class VectorIndex:
-    """For any thread: each search sees all that was committed before it, by this process or another."""
+class DenseIndex:
+    """For any thread. A search sees all that was committed before it, by any process."""
 
     def __init__(self, directory: Path, database: Database, dimension: int, threads: int) -> None:
         self.directory = directory
@@ -50,80 +50,80 @@ class VectorIndex:
         self._threads = threads
         self._guard = threading.Lock()
         self._version: tuple[int, ...] = ()
-        self._view = View((), None, Tail.empty(dimension), 0, 0)
+        self._view = View((), None, Buffer.empty(dimension), 0, 0)
 
     def view(self) -> View:
-        """The newest one: follows SQLite where something was committed since the last."""
+        """The view of the newest commit."""
         with self._guard, storage_errors(self.directory):
-            version = self._database.version()
+            version = self._database.data_version()
             if version != self._version:
-                self._view = self._newer()
-                # A commit between the two is seen next time: this version is older than what was read.
+                self._view = self._refreshed()
+                # Read before the rows: a commit between the two makes the next call refresh again.
                 self._version = version
             return self._view
 
     def search(self, query: Vectors, k: int, allowed: Allowed | None) -> Ids:
-        """The ids of candidates among which the k best are; the store scores them exactly."""
-        if allowed is not None and allowed.count <= _FEW:
+        """Chunk ids among which the k best are, for the generation to score exactly."""
+        if allowed is not None and allowed.count <= _MAX_EXACT:
             return allowed.ids()
-        faiss.omp_set_num_threads(self._threads)  # counts for this thread alone
+        faiss.omp_set_num_threads(self._threads)  # of this thread
         view = self.view()
-        mask = view.dead if allowed is None else _mask(view, allowed)
+        mask = view.live if allowed is None else _mask(view, allowed)
         found = [segment.search(query, k, mask) for segment in view.segments]
-        found.append(view.tail.search(query, k, allowed))
+        found.append(view.buffer.search(query, k, allowed))
         ids, scores = (np.concatenate(each) for each in zip(*found, strict=True))
         most = max(k, *(len(some) for some, _ in found))
         best: Ids = ids[np.argsort(-scores)[:most]]
         return best
 
-    def _newer(self) -> View:
+    def _refreshed(self) -> View:
         for attempt in range(_ATTEMPTS):
             with self._database.reading() as connection:
                 try:
-                    return self._followed(connection, self._view)
+                    return self._updated(connection, self._view)
                 except FileNotFoundError as exc:
-                    # Merged away by another process since this read began; the next one names what took its place.
+                    # Deleted by a merge of another process since this transaction began; the next sees its successor.
                     if attempt + 1 == _ATTEMPTS:
                         raise DamagedIndexError(f"{exc.filename} is missing: `ragline index repair`") from exc
         raise AssertionError
 
-    def _followed(self, connection: sqlite3.Connection, view: View) -> View:
-        named = read_rows(connection)
-        if [row.id for row in named] != [segment.row.id for segment in view.segments]:
+    def _updated(self, connection: sqlite3.Connection, view: View) -> View:
+        stored = read_segments(connection)
+        if [row.id for row in stored] != [segment.row.id for segment in view.segments]:
             opened = {segment.row.id: segment for segment in view.segments}
-            segments = tuple(opened.get(row.id) or Segment.open(self.directory, row) for row in named)
+            segments = tuple(opened.get(row.id) or Segment.open(self.directory, row) for row in stored)
             sealed = segments[-1].row.last if segments else 0
-            view = View(segments, None, view.tail.after(sealed), max(view.newest, sealed), 0)
-        return self._added(connection, _without_dead(connection, view))
+            view = View(segments, None, view.buffer.after(sealed), max(view.newest, sealed), 0)
+        return self._added(connection, _without_tombstones(connection, view))
 
     def _added(self, connection: sqlite3.Connection, view: View) -> View:
         (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM vectors").fetchone()
         if newest <= view.newest:
             return view
         ids, vectors = rows.vectors_between(connection, view.newest + 1, newest, self._dimension)
-        return replace(view, tail=view.tail.added(ids, vectors), newest=newest)
+        return replace(view, buffer=view.buffer.added(ids, vectors), newest=newest)
 
 
-def _without_dead(connection: sqlite3.Connection, view: View) -> View:
-    """Takes out what died since; chunks that are in a segment, by a mask."""
+def _without_tombstones(connection: sqlite3.Connection, view: View) -> View:
+    """Apply the newer tombstones: to segments by the mask, to the buffer by its own."""
     sql = "SELECT seq, first_chunk, last_chunk FROM dead WHERE seq > ? ORDER BY seq"
-    dead = connection.execute(sql, (view.deaths,)).fetchall()
-    if not dead:
+    tombstones = connection.execute(sql, (view.tombstone,)).fetchall()
+    if not tombstones:
         return view
-    tail, bits = view.tail, None
-    for _, first, last in dead:
+    buffer, bits = view.buffer, None
+    for _, first, last in tombstones:
         if first <= view.sealed:
-            bits = _all_but(view) if bits is None else bits
+            bits = _live_bits(view) if bits is None else bits
             _clear(bits, first, min(last, view.sealed))
         else:
-            tail = tail.without(first, last)
-    mask = view.dead if bits is None else replace(Mask.of(bits, 1), fraction=1.0)
-    return replace(view, dead=mask, tail=tail, deaths=dead[-1][0])
+            buffer = buffer.without(first, last)
+    mask = view.live if bits is None else replace(Mask.of(bits, 1), fraction=1.0)
+    return replace(view, live=mask, buffer=buffer, tombstone=tombstones[-1][0])
 
 
-def _all_but(view: View) -> Bits:
-    if view.dead is not None:
-        return view.dead.bits.copy()
+def _live_bits(view: View) -> Bits:
+    if view.live is not None:
+        return view.live.bits.copy()
     return np.full((view.sealed >> 3) + 1, 255, np.uint8)
 
 
@@ -136,6 +136,6 @@ def _clear(bits: Bits, first: int, last: int) -> None:
 
 def _mask(view: View, allowed: Allowed) -> Mask:
     bits = allowed.bits(view.sealed)
-    if view.dead is not None:
-        bits &= view.dead.bits
+    if view.live is not None:
+        bits &= view.live.bits
     return Mask.of(bits, sum(segment.row.chunks for segment in view.segments))

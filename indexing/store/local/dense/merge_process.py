@@ -1,7 +1,6 @@
-"""Building a segment from the vectors of a range of chunk ids: `python -m indexing.store.local.dense.merge_process`.
+"""Builds a segment from the vectors of a range of chunk ids: `python -m indexing.store.local.dense.merge_process`.
 
-A large one is built in a process of its own, at low priority: it takes minutes and memory, and the process that answers
-questions must feel neither. It ends when its parent does.
+In a process of its own, at low priority: it takes minutes and memory, which questions must not wait for.
 """
 
 import json
@@ -37,59 +36,60 @@ _SAMPLE = 64
 _TOP = 100
 _RECALL = 0.99
 _SAFETY = 2
-"""Questions are less like the stored vectors than these are like each other."""
+"""Factor on nprobe, for it is measured with stored vectors as queries, and questions are less like them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What to build."""
-
+class MergeTask:
     database: str
     out: str
+    """Path of the new segment file."""
     first: int
     last: int
+    """Chunk ids, inclusive."""
     dimension: int
     factory: str
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class MergeResult:
     chunks: int
     factory: str
-    effort: int
+    nprobe: int
+    """Or efSearch; 0 where a search scans."""
     bytes: int
     sha256: str
 
 
-def build(order: Order) -> Built | None:
-    """Write the segment; None where no chunk of the range is left."""
-    database = Database(Path(order.database))
+def merge(task: MergeTask) -> MergeResult | None:
+    """Write the segment. Returns None where no chunk of the range is left."""
+    database = Database(Path(task.database))
     try:
-        ids = _ids(database, order)
+        ids = _ids(database, task)
         if not len(ids):
             return None
-        index = make(order.factory, order.dimension)
-        _train(index, database, ids, order.dimension)
-        for block_ids, vectors in _blocks(database, order):
+        index = make(task.factory, task.dimension)
+        _train(index, database, ids, task.dimension)
+        for block_ids, vectors in _blocks(database, task):
             index.add_with_ids(vectors, block_ids)
-        effort = _effort(index, order.factory, _sample(database, ids, _SAMPLE, order.dimension))
-        size, digest = segment.write(index, Path(order.out))
-        return Built(index.ntotal, order.factory, effort, size, digest)
+        nprobe = _tuned_nprobe(index, task.factory, _sample(database, ids, _SAMPLE, task.dimension))
+        size, digest = segment.write(index, Path(task.out))
+        return MergeResult(index.ntotal, task.factory, nprobe, size, digest)
     finally:
         database.close()
 
 
-def _ids(database: Database, order: Order) -> Ids:
+def _ids(database: Database, task: MergeTask) -> Ids:
     with database.reading() as connection:
-        found = connection.execute("SELECT id FROM vectors WHERE id BETWEEN ? AND ?", (order.first, order.last))
+        found = connection.execute("SELECT id FROM vectors WHERE id BETWEEN ? AND ?", (task.first, task.last))
         return np.fromiter((row[0] for row in found), np.int64)
 
 
-def _blocks(database: Database, order: Order) -> Iterator[tuple[Ids, Vectors]]:
-    """Each in a read of its own: a long one would keep the write-ahead log from being taken in."""
-    for first in range(order.first, order.last + 1, _BLOCK):
+def _blocks(database: Database, task: MergeTask) -> Iterator[tuple[Ids, Vectors]]:
+    """One transaction for each block: a long one would keep SQLite from emptying its write-ahead log."""
+    for first in range(task.first, task.last + 1, _BLOCK):
         with database.reading() as connection:
-            ids, vectors = rows.vectors_between(connection, first, min(first + _BLOCK - 1, order.last), order.dimension)
+            ids, vectors = rows.vectors_between(connection, first, min(first + _BLOCK - 1, task.last), task.dimension)
         if len(ids):
             yield ids, vectors
 
@@ -104,13 +104,13 @@ def _train(index: Any, database: Database, ids: Ids, dimension: int) -> None:
         return
     index.cp.niter, index.cp.max_points_per_centroid = _ITERATIONS, _POINTS_PER_LIST
     nearest = faiss.index_cpu_to_all_gpus(faiss.IndexFlatIP(dimension)) if faiss.get_num_gpus() else None
-    index.clustering_index = nearest  # it does not own it
+    index.clustering_index = nearest  # kept alive here, for the index does not own it
     index.train(sample)
     index.clustering_index = None
 
 
 def _sample(database: Database, ids: Ids, size: int, dimension: int) -> Vectors:
-    """Vectors of chunks drawn evenly, the same at every run."""
+    """Vectors of random chunks, the same at every run, (at most size, dimension)."""
     chosen = np.sort(np.random.default_rng(0).choice(ids, min(size, len(ids)), replace=False))
     matrix = np.empty((len(chosen), dimension), np.float32)
     count = 0
@@ -122,8 +122,8 @@ def _sample(database: Database, ids: Ids, size: int, dimension: int) -> Vectors:
     return matrix[:count]
 
 
-def _effort(index: Any, factory: str, queries: Vectors) -> int:
-    """The lists to read, or efSearch: twice the least with which stored vectors find their neighbours."""
+def _tuned_nprobe(index: Any, factory: str, queries: Vectors) -> int:
+    """For IVF, twice the least nprobe with which stored vectors find their neighbours; for HNSW, efSearch."""
     if factory.startswith("IVF"):
         most = int(index.nlist)
         _, exact = index.search(queries, _TOP, params=faiss.SearchParametersIVF(nprobe=most))
@@ -140,34 +140,35 @@ def _recall(found: NDArray[np.int64], exact: NDArray[np.int64]) -> float:
     return float(np.mean(shared))
 
 
-class Builder:
-    """Builds in another process; stop(), from any thread, ends it."""
+class MergeProcess:
+    """Runs merges in another process; stop(), from any thread, kills it."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = threading.Event()
 
-    def build(self, order: Order) -> Built | None:
-        """Raises IndexingError where the process fails, or is stopped."""
-        # Of the environment only what Python needs: it may hold keys.
+    def run(self, task: MergeTask) -> MergeResult | None:
+        """Raises IndexingError where the process fails or is killed."""
+        # Not the whole environment, for it may hold keys.
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | {
+            "PYTHONSAFEPATH": "1",
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "OMP_NUM_THREADS": str(self._threads),
-            "OMP_WAIT_POLICY": "passive",  # threads that spin while they wait starve those that work, on busy cores
+            "OMP_WAIT_POLICY": "passive",  # waiting threads that spin would slow those that work, on busy cores
         }
-        command = [sys.executable, "-m", "indexing.store.local.dense.merge_process"]
+        command = [sys.executable, "-P", "-m", "indexing.store.local.dense.merge_process"]
         process = subprocess.Popen(  # noqa: S603 (our own module)
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
         )
         self._process = process
         if self._stopped.is_set():
             process.kill()
-        output = _talk(process, json.dumps(asdict(order)).encode() + b"\n")
+        output = _exchange(process, json.dumps(asdict(task)).encode() + b"\n")
         if process.returncode:
-            raise IndexingError(f"building {order.out} failed: {output.decode(errors='replace')[-500:].strip()}")
+            raise IndexingError(f"merging into {task.out} failed: {output.decode(errors='replace')[-500:].strip()}")
         answer = json.loads(output.splitlines()[-1])
-        return None if answer is None else Built(**answer)
+        return None if answer is None else MergeResult(**answer)
 
     def stop(self) -> None:
         self._stopped.set()
@@ -176,28 +177,28 @@ class Builder:
             process.kill()
 
 
-def _talk(process: "subprocess.Popen[bytes]", order: bytes) -> bytes:
-    """All that it prints. Its stdin stays open until then: it ends when that is closed, as the end of this one does."""
+def _exchange(process: "subprocess.Popen[bytes]", task: bytes) -> bytes:
+    """Send the task; returns all that the process prints. It exits when its stdin closes, so never outlives us."""
     stdin, stdout = process.stdin, process.stdout
     assert stdin is not None and stdout is not None  # noqa: S101, PT018 (they are pipes)
     with process:
         with suppress(BrokenPipeError):
-            stdin.write(order)
+            stdin.write(task)
             stdin.flush()
         return stdout.read()
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     sys.stdin.buffer.read()
     os._exit(1)
 
 
 def main() -> None:
     os.nice(_NICE)
-    order = Order(**json.loads(sys.stdin.buffer.readline()))
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    built = build(order)
-    sys.stdout.write("\n" + json.dumps(None if built is None else asdict(built)))
+    task = MergeTask(**json.loads(sys.stdin.buffer.readline()))
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    result = merge(task)
+    sys.stdout.write("\n" + json.dumps(None if result is None else asdict(result)))
     sys.stdout.flush()
     os._exit(0)
 

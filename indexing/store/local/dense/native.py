@@ -1,4 +1,4 @@
-"""FAISS, without types: its stubs lack most of what its Python wrapper has."""
+"""FAISS without types, for its stubs lack most of its Python wrapper."""
 
 from typing import Any
 

@@ -1,1 +1,1 @@
-"""BM25 search: a tantivy index, which follows SQLite."""
+"""Sparse search: BM25 by tantivy."""

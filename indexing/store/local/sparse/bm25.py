@@ -1,7 +1,7 @@
-"""BM25 by tantivy, in a directory beside the SQLite file, which it follows.
+"""BM25 by tantivy, in a folder beside the SQLite file.
 
-Chunks go in by ascending id, so its newest id is how far it has come, whatever stopped it. Chunks that are gone may
-still be found here: the store drops every hit that SQLite no longer has.
+Chunks are added by ascending id: after a crash, it goes on past the newest id that it holds. It may still find chunks
+that were deleted; the generation drops hits that SQLite no longer has.
 """
 
 import os
@@ -17,12 +17,10 @@ import tantivy
 
 from indexing.document import passage
 from indexing.errors import DamagedIndexError, IndexingError
-from indexing.store.analyzer import analyzer
+from indexing.store.analyzer import MAX_REPEATS, MAX_TERMS, analyzer
 
 _HEAP_BYTES = 48_000_000
 _BATCH = 50_000
-_MAX_TERMS = 64
-_MAX_REPEATS = 3
 _ANALYZER = "ragline"
 
 
@@ -35,10 +33,10 @@ def _schema() -> tantivy.Schema:
 
 
 class Bm25:
-    """One directory. Searches from any thread; writes from one, that of the process which holds the writer's lock."""
+    """Searches are for any thread; writes for one, with the writer's lock held."""
 
     def __init__(self, directory: Path, language: str) -> None:
-        """Raises DamagedIndexError where the files there are not tantivy's."""
+        """Raises DamagedIndexError."""
         self._analyzer = analyzer(language)
         self._schema = _schema()
         self._directory = directory
@@ -52,7 +50,7 @@ class Bm25:
         self._newest: int | None = None
 
     def _opened_at(self) -> Path:
-        """Where tantivy can put its locks, which it does for reading too."""
+        """The folder, or one with links to its files where it is read-only: tantivy writes locks to read, too."""
         if not self._directory.exists():
             self._directory.mkdir(parents=True)
         if os.access(self._directory, os.W_OK):
@@ -62,7 +60,7 @@ class Bm25:
         return Path(self._links.name)
 
     def search(self, text: str, k: int, documents: Sequence[int] | None = None) -> list[tuple[int, float]]:
-        """At most k pairs of chunk id and score, best first; of `documents`, by their keys, where given."""
+        """At most k of (chunk id, score), best first. `documents` are the keys of those to search, None for all."""
         searcher = self._searcher()
         query = self._query(searcher, text)
         if query is None:
@@ -77,32 +75,32 @@ class Bm25:
         return [(int(each), score) for each, (score, _) in zip(ids, hits, strict=True) if each is not None]
 
     def _query(self, searcher: tantivy.Searcher, text: str) -> tantivy.Query | None:
-        """Any of the text's terms; of a long text only the rarest. User text never meets a query parser.
+        """A union of the text's terms, the rarest of a long text; None where the index has none of them.
 
-        A term that comes twice counts twice. Only a plain union of terms lets tantivy skip blocks: no boost, no nest.
+        A term that comes twice is in it twice: only a union without boosts and nesting lets tantivy skip blocks.
         """
         counts = Counter(self._analyzer.analyze(text))
         frequency = {term: searcher.doc_freq("text", term) for term in counts}
         terms = sorted((term for term in counts if frequency[term]), key=lambda term: (frequency[term], term))
         parts = []
-        for term in terms[:_MAX_TERMS]:
+        for term in terms[:MAX_TERMS]:
             query = tantivy.Query.term_query(self._schema, "text", term, "freq")
-            parts += [(tantivy.Occur.Should, query)] * min(counts[term], _MAX_REPEATS)
+            parts += [(tantivy.Occur.Should, query)] * min(counts[term], MAX_REPEATS)
         return tantivy.Query.boolean_query(parts) if parts else None
 
     def newest(self) -> int:
-        """The highest chunk id that is in; 0 where there is none."""
+        """The highest chunk id; 0 where there is none."""
         found = self._searcher().search(tantivy.Query.all_query(), 1, count=False, order_by_field="id").hits
         return int(found[0][0]) if found else 0
 
     def ids(self) -> list[int]:
-        """All that are in."""
+        """All chunk ids, in no order."""
         searcher = self._searcher()
         hits = searcher.search(tantivy.Query.all_query(), max(searcher.num_docs, 1), count=False).hits
         return [int(each) for each in searcher.fast_field_values("id", [at for _, at in hits]) if each is not None]
 
     def _searcher(self) -> tantivy.Searcher:
-        """Sees what this or another process has committed by now."""
+        """Of the newest commit of any process."""
         with _damage(self._directory):
             stat = (self._directory / "meta.json").stat()
             seen = (stat.st_ino, stat.st_mtime_ns)
@@ -113,24 +111,25 @@ class Bm25:
                 self._seen = seen
             return self._index.searcher()
 
-    def follow(self, connection: sqlite3.Connection, dead_after: int) -> int:
-        """Take in what is newer in SQLite, and take out what died past `dead_after`; the newest death taken out.
+    def catch_up(self, connection: sqlite3.Connection, after: int) -> int:
+        """Add the newer chunks of SQLite, and apply the tombstones past `after`. Returns the newest that is applied.
 
-        Raises IndexingError where it cannot be written; then let_go(), and it goes on from what was committed.
+        Raises IndexingError where it cannot be written; after close_writer() it goes on from its last commit.
         """
         if self._newest is None:
             self._newest = self.newest()
         try:
-            return self._followed(connection, dead_after, self._newest)
+            return self._catch_up(connection, after, self._newest)
         except (ValueError, OSError) as exc:
             raise IndexingError(f"{self._directory} cannot be written: {exc}") from exc
 
-    def _followed(self, connection: sqlite3.Connection, dead_after: int, newest: int) -> int:
+    def _catch_up(self, connection: sqlite3.Connection, after: int, newest: int) -> int:
         writer = self._writer or self._open_writer()
-        dead = connection.execute("SELECT seq, document FROM dead WHERE seq > ? ORDER BY seq", (dead_after,)).fetchall()
-        for _, document in dead:
+        sql = "SELECT seq, document FROM dead WHERE seq > ? ORDER BY seq"
+        tombstones = connection.execute(sql, (after,)).fetchall()
+        for _, document in tombstones:
             writer.delete_documents_by_term("document", document)
-        pending = len(dead)
+        pending = len(tombstones)
         for document, identity in _rows(connection, newest):
             writer.add_document(document)
             newest = identity
@@ -141,21 +140,21 @@ class Bm25:
             writer.commit()
         self._newest = newest
         self._searcher()
-        return int(dead[-1][0]) if dead else dead_after
+        return int(tombstones[-1][0]) if tombstones else after
 
     def _open_writer(self) -> tantivy.IndexWriter:
         self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
         return self._writer
 
-    def let_go(self) -> None:
-        """Close the writer; merges that are under way are given up."""
+    def close_writer(self) -> None:
+        """Stop the writer and its merges."""
         self._writer = None
         self._newest = None
 
     def close(self) -> None:
-        """Wait for merges that are under way, and close the writer."""
+        """Wait for merges, and close the writer."""
         writer = self._writer
-        self.let_go()
+        self.close_writer()
         if writer is not None:
             writer.wait_merging_threads()
         if self._links is not None:
@@ -163,7 +162,7 @@ class Bm25:
 
 
 def _link(source: Path, target: Path) -> None:
-    """Links to the files, which never change; copies of the two that name them."""
+    """Link the files, which never change, and copy the two JSON files that name them."""
     for file in source.iterdir():
         if file.suffix == ".json":
             shutil.copyfile(file, target / f"{file.name}.new")
@@ -174,11 +173,11 @@ def _link(source: Path, target: Path) -> None:
 
 @contextmanager
 def _damage(directory: Path) -> Iterator[None]:
-    """tantivy raises ValueError for all that goes wrong with its files."""
+    """tantivy raises ValueError for whatever is wrong with its files."""
     try:
         yield
     except (ValueError, FileNotFoundError) as exc:
-        raise DamagedIndexError(f"{directory}: {exc}. `ragline index repair` builds it anew") from exc
+        raise DamagedIndexError(f"{directory}: {exc}. Run `ragline index repair`") from exc
 
 
 def _rows(connection: sqlite3.Connection, newest: int) -> Iterator[tuple[tantivy.Document, int]]:

@@ -1,4 +1,4 @@
-"""Sparse search: the BM25 index that SQLite names, kept up with it."""
+"""Sparse search: the BM25 index that SQLite names, and what keeps it up to date."""
 
 import logging
 import shutil
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class SparseIndex:
-    """For any thread. It is rebuilt beside the one in use, and then named in its place: bm25-NUMBER-LANGUAGE."""
+    """For any thread. A rebuilt index goes into another folder, bm25-NUMBER-LANGUAGE, and is then named in `meta`."""
 
     def __init__(self, path: Path, database: Database, language: str) -> None:
         self._path = path
@@ -23,10 +23,9 @@ class SparseIndex:
         self._first = _name(1, language)
         self._guard = threading.Lock()
         self._opened: tuple[str, Bm25] | None = None
-        self.buried = 0
-        """The newest row of `dead` whose chunks it does not hold."""
         with database.reading() as connection:
-            self.buried = int(_meta(connection, "buried", "0"))
+            self.tombstone = int(_meta(connection, "buried", "0"))
+            """seq of the newest tombstone that BM25 has applied."""
 
     def search(self, text: str, k: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
         return self.current().search(text, k, documents)
@@ -44,8 +43,8 @@ class SparseIndex:
         with self._database.reading() as connection:
             return self._path / _meta(connection, "bm25", self._first)
 
-    def behind(self) -> bool:
-        """Whether it lacks what SQLite has, or is damaged."""
+    def is_behind(self) -> bool:
+        """Whether it lacks chunks of SQLite, or is damaged."""
         with self._database.reading() as connection:
             (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()
         try:
@@ -53,45 +52,45 @@ class SparseIndex:
         except DamagedIndexError:
             return True
 
-    def follow(self) -> None:
-        """Take in what SQLite has. By the writer. A damaged one is built anew."""
+    def catch_up(self) -> None:
+        """Bring it up to date with SQLite; a damaged index is rebuilt. By the writer."""
         try:
             bm25 = self.current()
             with self._database.reading() as connection:
-                self.buried = bm25.follow(connection, self.buried)
+                self.tombstone = bm25.catch_up(connection, self.tombstone)
         except DamagedIndexError as exc:
-            log.warning("building BM25 anew: %s", exc)
+            log.warning("rebuilding BM25: %s", exc)
             self.rebuild()
 
     def rebuild(self, language: str | None = None) -> None:
-        """From SQLite, beside the one in use; in another language, if one is given. By the writer."""
+        """Build it again from SQLite, in the same or another language. By the writer."""
         with self._database.reading() as connection:
             old = _meta(connection, "bm25", self._first)
         name = _name(int(old.split("-")[1]) + 1, language or _language(old))
         shutil.rmtree(self._path / name, ignore_errors=True)
         fresh = Bm25(self._path / name, _language(name))
         with self._database.reading() as connection:
-            self.buried = fresh.follow(connection, 0)
+            self.tombstone = fresh.catch_up(connection, 0)
         with self._database.writing() as connection:
             _set_meta(connection, "bm25", name)
-            self.note(connection)
-        self.let_go()
+            self.save_tombstone(connection)
+        self.close_writer()
         with self._guard:
             self._opened = name, fresh
         shutil.rmtree(self._path / old, ignore_errors=True)
 
-    def note(self, connection: sqlite3.Connection) -> None:
-        """Record what is buried. An older record does no harm: the same dead are taken out once more."""
-        _set_meta(connection, "buried", str(self.buried))
+    def save_tombstone(self, connection: sqlite3.Connection) -> None:
+        """If this is not saved, the same tombstones are applied once more, which does no harm."""
+        _set_meta(connection, "buried", str(self.tombstone))
 
-    def let_go(self) -> None:
-        """Close the writer; what it is merging is given up."""
+    def close_writer(self) -> None:
+        """Stop tantivy's writer and its merges."""
         with self._guard:
             if self._opened is not None:
-                self._opened[1].let_go()
+                self._opened[1].close_writer()
 
     def close(self) -> None:
-        """Close the writer when what it is merging is done."""
+        """Wait for tantivy's merges, and close."""
         with self._guard:
             if self._opened is not None:
                 self._opened[1].close()

@@ -1,1 +1,1 @@
-"""The truth of a generation, as rows."""
+"""Documents, chunks and vectors as rows of SQLite."""

@@ -1,4 +1,4 @@
-"""The chunks that a filter leaves: ranges of ids, one for each document."""
+"""The chunks that a filter allows, as ranges of ids."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ Ids = NDArray[np.int64]
 @dataclass(frozen=True, slots=True)
 class Allowed:
     documents: Ids
-    """Their keys, (documents,)."""
+    """Keys of documents, (documents,)."""
     first: Ids
-    """Ascending, (documents,); ranges do not overlap."""
+    """First chunk of each document, ascending, (documents,)."""
     last: Ids
-    """Inclusive."""
+    """Last chunk of each, inclusive, (documents,)."""
 
     @property
     def count(self) -> int:
@@ -31,14 +31,14 @@ class Allowed:
         return (at >= 0) & (ids <= self.last[at])
 
     def bits(self, last: int) -> NDArray[np.uint8]:
-        """Of the ids 0 to last: bit n of byte m is id 8 m + n."""
+        """A bitmap of the ids 0 to last: bit n of byte m is id 8 m + n."""
         member = np.zeros(last + 1, np.bool_)
         ids = self.ids()
         member[ids[: np.searchsorted(ids, last, side="right")]] = True
         return np.packbits(member, bitorder="little")
 
     def ids(self) -> Ids:
-        """All of them, ascending."""
+        """All allowed chunk ids, ascending."""
         lengths = self.last - self.first + 1
         ends = np.cumsum(lengths)
         within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)

@@ -1,4 +1,4 @@
-"""Documents and chunks, to rows and back."""
+"""Documents and chunks as rows of SQLite."""
 
 import json
 import sqlite3
@@ -48,7 +48,7 @@ def insert(connection: sqlite3.Connection, document: Document, chunks: Sequence[
 
 
 def remove(connection: sqlite3.Connection, document_id: str) -> bool:
-    """Whether there was such a document."""
+    """Delete a document, and leave a tombstone. False where there is none."""
     row = connection.execute("SELECT key, first_chunk, chunks FROM documents WHERE id = ?", (document_id,)).fetchone()
     if row is None:
         return False
@@ -100,7 +100,7 @@ def text(connection: sqlite3.Connection, document_id: str, start: int, end: int 
 def item(
     connection: sqlite3.Connection, document_id: str, dimension: int
 ) -> tuple[Document, list[Chunk], Vectors] | None:
-    """A document as it was put, or None."""
+    """A document as it was put; None where there is none."""
     row = document(connection, document_id)
     if row is None:
         return None
@@ -115,7 +115,7 @@ def item(
 
 
 def versions(connection: sqlite3.Connection) -> dict[str, tuple[object, ...]]:
-    """Document id -> all by which one version of it differs from another."""
+    """Document id -> the columns that differ between versions of a document."""
     rows = connection.execute(
         "SELECT id, source, title, media_type, metadata, pages, content_hash, chars FROM documents"
     )
@@ -149,7 +149,7 @@ _CHUNK = (
 
 
 def chunks(connection: sqlite3.Connection, ids: Sequence[int]) -> list[StoredChunk]:
-    """In the order of `ids`, without those that are gone."""
+    """In the order of `ids`, without those that were deleted."""
     rows = connection.execute(f"{_CHUNK} WHERE chunks.id IN {_AMONG}", (json.dumps(ids),))
     found = {row[0]: _chunk(row) for row in rows}
     return [found[each] for each in ids if each in found]
@@ -166,7 +166,7 @@ def _chunk(row: tuple[Any, ...]) -> StoredChunk:
 
 
 def vectors(connection: sqlite3.Connection, ids: Sequence[int], dimension: int) -> tuple[NDArray[np.int64], Vectors]:
-    """Those of `ids` that are there, ascending, and their vectors (n, dimension)."""
+    """The ids that are stored, ascending, and their vectors (n, dimension)."""
     rows = connection.execute(
         "SELECT id, vector FROM vectors WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id", (json.dumps(ids),)
     )
@@ -176,7 +176,7 @@ def vectors(connection: sqlite3.Connection, ids: Sequence[int], dimension: int) 
 def vectors_between(
     connection: sqlite3.Connection, first: int, last: int, dimension: int
 ) -> tuple[NDArray[np.int64], Vectors]:
-    """Of the chunks whose ids are from first to last, ascending."""
+    """The ids from first to last, ascending, and their vectors (n, dimension)."""
     rows = connection.execute("SELECT id, vector FROM vectors WHERE id BETWEEN ? AND ? ORDER BY id", (first, last))
     return _stacked(rows.fetchall(), dimension)
 

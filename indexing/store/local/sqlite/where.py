@@ -1,4 +1,4 @@
-"""Filters to SQL over the table of documents."""
+"""Translates filters to SQL."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ _COMPARE = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 
 def where(filters: Filters) -> Clause:
-    """A condition on a row of `documents` and its parameters. Raises FilterError."""
+    """A condition on the table `documents`, and its parameters. Raises FilterError."""
     return _clause(parsed(filters))
 
 
@@ -26,7 +26,7 @@ def _clause(node: Filter) -> Clause:
 
 
 def _all_of(parts: Sequence[Filter]) -> list[Clause]:
-    """What two comparisons leave of one key, a range, is looked up at once."""
+    """Clauses for parts joined by AND. Comparisons of the same key become one range, for one lookup in the index."""
     ranges: dict[tuple[str, str], list[Comparison]] = {}
     clauses = []
     for each in parts:
@@ -38,7 +38,7 @@ def _all_of(parts: Sequence[Filter]) -> list[Clause]:
 
 
 def _range(nodes: Sequence[Comparison]) -> Clause:
-    """All of these comparisons, which are of one key and with values of one kind."""
+    """All of the comparisons; they have one key, and values of one kind."""
     key = nodes[0].key
     column = _column(key) if key in FIELDS else "value"
     compared = " AND ".join(f"{column} {_COMPARE[node.operator]} ?" for node in nodes)

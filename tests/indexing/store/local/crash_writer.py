@@ -59,7 +59,7 @@ def take(store: Store, step: Step) -> None:
     elif step["kind"] == "compact":
         store.compact()
     elif step["kind"] == "settle":
-        store.settle()
+        store.run_merges()
 
 
 def main() -> None:

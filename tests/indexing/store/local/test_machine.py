@@ -70,8 +70,8 @@ class StoreMachine(RuleBasedStateMachine):
         self.store.compact()
 
     @rule()
-    def settle(self) -> None:
-        self.store.settle()
+    def run_merges(self) -> None:
+        self.store.run_merges()
 
     @rule()
     def reopen(self) -> None:

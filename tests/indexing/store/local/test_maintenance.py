@@ -43,7 +43,7 @@ def test_a_broken_segment_is_found_and_built_anew(path: Path, damage: Callable[[
     damage(segment_file(path))
     with Store.open(path) as store:
         (problem,) = store.verify()
-        assert problem.mends
+        assert problem.repairable
         assert "segment" in problem.text
         assert store.repair() == []
         assert store.verify() == []
@@ -89,7 +89,7 @@ def test_verify_finds_what_contradicts_itself_in_sqlite(path: Path, sql: str, wo
     connection.close()
     with Store.open(path) as store:
         found = store.verify()
-        assert any(words in problem.text and not problem.mends for problem in found), found
+        assert any(words in problem.text and not problem.repairable for problem in found), found
 
 
 def test_a_snapshot_brings_all_back(path: Path, tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def test_ids_are_not_used_again_after_the_newest_was_deleted(store: Store, path:
 def test_two_processes_take_turns_at_writing(store: Store, path: Path) -> None:
     store.put([item("a", "red apples")])
     code = (
-        "import sys; from pathlib import Path; from indexing.store.local import Store;"
+        "import sys; from pathlib import Path; from indexing.store.local import Store\n"
         "from tests.indexing.made import item\n"
         "with Store.open(Path(sys.argv[1])) as store: store.put([item('b', 'blue plums')]); print(store.stats().chunks)"
     )

@@ -28,7 +28,7 @@ def store(path: Path):
     with Store.create_or_open(path, MANIFEST) as store:
         for first in range(0, ROWS, 9_000):
             store.put(bulk(VECTORS[first : first + 9_000], first))
-        store.settle()
+        store.run_merges()
         yield store
 
 

@@ -20,9 +20,9 @@ from tests.indexing.made import MANIFEST, item, vector_of
 
 pytest.importorskip("milvus_lite", reason="the Milvus store is not tested: pip install -r requirements/milvus.txt")
 
+from indexing.store.milvus import MilvusStores
 from indexing.store.milvus.schema import Names, dense
 from indexing.store.milvus.store import MilvusStore
-from indexing.store.milvus.stores import MilvusStores
 from indexing.store.milvus.versions import age_s, following
 
 NAME = "milvus-only"
@@ -128,7 +128,7 @@ def test_repair_removes_what_nobody_is_writing(store: MilvusStore) -> None:
     store._client.upsert(store._names.chunks, left)
     assert found(store) == {"word a", "word b"}
     (problem,) = store.verify()
-    assert problem.mends
+    assert problem.repairable
     assert "unfinished" in problem.text
     assert store.repair() == []
     assert store.stats().chunks == 2
