@@ -11,10 +11,10 @@ from services.errors import BadRequestError
 from services.http.api_key import check_address
 from services.http.logs import configure
 from services.http.server import Service, create_app, run
+from services.presets import find_preset
 from services.settings import ServiceSettings, Settings, Task
 from services.weights.checkpoint import read_checkpoint
 from services.weights.fetch import fetch_weights
-from services.weights.presets import find_preset
 
 Runner = Literal["auto", "pooling", "generate", "draft"]
 DTYPES = {"half": "float16", "float": "float32"}

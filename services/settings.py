@@ -23,7 +23,7 @@ from pydantic_settings import (
 from services import CONFIGS
 from services.addresses import read_addresses
 from services.errors import BadRequestError
-from services.weights.presets import Preset, find_preset
+from services.presets import Preset, find_preset
 
 Task = Literal["embed", "score", "generate", "classify"]
 

@@ -12,7 +12,7 @@ import jinja2
 from services.encoder.tokenizer import Tokenizer, Truncation
 from services.engines.encoder.interface import Tokens
 from services.errors import BadRequestError
-from services.weights.presets import SCORE_TEMPLATES, Preset
+from services.presets import SCORE_TEMPLATES, Preset
 from services.weights.sandbox import compile_template
 
 REFUSED_KWARGS = frozenset({"chat_template", "tools", "tokenize", "messages"})

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from services.errors import BadRequestError
+from services.presets import Preset
 from services.protocol.scoring import Scale
-from services.weights.presets import Preset
 
 Kind = Literal["embed", "score", "classify"]
 Activation = Literal["identity", "sigmoid", "softmax"]

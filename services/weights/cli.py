@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from services.presets import Preset, presets
 from services.settings import Settings
 from services.weights.fetch import fetch_weights, find_weights
 from services.weights.pip_fetch import size_of
-from services.weights.presets import Preset, presets
 from services.weights.progress import show_progress
 from services.weights.sources import WeightsError
 

@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from services.errors import RaglineError
-from services.weights.presets import find_preset, presets, unknown_name
+from services.presets import find_preset, presets, unknown_name
 
 
 class WeightsError(RaglineError):

@@ -6,8 +6,8 @@ import pytest
 
 from app.settings import AppSettings
 from services.errors import BadRequestError
+from services.presets import find_preset
 from services.settings import Settings
-from services.weights.presets import find_preset
 
 PROFILES = Path(__file__).parents[2] / "configs" / "profiles"
 NAMES = sorted(path.stem for path in PROFILES.glob("*.toml"))

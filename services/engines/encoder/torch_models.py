@@ -22,8 +22,8 @@ from services.engines.encoder.minicpm import open_layerwise
 from services.engines.encoder.torch_body import PACKED, Body
 from services.engines.torch_attention import VARLEN, has_kernel
 from services.errors import BadRequestError
+from services.presets import Preset
 from services.weights.checkpoint import Checkpoint
-from services.weights.presets import Preset
 
 Read = Callable[[Sequence[Tokens]], Tensor]
 

@@ -12,9 +12,9 @@ import pytest
 
 from services.encoder.tokenizer import Tokenizer, Truncation
 from services.errors import BadRequestError
+from services.presets import Preset
 from services.score.score_template import ScoreTemplate
 from services.weights.checkpoint import read_checkpoint
-from services.weights.presets import Preset
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

@@ -5,9 +5,9 @@ import json
 import pytest
 from typer.testing import CliRunner
 
+from services.presets import presets
 from services.weights.cli import models
 from services.weights.fetch import fetch_weights
-from services.weights.presets import presets
 from services.weights.sources import WeightsError
 
 

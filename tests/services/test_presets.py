@@ -7,10 +7,10 @@ from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from services.errors import BadRequestError
-from services.weights.presets import SCORE_TEMPLATES, find_preset, presets, read_preset
+from services.presets import SCORE_TEMPLATES, find_preset, presets, read_preset
 from services.weights.sources import HubSource, WeightsError, WheelSource, parse_source
 
-MODELS = Path(__file__).parents[3] / "configs" / "models"
+MODELS = Path(__file__).parents[2] / "configs" / "models"
 
 
 def test_every_file_is_a_preset_of_its_own_name() -> None:
