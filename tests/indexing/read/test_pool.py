@@ -158,7 +158,7 @@ async def test_reading_that_is_broken_off_frees_the_worker(tmp_path: Path) -> No
 
 CONFINED = """
 import ctypes, os, signal, socket, sqlite3, subprocess, sys
-from indexing.parse_worker import _confine
+from indexing.read.worker import _confine
 kept, empty, made = sys.argv[1:]
 _confine(4 << 30)
 

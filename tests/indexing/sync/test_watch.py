@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from indexing.cli.session import _followed
+from indexing.cli.index import _index_changes
 from indexing.settings import IndexSettings
 from indexing.store.local import Store
 from indexing.sync.indexer import Builder, manifest_of
@@ -63,7 +63,7 @@ async def test_a_change_is_followed_beside_others_that_are_undone_by_then(tmp_pa
             kept.write_text("other words")
             shutil.rmtree(docs / "sub")
             removed.unlink()
-            assert await _followed(builder, [below, kept, removed], "default", Console(quiet=True))
+            assert await _index_changes(builder, [below, kept, removed], "default", Console(quiet=True))
         assert set(store.known()) == {str(kept)}
         assert len(store.search_sparse("other", 3)) == 1
     await client.aclose()
