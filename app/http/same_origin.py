@@ -45,7 +45,7 @@ class SameOrigin:
         if is_loopback(name):
             return ""
         if self._hosts and name not in self._hosts and not path.startswith(_PROBED):
-            return f"{name[:100]!r} is none of ragline's names here ({', '.join(sorted(self._hosts))}): server.hosts"
+            return f"the host {name[:100]!r} is not in server.hosts ({', '.join(sorted(self._hosts))}): add it there"
         if self._loopback_only and not self._hosts and host:
             return f"ragline serves on loopback only, and {host[:100]!r} is another name; use localhost or 127.0.0.1"
         return ""
