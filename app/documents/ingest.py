@@ -15,7 +15,7 @@ from app.settings import AppSettings
 from indexing.document import Document
 from indexing.errors import UnknownJobError
 from indexing.store.jobs import Job
-from indexing.sync.indexer import Builder, manifest_of
+from indexing.sync.indexer import Indexer, manifest_of
 from services.client import EmbedClient
 from services.errors import NotFoundError, OverloadedError, RaglineError, UnavailableError
 
@@ -37,7 +37,7 @@ class Ingest:
         self._library = library
         self._embedder = embedder
         self._spool = Spool(settings.data_dir / "uploads")
-        self._builders: dict[str, Builder] = {}
+        self._indexers: dict[str, Indexer] = {}
         self._waiting: asyncio.Queue[Path] = asyncio.Queue()
         self._indexing = asyncio.Lock()
 
@@ -53,8 +53,8 @@ class Ingest:
             worker.cancel()
             with suppress(asyncio.CancelledError):
                 await worker
-            for builder in self._builders.values():
-                await builder.aclose()
+            for indexer in self._indexers.values():
+                await indexer.aclose()
 
     async def submit(self, submission: Submission, content: bytes) -> Accepted:
         """Store a submission durably and queue it. Raises OverloadedError past MAX_WAITING, StorageError."""
@@ -77,8 +77,8 @@ class Ingest:
 
     async def drop(self, collection: str) -> None:
         """Delete a collection and the submissions queued for it. Raises NotFoundError."""
-        if builder := self._builders.pop(collection, None):
-            await builder.aclose()
+        if indexer := self._indexers.pop(collection, None):
+            await indexer.aclose()
         async with self._indexing:
             await self._library.drop(collection)
 
@@ -110,7 +110,7 @@ class Ingest:
                 return True
             outcome: dict[str, Any]
             try:
-                chunks = await _add(await self._builder(submission.collection), folder / "content", submission)
+                chunks = await _add(await self._indexer(submission.collection), folder / "content", submission)
             except RaglineError as exc:
                 if isinstance(exc, UnavailableError | OverloadedError):  # a deadline, too: it is tried again
                     log.warning("job %s waits: %s", submission.job_id, exc)
@@ -124,19 +124,19 @@ class Ingest:
             await self._library.run(self._spool.remove, folder)
         return True
 
-    async def _builder(self, collection: str) -> Builder:
+    async def _indexer(self, collection: str) -> Indexer:
         """Return the collection's indexer. Raises IndexMismatchError where it was built with other settings."""
-        if collection not in self._builders:
+        if collection not in self._indexers:
             store = await self._library.store(collection)
             store.manifest.check(await manifest_of(self._embedder, self._settings.index), Path(collection))
-            self._builders[collection] = Builder(store, self._embedder, self._settings.index)
-        return self._builders[collection]
+            self._indexers[collection] = Indexer(store, self._embedder, self._settings.index)
+        return self._indexers[collection]
 
 
-async def _add(builder: Builder, content: Path, submission: Submission) -> int:
+async def _add(indexer: Indexer, content: Path, submission: Submission) -> int:
     """Parse, chunk, embed and store a submission; return its number of chunks."""
     if not submission.is_text:
-        return await builder.upload(
+        return await indexer.upload(
             content,
             submission.name,
             document_id=submission.document_id,
@@ -144,7 +144,7 @@ async def _add(builder: Builder, content: Path, submission: Submission) -> int:
             metadata=submission.metadata,
         )
     raw = await asyncio.to_thread(content.read_bytes)
-    return await builder.add(
+    return await indexer.add(
         Document(
             id=submission.document_id,
             source=submission.name or submission.document_id,

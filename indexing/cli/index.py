@@ -1,11 +1,32 @@
 """`ragline index PATH...`"""
 
-from typing import Annotated, Any
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
+from rich.console import Console
+from rich.markup import escape
 from typer.core import TyperGroup
 
+from indexing.cli.display import Display, summarize
 from indexing.cli.options import AsJson, Collection
+from indexing.settings import IndexingSettings
+from indexing.sync.progress import Report
+from services.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from indexing.sync.indexer import Indexer
+
+T = TypeVar("T")
+STOPPED = 130
+"""Exit status after Ctrl-C, as shells report it."""
+_RETRY_S = 5.0
 
 
 class _PathsFirst(TyperGroup):
@@ -22,7 +43,7 @@ index = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Index files, folders, globs and URLs (`ragline index PATH...`), and look after the index.",
+    help="Index files, folders, globs and URLs (`ragline index PATH...`), and maintain the index.",
 )
 
 
@@ -31,16 +52,100 @@ def build(
     paths: Annotated[list[str], typer.Argument(help="Files, folders, globs and URLs.")],
     *,
     collection: Collection = "default",
-    prune: Annotated[bool, typer.Option("--prune", help="Drop what is gone from the given folders.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove documents whose files are gone.")] = False,
     watch: Annotated[
-        bool, typer.Option("--watch", help="Then follow the folders until Ctrl-C; implies --prune.")
+        bool, typer.Option("--watch", help="Then watch the folders until Ctrl-C; implies --prune.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Index what is new or changed. What is committed stays, whatever ends this: the same command goes on."""
-    from indexing.cli import session  # noqa: PLC0415 (it opens FAISS and the parsers)
-
+    """Index what is new or changed. After an interruption the same command continues where it stopped."""
     if watch:
-        session.watch(paths, collection)
+        console = Console()
+        run(_watch(paths, collection, console), console)
     else:
-        session.build(paths, collection, prune=prune, as_json=as_json)
+        sync(paths, collection, prune=prune, as_json=as_json)
+
+
+def sync(paths: Sequence[str], collection: str, *, prune: bool, as_json: bool, exact: bool = False) -> None:
+    """Index `paths` once and print the report; `prune` and `exact` as in Indexer.sync."""
+    console = Console(stderr=as_json)
+    report = run(_sync(paths, collection, prune=prune, exact=exact, console=console), console)
+    finish(report, collection, console, as_json=as_json)
+
+
+def run(work: Coroutine[None, None, T], console: Console) -> T:
+    """Run to the end; Ctrl-C or SIGTERM cancels the work, and the process exits with STOPPED."""
+    try:
+        return asyncio.run(_cancel_on_sigterm(work))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        console.print(
+            "Stopped. What was indexed so far is kept; the same command goes on with what is left.", soft_wrap=True
+        )
+        raise typer.Exit(STOPPED) from None
+
+
+async def _cancel_on_sigterm(work: Coroutine[None, None, T]) -> T:
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work
+
+
+def finish(report: Report, collection: str, console: Console, *, as_json: bool) -> None:
+    """Print the report; exit status 1 where nothing could be indexed."""
+    if as_json:
+        typer.echo(json.dumps(asdict(report), indent=2))
+    else:
+        summarize(console, report, collection)
+    if not (report.documents or report.unchanged or report.moved or report.removed):
+        console.print("[yellow]Nothing was indexed.[/]")
+        raise typer.Exit(1)
+
+
+@asynccontextmanager
+async def _indexer(collection: str) -> AsyncIterator["Indexer"]:
+    """An indexer of the collection, which is created if it does not exist."""
+    from indexing.store.open import stores_of  # noqa: PLC0415 (FAISS)
+    from indexing.sync.indexer import Indexer, manifest_of  # noqa: PLC0415 (the chunker)
+    from services.client import EmbedClient  # noqa: PLC0415 (the OpenAI SDK)
+
+    settings = IndexingSettings.load().running()
+    async with AsyncExitStack() as stack:
+        embed = await stack.enter_async_context(aclosing(EmbedClient(settings.embed)))
+        manifest = await manifest_of(embed, settings.index)
+        stores = await asyncio.to_thread(stores_of, settings)
+        stack.push_async_callback(asyncio.to_thread, stores.close)
+        store = await asyncio.to_thread(stores.create_or_open, collection, manifest)
+        stack.push_async_callback(asyncio.to_thread, store.close)
+        yield await stack.enter_async_context(Indexer(store, embed, settings.index))
+
+
+async def _sync(paths: Sequence[str], collection: str, *, prune: bool, exact: bool, console: Console) -> Report:
+    async with _indexer(collection) as indexer:
+        with Display(console) as display:
+            return await indexer.sync(paths, prune=prune, exact=exact, on_progress=display.show)
+
+
+async def _watch(paths: Sequence[str], collection: str, console: Console) -> None:
+    from indexing.sync.watch import list_files, watch_files  # noqa: PLC0415 (httpx2)
+
+    async with _indexer(collection) as indexer:
+        before = await list_files(paths)
+        with Display(console) as display:
+            report = await indexer.sync(paths, prune=True, on_progress=display.show)
+        summarize(console, report, collection)
+        console.print("Watching for changes; Ctrl-C stops.")
+        async for changed, gone in watch_files(paths, before):
+            # Another process is waited for: nothing here can signal an event.
+            while not await _index_changes(indexer, [*changed, *gone], collection, console):  # noqa: ASYNC110
+                await asyncio.sleep(_RETRY_S)
+
+
+async def _index_changes(indexer: "Indexer", files: list[Path], collection: str, console: Console) -> bool:
+    """Index new and changed files and remove those that are gone. Returns False where a service is unavailable."""
+    try:
+        summarize(console, await indexer.sync(files, prune=True, exact=True), collection)
+    except UnavailableError as exc:
+        console.print(f"[yellow]{escape(str(exc))}[/] Trying again.")
+        return False
+    return True

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.indexing.test_cli import docs, environment, ragline
+from tests.indexing.cli.test_cli import docs, environment, ragline
 
 __all__ = ["docs", "environment"]
 
@@ -34,7 +34,7 @@ def test_copies_there_and_back(there: dict[str, str], environment: dict[str, str
     for source, target in (("local:default", "copied"), ("copied", "local:back")):
         assert "1 document copied" in ragline(there, "index", "copy", source, target).stdout
     assert json.loads(ragline(environment, "index", "info", "-c", "back", "--json").stdout)["documents"] == 1
-    assert "say NAME, local:NAME or milvus:NAME" in ragline(there, "index", "copy", "s3:x", "y").stderr
+    assert "write NAME, local:NAME or milvus:NAME" in ragline(there, "index", "copy", "s3:x", "y").stderr
 
 
 def test_what_is_for_this_machine_is_refused(there: dict[str, str], tmp_path: Path) -> None:

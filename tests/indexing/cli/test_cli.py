@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 RUN = (
     "import sys; from indexing.cli import index, jobs; from services.errors import RaglineError\n"
     "try: {'index': index, 'jobs': jobs}[sys.argv.pop(1)]()\n"
