@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
-from starlette.convertors import Convertor, register_url_convertor
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.datastructures import UploadFile
 
 from app.documents.spool import Submission
@@ -28,16 +28,10 @@ from services.errors import BadRequestError, NotFoundError
 from services.protocol import ErrorBody
 
 
-class _IdConvertor(Convertor[str]):
-    """An id in an address may hold slashes and line breaks; starlette's `path` takes no line breaks."""
+class _IdConvertor(PathConvertor):
+    """An id in an address may hold slashes, and line breaks, which `path` does not match."""
 
     regex = "(?s:.+)"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
 
 
 register_url_convertor("id", _IdConvertor())
