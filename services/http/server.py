@@ -25,7 +25,7 @@ from services.http.api_key import ApiKeyMiddleware, check_address
 from services.http.errors import RESPONSES, RequestShapeError, install
 from services.http.metrics import Metrics
 from services.http.request_log import RequestLogMiddleware
-from services.protocol import ErrorBody, Load, ModelEntry, ModelList, Version
+from services.protocol import ErrorBody, Load, ModelEntry, ModelList, Version, now
 from services.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -86,6 +86,12 @@ def response_id(prefix: str, request: Request, given: str | None = None) -> str:
     """`prefix-ID`: the X-Request-Id header's, else the one in the body, else the one that RequestLogMiddleware made."""
     header: str = request.state.request_id
     return f"{prefix}-{header if given is None or 'x-request-id' in request.headers else given}"
+
+
+def list_head(prefix: str, request: Request, request_id: str) -> dict[str, Any]:
+    """The first fields of an answer that is a list: id, object, created, model."""
+    model = get_service(request).model_name
+    return {"id": response_id(prefix, request, request_id), "object": "list", "created": now(), "model": model}
 
 
 def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
