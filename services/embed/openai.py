@@ -1,4 +1,4 @@
-"""/v1/embeddings, OpenAI's; KServe's clients find it at /openai/v1/embeddings, TEI's and Infinity's at /embeddings."""
+"""OpenAI's /v1/embeddings, also at KServe's /openai/v1/embeddings and TEI's and Infinity's /embeddings."""
 
 from fastapi import APIRouter, Request, Response
 

@@ -1,4 +1,4 @@
-"""/pooling: what the model's pooler gives, in vLLM's form."""
+"""vLLM's /pooling: embeddings of an embedder, scores of a classifier."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from services.protocol import Usage
 from services.protocol.pooling import ChatInputRequest, PoolingResponse, PoolingTaskRequest
 
 Finish = Callable[[Rows, bool | None], Rows]
-"""Rows and use_activation to what the model's task answers."""
+"""(rows, use_activation) -> the rows to answer with."""
 
 
 def pooling_router(model: EncoderModel, finish: Finish) -> APIRouter:

@@ -1,4 +1,4 @@
-"""What a generator counts beside what every service does, under vLLM's names."""
+"""Metrics of generators, under vLLM's names."""
 
 from services.engines.generator.interface import Finish, Generation
 from services.http.metrics import SECONDS, TOKENS, Metrics

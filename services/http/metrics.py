@@ -1,4 +1,4 @@
-"""What a service counts, under the names that dashboards for vLLM (`vllm:`) and TEI (`te_`) already read."""
+"""A service's metrics, named as dashboards for vLLM (`vllm:`) and TEI (`te_`) expect."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
