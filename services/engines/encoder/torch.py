@@ -75,7 +75,7 @@ def _device(name: str) -> torch.device:
 
 
 def _dtype(name: str, device: torch.device, checkpoint: Checkpoint) -> torch.dtype:
-    """float32 on a CPU; on CUDA the preset's, else float16 for encoders and bfloat16, of a larger range, for decoders."""
+    """float32 on a CPU; on CUDA the preset's, else float16 for encoders and bfloat16, of more range, for decoders."""
     if name == "auto" and device.type == "cpu":
         name = "float32"
     if name == "auto" and checkpoint.preset is not None:
