@@ -1,4 +1,4 @@
-"""/score and /rerank; KServe's clients find the latter at /openai/v1/rerank."""
+"""/score and /rerank, under the paths of vLLM, Cohere, Jina and KServe."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
