@@ -1,4 +1,4 @@
-"""`python -m services serve ...`, for where the `ragline` command is not installed."""
+"""`python -m services serve ...`: the services' part of the `ragline` command."""
 
 import sys
 

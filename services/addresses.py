@@ -1,6 +1,6 @@
-"""Where a running `ragline up` serves: run.json, which is believed while its writer holds the lock beside it.
+"""Where a running `ragline up` serves: run.json, which is valid while its writer holds the lock beside it.
 
-flock(2) ends with its process, however that ends; the number of a process may be another's by then.
+The kernel releases flock(2) however the process ends; a process id could have been given to another process.
 """
 
 import fcntl
@@ -15,20 +15,20 @@ import httpx2
 
 from services.errors import ConflictError
 
-_LOOK_S = 1.0
-"""Longer than others hold the lock who only look."""
+_READER_WAIT_S = 1.0
+"""How long `exclusive` waits for readers, which hold the lock for an instant."""
 
 
 @contextmanager
 def exclusive(data_dir: Path) -> Iterator[None]:
-    """As the only one over data_dir. Raises ConflictError."""
+    """Holds data_dir's lock. Raises ConflictError where another `ragline up` holds it."""
     data_dir.mkdir(parents=True, exist_ok=True)
     lock = os.open(_lock_file(data_dir), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        until = time.monotonic() + _LOOK_S
+        until = time.monotonic() + _READER_WAIT_S
         while not _take(lock, fcntl.LOCK_EX):
             if time.monotonic() > until:
-                at = f", at {read_addresses(data_dir).get('server', 'an address that it has not said yet')}"
+                at = f", at {read_addresses(data_dir).get('server', 'an address that is not known yet')}"
                 raise ConflictError(f"ragline already runs over {data_dir}{at}; stop that one first")
             time.sleep(0.02)
         _run_file(data_dir).unlink(missing_ok=True)
@@ -41,7 +41,7 @@ def exclusive(data_dir: Path) -> Iterator[None]:
 
 
 def publish(data_dir: Path, addresses: Mapping[str, str]) -> None:
-    """Addresses by section: embed, score, generate, server."""
+    """Writes run.json. addresses: URLs by section: embed, score, generate, server."""
     file = _run_file(data_dir)
     temporary = file.with_suffix(".tmp")
     temporary.write_text(json.dumps(dict(addresses)))
@@ -49,7 +49,7 @@ def publish(data_dir: Path, addresses: Mapping[str, str]) -> None:
 
 
 def read_addresses(data_dir: Path) -> dict[str, str]:
-    """Those of the `ragline up` that runs over data_dir and is healthy; {} where there is none."""
+    """URLs by section of the `ragline up` that runs over data_dir; {} where none runs."""
     try:
         lock = os.open(_lock_file(data_dir), os.O_RDONLY)
     except OSError:

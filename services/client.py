@@ -1,8 +1,8 @@
 """Clients to the three model services; any vLLM server serves as well.
 
-Each method raises only `services.errors`: a service that cannot be reached or is draining is UnavailableError, one that
-takes longer than it may is DeadlineError, one that is full is OverloadedError. A `deadline` is a time of
-`time.monotonic()`, handed down from the request; what is safe to repeat is repeated within it.
+Each method raises only `services.errors`: UnavailableError for a service that cannot be reached or is draining,
+DeadlineError for one that takes too long, OverloadedError for one whose queue is full. A `deadline` is a time of
+`time.monotonic()`; requests that are safe to repeat are repeated until then.
 """
 
 import asyncio
@@ -63,7 +63,7 @@ class ServiceClient:
     """A connection pool to one service. `transport` lets a test put the service into its own process."""
 
     role: ClassVar[str]
-    """Its name in errors, which may reach anybody: its address stands in the log only."""
+    """The service's name in errors. Users may see those, so the service's address is in the log only."""
 
     def __init__(self, endpoint: ServiceSettings, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         self.endpoint = endpoint
@@ -84,7 +84,7 @@ class ServiceClient:
         await self._http.aclose()
 
     async def model(self, *, deadline: float | None = None) -> ModelCard:
-        """The served model; asked for once."""
+        """The served model; fetched once, then kept."""
         if self._card is None:
             listed = (await self._request("GET", "/v1/models", deadline=deadline))["data"]
             self._card = ModelCard(listed[0]["id"], listed[0].get("max_model_len") or 512)
@@ -110,7 +110,7 @@ class ServiceClient:
 
     @asynccontextmanager
     async def _boundary(self, deadline: float | None) -> AsyncIterator[None]:
-        """The deadline around a call, and foreign errors as ours."""
+        """Applies the deadline to a call, and translates the libraries' errors to services.errors."""
         left = self.endpoint.timeout_s if deadline is None else deadline - time.monotonic()
         try:
             async with asyncio.timeout(left):
@@ -134,7 +134,7 @@ class ServiceClient:
 
 
 class EmbedClient(ServiceClient):
-    """Texts to L2-normalized vectors. The model's prefix is put on here, since vLLM's /v1/embeddings knows none."""
+    """Texts to L2-normalized vectors. Adds the model's prefix, because vLLM's /v1/embeddings has no input_type."""
 
     role = "embed"
 
@@ -164,7 +164,7 @@ class EmbedClient(ServiceClient):
         return np.divide(vectors, np.maximum(norms, 1e-12), dtype=np.float32)
 
     async def tokenizer_json(self) -> str | None:
-        """The service's own `tokenizer.json`; None where it does not give it, as vLLM does not."""
+        """The service's `tokenizer.json`; None for a service without that route, as vLLM is."""
         try:
             async with self._boundary(None):
                 response = await self._http.get("/tokenizer.json")
@@ -221,7 +221,7 @@ class GenerateClient(ServiceClient):
         finish: str | None = None
         async with stream:
             while True:
-                async with self._boundary(deadline):  # never around a yield: whoever reads has a time of its own
+                async with self._boundary(deadline):  # never around a yield: the reader's time does not count
                     chunk = await anext(stream, None)
                 if chunk is None:
                     return
@@ -234,7 +234,7 @@ class GenerateClient(ServiceClient):
 
 
 def retries(deadline: float | None) -> Any:
-    """Attempts at what is safe to repeat: a refused connection, 429 and 503; three within the deadline."""
+    """stamina's attempts, three within the deadline: after a refused connection, 429 and 503."""
     left = 10.0 if deadline is None else max(deadline - time.monotonic(), 0.0)
 
     def worth_waiting(exc: Exception) -> bool | float:
@@ -260,7 +260,7 @@ _BY_STATUS: dict[int, type[RaglineError]] = {
 
 
 def _error_of(response: httpx2.Response, role: str) -> RaglineError:
-    """Ours for a status; the service's own words are kept. What it refuses is not its caller's fault: EngineError."""
+    """The error for a status, with the service's message. A 4xx is our request's fault, not the user's: EngineError."""
     try:
         detail = response.json().get("error")
         message = detail.get("message", "") if isinstance(detail, dict) else str(detail)

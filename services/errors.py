@@ -18,7 +18,7 @@ The body is `{"error": {"message", "type", "param", "code"}}`, as vLLM and OpenA
 from typing import Any, ClassVar
 
 MAX_RETRY_AFTER_S = 60
-"""That a full queue asks for, however long it is."""
+"""The largest Retry-After of a full queue."""
 
 
 class RaglineError(Exception):

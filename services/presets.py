@@ -1,4 +1,4 @@
-"""Model presets: what a model needs in order to be served right, one TOML file each in configs/models.
+"""Model presets: how to serve a model correctly, one TOML file each in configs/models.
 
 A preset is found by its name (the file's), by its source, or by its hub repository in any revision, so that
 `hub:BAAI/bge-m3@main` is served with bge-m3's own pooling and prefix.
@@ -43,7 +43,7 @@ class Preset(BaseModel):
     """Tokens of one input (of query and document together, for a reranker)."""
     multilingual: bool = False
     note: str
-    """Who should take it, in one line."""
+    """For whom it is, in one line."""
 
     engine: Literal["auto", "onnx", "openvino", "torch"] = "auto"
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
@@ -71,7 +71,7 @@ class Preset(BaseModel):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        """Refuse a preset with which a model would be served wrong."""
+        """Refuses a preset that lacks what its task needs."""
         needed = {
             "embed": ("dimension", "pooling", "score_scale"),
             "score": ("score_scale",),

@@ -18,8 +18,8 @@ from services.weights.fetch import fetch_weights
 
 Runner = Literal["auto", "pooling", "generate", "draft"]
 DTYPES = {"half": "float16", "float": "float32"}
-OF_ONE_MODEL = frozenset({"model", "served_model_name", "engine", "dtype", "max_model_len", "url"})
-"""Keys of a profile's section that say nothing of another model than the section's."""
+MODEL_SPECIFIC = frozenset({"model", "served_model_name", "engine", "dtype", "max_model_len", "url"})
+"""Keys of a profile's section that hold for its model only: they are dropped when another model is named."""
 
 
 def serve(
@@ -78,11 +78,11 @@ def _serve(settings: Settings, model: str, task: Task | None, runner: Runner, gi
 
 
 def _section(settings: Settings, task: Task, model: str, given: dict[str, Any]) -> ServiceSettings:
-    """The task's section of the profile, under what the command line says. Raises BadRequestError."""
+    """The profile's section of the task, overridden by the command line. Raises BadRequestError."""
     section: ServiceSettings = getattr(settings, "score" if task == "classify" else task)
     known = {name: getattr(section, name) for name in section.model_fields_set}
     if model:
-        known = {name: value for name, value in known.items() if name not in OF_ONE_MODEL} | {"model": model}
+        known = {name: value for name, value in known.items() if name not in MODEL_SPECIFIC} | {"model": model}
     try:
         return ServiceSettings(**{"port": section.port, **known, **given})
     except ValueError as exc:
@@ -90,7 +90,7 @@ def _section(settings: Settings, task: Task, model: str, given: dict[str, Any]) 
 
 
 def _task_of(settings: Settings, model: str, runner: Runner) -> Task:
-    """What a model is for, where the command line does not say. Raises BadRequestError where nothing does."""
+    """The model's task, read from its preset or its files. Raises BadRequestError where neither tells."""
     if not model:
         raise BadRequestError("name a model, or say which of the profile's to serve: --task embed, score or generate.")
     preset = find_preset(model)
@@ -111,7 +111,7 @@ def _task_of(settings: Settings, model: str, runner: Runner) -> Task:
 
 
 def _build(task: Task) -> Callable[[ServiceSettings, Path], Service]:
-    """Only the chosen service's libraries are imported."""
+    """Imports the libraries of the chosen service only."""
     if task == "generate":
         from services.generate.service import generate_service  # noqa: PLC0415
 

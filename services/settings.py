@@ -4,8 +4,7 @@
     RAGLINE_EMBED__MODEL=bge-large-en-v1.5  one key of one section; the environment wins over the profile
 
 Each section belongs to the package that reads it: [embed] [score] [generate] here, [index] to indexing, [ask] and
-[server] to app. A process that does not read a section leaves it alone; the process that does refuses keys that it
-does not know.
+[server] to app. A process validates only the sections that it reads, and refuses unknown keys in them.
 """
 
 import os

@@ -1,1 +1,1 @@
-"""Texts to vectors: /v1/embeddings, /v2/embed, /pooling; and /score and /rerank by their cosine."""
+"""Texts to vectors: /v1/embeddings, /v2/embed, /pooling; and /score and /rerank by cosine."""

@@ -1,4 +1,4 @@
-"""/v2/embed, Cohere's: texts with a type, vectors in several encodings at once."""
+"""Cohere's /v2/embed: texts with an input_type, embeddings in several encodings at once."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -71,7 +71,7 @@ def _prefix(known: Mapping[str, str], input_type: str | None) -> str:
 
 
 def _encoded(tokenizer: Tokenizer, texts: list[str], body: CohereEmbedRequest) -> list[Tokens]:
-    """Cut to max_tokens, or to the model's length; refused where nothing may be cut."""
+    """Truncates to max_tokens, or to the model's length. Raises BadRequestError for too long a text with NONE."""
     if body.truncate != "NONE":
         limit = tokenizer.limit(-1 if body.max_tokens is None else body.max_tokens)
         return tokenizer.encode(texts, Truncation(limit, "left" if body.truncate == "START" else "right"))

@@ -13,7 +13,7 @@ from services.protocol.scoring import Scale, ScoringRequest
 
 
 class CosineScorer:
-    """`use_activation` says nothing about a cosine, which lies between -1 and 1 as it is."""
+    """Ignores `use_activation`: a cosine lies between -1 and 1 without one."""
 
     def __init__(self, model: EncoderModel) -> None:
         self.model = model

@@ -1,4 +1,4 @@
-"""/v1/embeddings, OpenAI's; KServe's clients find it at /openai/v1/embeddings, TEI's and Infinity's at /embeddings."""
+"""OpenAI's /v1/embeddings, also at KServe's /openai/v1/embeddings and TEI's and Infinity's /embeddings."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -6,8 +6,8 @@ from services.encoder.encoder_model import EncoderModel
 from services.encoder.encodings import BYTES, check_dimensions, rows_response, to_embeddings
 from services.encoder.inputs import refuse_chat, tokenize_input
 from services.errors import BadRequestError
-from services.http.server import get_service, response_id
-from services.protocol import Usage, now
+from services.http.server import get_service, list_head
+from services.protocol import Usage
 from services.protocol.embedding import EmbeddingChatRequest, EmbeddingRequest, EmbeddingResponse
 
 PATHS = ("/v1/embeddings", "/openai/v1/embeddings", "/embeddings")
@@ -31,12 +31,7 @@ async def embed(model: EncoderModel, request: Request, body: EmbeddingRequest | 
     check_dimensions(body.dimensions, model.checkpoint, width=model.batcher.width, name=model.name)
     read = await model.read(request, tokenize_input(model, body, prefix=_prefix(model, body)))
     rows = to_embeddings(read.rows, model.checkpoint, dimensions=body.dimensions, use_activation=body.use_activation)
-    head = {
-        "id": response_id("embd", request, body.request_id),
-        "object": "list",
-        "created": now(),
-        "model": model.name,
-    }
+    head = list_head("embd", request, body.request_id)
     return rows_response(head, rows, Usage.of_prompt(read.tokens).model_dump(), body, kind="embedding")
 
 

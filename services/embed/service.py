@@ -1,4 +1,4 @@
-"""The embed service: one bi-encoder and all that it answers."""
+"""The embed service: a bi-encoder behind the routes for embeddings and, by cosine, for scores."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from services.settings import ServiceSettings
 
 
 def embed_service(settings: ServiceSettings, folder: Path) -> Service:
-    """Loads the weights; blocking."""
+    """Loads the weights. Blocking."""
     model = open_model(settings, folder, kind="embed")
     scorer = CosineScorer(model)
 

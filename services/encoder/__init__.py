@@ -1,1 +1,1 @@
-"""What embed and score share: strings in, rows out."""
+"""What embed and score share: strings to rows, and the routes that both have."""

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class Batcher:
-    """A `services.http.server.Backend`. `probe` is a short input that the engine must always be able to read."""
+    """A `services.http.server.Backend`. probe: a short input; an engine that fails on it is dead."""
 
     def __init__(
         self, encoder: Encoder, *, probe: Tokens, max_batch_tokens: int, max_queue_tokens: int, metrics: Metrics
@@ -43,9 +43,9 @@ class Batcher:
         self._max_queue_tokens = max_queue_tokens
         self._metrics = metrics
         self._inbox: SimpleQueue[QueuedRequest | None] = SimpleQueue()
-        """None wakes a lane that has nothing to do, to look again."""
-        self._brought = 0  # tokens, counted by the event loop
-        self._taken = 0  # and by the lanes
+        """None wakes an idle lane."""
+        self._submitted_tokens = 0  # tokens submitted, counted by the event loop
+        self._taken_tokens = 0  # tokens taken from the queue, counted by the lanes
         self._tokens_per_s = 1000.0
         self._lock = threading.Lock()
         self._idle = 0
@@ -62,7 +62,7 @@ class Batcher:
 
     @property
     def queue_tokens(self) -> int:
-        return self._brought - self._taken
+        return self._submitted_tokens - self._taken_tokens
 
     async def start(self) -> None:
         for lane in self._lanes:
@@ -70,7 +70,7 @@ class Batcher:
         await self.check()
 
     async def check(self) -> None:
-        """Past the queue's bound: that it is full says nothing of the engine."""
+        """Runs the probe, even when the queue is full."""
         await self._run([self._probe])
 
     async def stop(self) -> None:
@@ -86,7 +86,7 @@ class Batcher:
                 lane.join(10.0)
 
     async def run(self, inputs: Sequence[Tokens]) -> ForwardResult:
-        """Raises OverloadedError, TooLargeError, EngineError, UnavailableError; when cancelled, its inputs go too."""
+        """Raises OverloadedError, TooLargeError, EngineError, UnavailableError. Cancelling it drops its inputs."""
         self._check_room(sum(map(len, inputs)))
         with self._metrics.running.track_inprogress():
             return await self._run(inputs)
@@ -95,7 +95,7 @@ class Batcher:
         request = queued_request(inputs, self._encoder.width, asyncio.get_running_loop())
         if not inputs:
             return ForwardResult(request.rows, 0.0, 0.0)
-        self._brought += request.waiting_tokens
+        self._submitted_tokens += request.waiting_tokens
         self._inbox.put(request)
         try:
             if self.dead is not None:
@@ -148,10 +148,10 @@ class Batcher:
             self._inbox.put(None)
 
     def _step(self) -> bool:
-        """One batch, or a wait for one; False once there is nothing to do and never will be."""
+        """Runs a batch, or waits for a request; False once the queue is empty and stopping."""
         with self._lock:
             self._arrive()
-            self._taken += self._queue.drop_closed()
+            self._taken_tokens += self._queue.drop_closed()
             batch = self._queue.next_batch() if len(self._queue) else []
             self._begin(batch)
             if len(self._queue) and self._idle:
@@ -183,7 +183,7 @@ class Batcher:
         now = time.monotonic()
         for request, index in batch:
             request.started = request.started or now
-            self._taken += len(request.inputs[index])
+            self._taken_tokens += len(request.inputs[index])
         self._metrics.waiting.set(len(self._queue))
         self._metrics.queue_tokens.set(self.queue_tokens)
 
@@ -222,7 +222,7 @@ class Batcher:
         self._tell(request, lambda: request.future.set_result(ran))
 
     def _fail_batch(self, batch: Batch, exc: Exception) -> None:
-        """Raises _EngineDeadError where the engine cannot read the probe either."""
+        """Raises _EngineDeadError where the engine fails on the probe too."""
         with self._lock:
             for request in {request for request, _ in batch}:
                 self._fail(request, EngineError(f"the engine failed on this batch: {type(exc).__name__}"))

@@ -1,4 +1,4 @@
-"""Rows of inputs that were read before, the least recently used forgotten first. Used by the event loop only."""
+"""An LRU cache of rows by input. Used by the event loop only."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def key_of(tokens: Tokens) -> Key:
 
 @dataclass(slots=True)
 class RowCache:
-    """Holds `entries` rows; none at all when that is 0."""
+    """Keeps at most `entries` rows; 0 turns it off."""
 
     entries: int
     metrics: Metrics
@@ -46,7 +46,7 @@ class RowCache:
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """missing: indices of inputs to read, each different from the others."""
+    """missing: indices of the inputs that the cache lacks, equal inputs once."""
 
     cache: RowCache
     keys: Sequence[Key]
@@ -54,7 +54,7 @@ class Lookup:
     missing: Sequence[int]
 
     def filled(self, read: Rows) -> Rows:
-        """(n, width) rows of all inputs; read: (len(missing), width), which are kept from now on."""
+        """(n, width) rows of all inputs. read: (len(missing), width), which the cache keeps."""
         rows = dict(self.known)
         for index, row in zip(self.missing, read, strict=True):
             rows[self.keys[index]] = row

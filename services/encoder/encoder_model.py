@@ -1,4 +1,4 @@
-"""A loaded encoder behind its queue: tokenize, forward; what comes after is the routes' own."""
+"""A loaded encoder behind its queue: tokenize, forward. The routes do the post-processing."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class EncodeResult:
-    """What the model made of inputs. rows: (n, width) float32; lengths: tokens of each input."""
+    """rows: (n, width) float32; lengths: tokens of each input."""
 
     rows: Rows
     lengths: Sequence[int]
@@ -46,7 +46,7 @@ class EncoderModel:
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="tokenize"))
 
     async def read(self, request: Request, make: Callable[[], Sequence[Tokens]]) -> EncodeResult:
-        """Runs `make`, which tokenizes, off the event loop, and its tokens through the engine; notes the times."""
+        """Runs `make`, which tokenizes, off the event loop, then the engine on its tokens; records both times."""
         began = time.perf_counter()
         inputs = await self.off_loop(make)
         took = time.perf_counter() - began
@@ -65,7 +65,7 @@ class EncoderModel:
         return found.filled(ran.rows), ran
 
     async def off_loop(self, work: Callable[[], T]) -> T:
-        """Runs what would hold up the event loop on the model's own thread."""
+        """Runs blocking `work` on the model's own thread."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     def truncation(self, truncate_prompt_tokens: int | None, side: Side | None) -> Truncation:

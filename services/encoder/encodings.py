@@ -31,7 +31,7 @@ def json_response(content: dict[str, Any]) -> Response:
 def rows_response(
     head: dict[str, Any], rows: Rows, usage: dict[str, Any], body: EncodedRequest, *, kind: str
 ) -> Response:
-    """The list that /v1/embeddings and /pooling answer with, in the request's encoding."""
+    """The response of /v1/embeddings and /pooling, in the request's encoding_format."""
     field = "embedding" if kind == "embedding" else "data"
     if body.encoding_format in ("bytes", "bytes_only"):
         return _bytes_response(head, rows, usage, body)
@@ -64,21 +64,21 @@ def _bytes_response(head: dict[str, Any], rows: Rows, usage: dict[str, Any], bod
 
 
 def l2_normalize(rows: Rows) -> Rows:
-    """Each row to length 1, in float32; a row of zeros stays."""
+    """Rows of length 1; a row of zeros stays zero."""
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     unit: Rows = rows / np.maximum(lengths, np.float32(1e-12))
     return unit
 
 
 def to_embeddings(rows: Rows, checkpoint: Checkpoint, *, dimensions: int | None, use_activation: bool | None) -> Rows:
-    """Cut to `dimensions`, then normalized unless the model or the request says otherwise."""
+    """Truncates rows to `dimensions`; normalizes them unless the model or the request says not to."""
     if dimensions is not None:
         rows = rows[:, :dimensions]
     return l2_normalize(rows) if (checkpoint.normalize if use_activation is None else use_activation) else rows
 
 
 def check_dimensions(dimensions: int | None, checkpoint: Checkpoint, *, width: int, name: str) -> None:
-    """Raises BadRequestError where the model was not trained for embeddings of this length."""
+    """Raises BadRequestError for a length that the model was not trained for."""
     if dimensions is None:
         return
     allowed = checkpoint.matryoshka
@@ -94,7 +94,7 @@ def check_dimensions(dimensions: int | None, checkpoint: Checkpoint, *, width: i
 
 
 def encode_rows(rows: Rows, dtype: EmbedDtype, endianness: Endianness) -> Sequence[bytes]:
-    """One byte string a row."""
+    """Each row's bytes."""
     array = _CASTS[dtype](rows)
     if endianness == _FOREIGN and array.itemsize > 1:
         array = array.byteswap()
@@ -106,7 +106,7 @@ def to_base64(row: bytes) -> str:
 
 
 def pack_bits(rows: Rows) -> NDArray[np.uint8]:
-    """One bit a dimension, 1 where it is above 0: (n, width / 8)."""
+    """(n, width / 8): one bit a dimension, 1 where the value is above 0."""
     return np.packbits(rows > 0, axis=1)
 
 

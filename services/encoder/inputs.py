@@ -24,7 +24,7 @@ def no_chat_template() -> BadRequestError:
 
 
 def tokenize_input(model: EncoderModel, body: InputRequest, *, prefix: str = "") -> Callable[[], Sequence[Tokens]]:
-    """What tokenizes the request's inputs. Raises BadRequestError, TooLargeError."""
+    """Checks the request's inputs; returns a function that tokenizes them. Raises BadRequestError, TooLargeError."""
     cut = model.truncation(body.truncate_prompt_tokens, body.truncation_side)
     given = body.input
     if isinstance(given, list) and not given:

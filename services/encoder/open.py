@@ -1,4 +1,4 @@
-"""Opens an encoder: the checkpoint's own files, in the engine that the settings and the files ask for."""
+"""Opens an encoder in the engine that the settings name, or that its files need."""
 
 import os
 from pathlib import Path

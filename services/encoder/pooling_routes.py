@@ -1,4 +1,4 @@
-"""/pooling: what the model's pooler gives, in vLLM's form."""
+"""vLLM's /pooling: embeddings of an embedder, scores of a classifier."""
 
 from collections.abc import Callable
 
@@ -9,12 +9,12 @@ from services.encoder.encodings import BYTES, rows_response
 from services.encoder.inputs import refuse_chat, tokenize_input
 from services.engines.encoder.interface import Rows
 from services.errors import BadRequestError
-from services.http.server import get_service, response_id
-from services.protocol import Usage, now
+from services.http.server import get_service, list_head
+from services.protocol import Usage
 from services.protocol.pooling import ChatInputRequest, PoolingResponse, PoolingTaskRequest
 
 Finish = Callable[[Rows, bool | None], Rows]
-"""Rows and use_activation to what the model's task answers."""
+"""(rows, use_activation) -> the rows to answer with."""
 
 
 def pooling_router(model: EncoderModel, finish: Finish) -> APIRouter:
@@ -33,12 +33,7 @@ def pooling_router(model: EncoderModel, finish: Finish) -> APIRouter:
                 f"Unsupported task: {body.task!r} Supported tasks: {[task]} (parameter=task)", param="task"
             )
         read = await model.read(request, tokenize_input(model, body))
-        head = {
-            "id": response_id("pooling", request, body.request_id),
-            "object": "list",
-            "created": now(),
-            "model": model.name,
-        }
+        head = list_head("pooling", request, body.request_id)
         rows = finish(read.rows, body.use_activation)
         return rows_response(head, rows, Usage.of_prompt(read.tokens).model_dump(), body, kind="pooling")
 

@@ -1,6 +1,6 @@
 """Which inputs go into the next forward, when several callers wait.
 
-Each request (a Job) pays for the tokens it gets in virtual time, and the one that has been given least leads the next
+Each request pays for the tokens it gets in virtual time, and the one that has been given least leads the next
 batch (start-time fair queueing: Goyal, Vin and Cheng, SIGCOMM 1996), so that a request of one input waits for a batch
 or two beside one of 5,000. The batch is then filled, from any request, with inputs of nearly the leader's length, so
 that little of it is padding; or with inputs of any length, where the engine pads none. Used by one thread only.
@@ -23,7 +23,7 @@ SLACK_TOKENS = 16
 
 @dataclass(frozen=True, slots=True)
 class ForwardResult:
-    """rows: (n, width) in the order of the inputs; how long the first of them waited, and the rest took, in seconds."""
+    """rows: (n, width) in the order of the inputs; queue_s: until the first of them ran; inference_s: from then on."""
 
     rows: Rows
     queue_s: float
@@ -32,7 +32,7 @@ class ForwardResult:
 
 @dataclass(slots=True, eq=False)
 class QueuedRequest:
-    """One request's inputs. `closed` is set by whoever ends it first: answered, failed, or abandoned by its client."""
+    """One request's inputs. `closed`: it was answered, failed, or cancelled by its client."""
 
     inputs: Sequence[Tokens]
     rows: Rows
@@ -45,7 +45,7 @@ class QueuedRequest:
     """(length, index) of the inputs not yet in a batch, shortest first."""
     waiting_tokens: int = field(init=False)
     missing: int = field(init=False)
-    """Rows that are not there yet."""
+    """Rows that are not computed yet."""
 
     def __post_init__(self) -> None:
         self.waiting = sorted((len(tokens), index) for index, tokens in enumerate(self.inputs))
@@ -53,7 +53,7 @@ class QueuedRequest:
         self.missing = len(self.inputs)
 
     def take(self, lengths: range, room: int, cost: Callable[[int], int]) -> list[int]:
-        """Indices of waiting inputs of these lengths, the longest ones, whose costs together fit into `room`."""
+        """Removes and returns indices of waiting inputs of these lengths, longest first, that cost at most `room`."""
         stop = start = bisect_left(self.waiting, (lengths.stop, 0))
         while start and (length := self.waiting[start - 1][0]) in lengths and cost(length) <= room:
             start -= 1
@@ -86,13 +86,13 @@ class FairQueue:
         self._requests.append(request)
 
     def drop_closed(self) -> int:
-        """Forgets requests that were abandoned or failed; the tokens that will not be read."""
+        """Removes closed requests; returns their tokens that no batch has taken."""
         dropped = sum(request.waiting_tokens for request in self._requests if request.closed)
         self._requests = [request for request in self._requests if not request.closed]
         return dropped
 
     def next_batch(self) -> Batch:
-        """The next batch, of at most max_batch_tokens, any padding counted, but of one input at least."""
+        """The next batch: at most max_batch_tokens, padding included, or a single longer input."""
         leader = min(self._requests, key=self._turn)
         self._virtual = self._virtual_end(leader)
         widest = leader.waiting[-1][0]
@@ -110,18 +110,18 @@ class FairQueue:
         return batch
 
     def _companions(self, widest: int) -> tuple[range, Callable[[int], int]]:
-        """The lengths that may share a batch with one of `widest`, and what of its budget each takes."""
+        """The lengths that may share a batch with `widest`, and each one's share of the token budget."""
         if self._padding_free:
             return range(max(self._budget, widest) + 1), lambda length: length
         narrowest = min(widest - SLACK_TOKENS, int(widest * (1 - SLACK_SHARE)))
         return range(narrowest, widest + 1), lambda _: widest
 
     def _turn(self, request: QueuedRequest) -> tuple[float, int]:
-        """Who was given least so far leads; of those alike, who needs least."""
+        """Sort key: least virtual time first, then fewest waiting tokens."""
         return request.virtual_start, request.waiting_tokens
 
     def _virtual_end(self, request: QueuedRequest) -> float:
-        """When, in tokens given to everybody alike, the request's next batch would be done."""
+        """The virtual time at which the request's next batch ends."""
         return request.virtual_start + max(request.waiting[-1][0], min(request.waiting_tokens, self._budget))
 
 

@@ -1,4 +1,4 @@
-"""/score and /rerank; KServe's clients find the latter at /openai/v1/rerank."""
+"""/score and /rerank, under the paths of vLLM, Cohere, Jina and KServe."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from services.encoder.encodings import json_response
 from services.encoder.tokenizer import Truncation
 from services.errors import BadRequestError
 from services.http.invocations import Invocation
-from services.http.server import get_service, response_id
-from services.protocol import Usage, now
+from services.http.server import get_service, list_head, response_id
+from services.protocol import Usage
 from services.protocol.scoring import (
     Item,
     Items,
@@ -85,11 +85,8 @@ async def score(scorer: Scorer, request: Request, body: ScoreRequest) -> Respons
     scored = await _scored(scorer, request, body, queries, documents)
     data = [{"index": i, "object": "score", "score": float(s)} for i, s in enumerate(scored.scores)]
     return json_response(
-        {
-            "id": response_id("score", request, body.request_id),
-            "object": "list",
-            "created": now(),
-            "model": scorer.model.name,
+        list_head("score", request, body.request_id)
+        | {
             "data": data,
             "usage": Usage.of_prompt(scored.tokens).model_dump(),
             "score_scale": scorer.scale(body.use_activation),

@@ -1,4 +1,4 @@
-"""/tokenize and /detokenize as vLLM has them, and /tokenizer.json: the tokenizer itself, for those who cut chunks."""
+"""vLLM's /tokenize and /detokenize, and /tokenizer.json, with which indexing cuts chunks."""
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse

@@ -22,7 +22,7 @@ Side = Literal["left", "right"]
 
 @dataclass(frozen=True, slots=True)
 class Truncation:
-    """How inputs are cut; `limit` counts special tokens, 0 means no limit of its own."""
+    """How inputs are truncated. limit: special tokens included; per_query, per_document: 0 is no limit."""
 
     limit: int | None = None
     side: Side | None = None
@@ -32,7 +32,7 @@ class Truncation:
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """Special tokens before, between and after the sequences, with their segments; and the sequences' own segments."""
+    """The special tokens before, between and after sequences, as (ids, segments), and the sequences' segments."""
 
     pieces: tuple[tuple[Ids, Ids], ...]
     segments: tuple[int, ...]
@@ -83,7 +83,7 @@ class Tokenizer:
         return [self._whole(ids, cut, special=special) for ids in self._bare(texts)]
 
     def encode_ids(self, sequences: Sequence[Sequence[int]], cut: Truncation) -> list[Tokens]:
-        """Token ids as they are. Raises BadRequestError for one out of the vocabulary."""
+        """Truncates token ids and adds none. Raises BadRequestError for one out of the vocabulary."""
         for sequence in sequences:
             wrong = next((i for i in sequence if not 0 <= i < self.vocab_size), None)
             if wrong is not None:
@@ -111,12 +111,12 @@ class Tokenizer:
         return [len(ids) + self._single.size for ids in self._bare(texts)]
 
     def shortened(self, texts: Sequence[str], most: Sequence[int], side: Side) -> list[str]:
-        """Each text cut, between tokens, to at most its number of them, special ones not counted."""
+        """Texts cut at a token's border to `most` tokens each, special tokens not counted."""
         encodings = _encodings(self._inner.encode_batch, texts)
         return [_shortened(text, e.offsets, n, side) for text, e, n in zip(texts, encodings, most, strict=True)]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Ids out of the vocabulary are no text."""
+        """Skips ids that are out of the vocabulary."""
         return self._inner.decode([i for i in ids if i < self.vocab_size], skip_special_tokens=False)
 
     def strings(self, ids: Iterable[int]) -> list[str]:
@@ -176,7 +176,7 @@ class Tokenizer:
         return tokens
 
     def _check_chars(self, texts: Iterable[str], cut: Truncation) -> None:
-        """Refuses, before it is tokenized, what no tokenizer could make short enough."""
+        """Raises BadRequestError, before tokenization, for a text that cannot fit even with the longest tokens."""
         if cut.limit is not None:
             return
         bound = self.max_model_len * self.max_chars_per_token
@@ -186,7 +186,7 @@ class Tokenizer:
                 raise self._too_long(f"{contains}{self.max_model_len} input tokens)", "input_text", len(text))
 
     def _too_many(self, tokens: int) -> BadRequestError:
-        """One too many may be all that were counted, which is what vLLM says of any such prompt."""
+        """vLLM's words: 'at least' where tokens were counted up to the limit only."""
         least = "at least " if tokens == self.max_model_len + 1 else ""
         return self._too_long(f"{least}{tokens} input tokens", "input_tokens", tokens)
 

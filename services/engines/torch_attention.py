@@ -1,8 +1,8 @@
-"""Attention over inputs that lie one after another in a single row, so that none is padded.
+"""Attention over inputs that are concatenated in a single row, so that none is padded.
 
-transformers calls it in the place of its own, by the name VARLEN, and hands on what the caller adds: `cu_seq_lens_q`,
-(n + 1,) int32, where each input begins and the last one ends, and `max_length_q`, the longest. Its continuous batching
-adds the same of the keys, which it keeps in pages, and wants a name with "flash" in it: PAGED.
+transformers calls it instead of its own, by the name VARLEN, with what the caller adds: `cu_seq_lens_q`, (n + 1,)
+int32, each input's start and the last one's end, and `max_length_q`, the longest input. Its continuous batching adds
+the same for the keys, which it keeps in pages, and requires a name with "flash" in it: PAGED.
 
 On CUDA it is torch's own variable-length flash attention (16 bits, Ampere and newer; nothing more to install), on a CPU
 one scaled_dot_product_attention after another.
@@ -26,7 +26,7 @@ HALVES = (torch.float16, torch.bfloat16)
 
 @dataclass(frozen=True, slots=True)
 class AttentionSpans:
-    """Which keys a query reads: those of its own input, `window` of them to each side, none that follow if `causal`."""
+    """A query reads the keys of its own input: `window` to each side, and no later ones if `causal`."""
 
     starts: Tensor
     key_starts: Tensor
@@ -54,7 +54,7 @@ def attention(
     cache: Any = None,
     **packing: Any,
 ) -> tuple[Tensor, None]:
-    """query, key, value: (1, heads, tokens, size), to (1, tokens, heads, size); there never is a mask."""
+    """query, key, value: (1, heads, tokens, size), to (1, tokens, heads, size). attention_mask is ignored."""
     del attention_mask
     if cache is not None:
         key, value = cache.update(key_states=key, value_states=value, layer_idx=module.layer_idx, kwargs=packing)

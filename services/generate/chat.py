@@ -31,14 +31,12 @@ from services.protocol.chat import (
 
 @dataclass(frozen=True, slots=True)
 class ChatTask:
-    """A chat as it is answered."""
-
     body: ChatRequest
     task: GenerationTask
     text: str
     """The rendered prompt."""
     prefix: str
-    """With `echo`, the message that the answer goes on with."""
+    """With `echo`, the last message, which the answer continues."""
 
 
 def chat_router(model: GeneratorModel) -> APIRouter:
@@ -68,7 +66,7 @@ async def _answer(model: GeneratorModel, request: Request, body: ChatRequest) ->
 
 
 def _check(body: ChatRequest) -> None:
-    """What is refused before the messages are looked at."""
+    """Raises BadRequestError for fields that need no look at the messages."""
     check_stream(body)
     top = body.top_logprobs or 0
     if top < 0 and top != -1:

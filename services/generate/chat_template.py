@@ -1,4 +1,4 @@
-"""Messages to a prompt: the model's own Jinja chat template, rendered in a sandbox as transformers renders it."""
+"""Messages to a prompt by the model's own Jinja chat template."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from services.weights.sandbox import compile_template
 
 class ChatTemplate:
     def __init__(self, source: str | None, special_tokens: Mapping[str, str]) -> None:
-        """special_tokens: bos_token, eos_token and the like, by which templates name them."""
+        """special_tokens: values of bos_token, eos_token and the like, for the template."""
         self._template = None if source is None else compile_template(source)
         self._special_tokens = dict(special_tokens)
 
@@ -40,7 +40,7 @@ class ChatTemplate:
 
 
 def _open_ended(text: str, last: Mapping[str, Any]) -> str:
-    """The prompt cut where the last message's content ends, so that the model goes on with it."""
+    """The prompt up to the end of the last message's content, which the model continues."""
     content = str(last.get("content") or "")
     at = text.rfind(content.strip())
     if at < 0:

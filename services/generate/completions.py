@@ -24,12 +24,10 @@ from services.protocol.completion import Completion, CompletionChoice, Completio
 
 @dataclass(frozen=True, slots=True)
 class CompletionTask:
-    """A completion as it is answered."""
-
     body: CompletionRequest
     task: GenerationTask
     echoed: Sequence[str]
-    """What stands before each choice's text; empty strings without `echo`."""
+    """Each choice's prompt as text, to go before its answer; empty strings without `echo`."""
 
 
 def completions_router(model: GeneratorModel) -> APIRouter:

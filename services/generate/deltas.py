@@ -1,4 +1,4 @@
-"""From what the engine gives to what the client gets: text, as it becomes certain, of one choice or of several."""
+"""The engine's tokens to text deltas, of one choice or of several at once."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
@@ -14,7 +14,7 @@ from services.protocol import now
 
 @dataclass(frozen=True, slots=True)
 class TextRules:
-    """How tokens become text, and which text ends it."""
+    """How tokens become text, and the strings that end it."""
 
     stop: Sequence[str] = ()
     skip_special: bool = True
@@ -23,14 +23,14 @@ class TextRules:
 
 @dataclass(frozen=True, slots=True)
 class GenerationTask:
-    """A request, ready to be generated: one prompt and one sampling for each choice."""
+    """A tokenized request: one prompt and one sampling for each choice."""
 
     id: str
     prompts: Sequence[Sequence[int]]
     samplings: Sequence[Sampling]
     rules: TextRules
     prompt_tokens: int
-    """As `usage` counts them: a prompt once, however many choices it has."""
+    """For `usage`: each prompt once, however many choices it has."""
     created: int = field(default_factory=now)
 
     def usage(self, written: int) -> dict[str, int]:
@@ -40,7 +40,7 @@ class GenerationTask:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """What is new of one choice; its last has a finish_reason. stop_reason: the stop string or token behind it."""
+    """New text of one choice; the last has a finish_reason. stop_reason: the stop string or token that was met."""
 
     text: str
     token_ids: Sequence[int]
@@ -76,7 +76,7 @@ async def collect_choices(model: GeneratorModel, task: GenerationTask) -> list[C
 
 
 async def stream_deltas(model: GeneratorModel, task: GenerationTask) -> AsyncGenerator[tuple[int, Delta], None]:
-    """(index of the choice, delta), as they come. Closing it drops the work. Raises as `answers` does."""
+    """Yields (index of the choice, delta). Closing it cancels the work. Raises as `collect_choices` does."""
     with _submitted(model.queue, task) as generations:
         streams = [_deltas(model, generation, task.rules) for generation in generations]
         async with aclosing(_interleaved(streams)) as arriving:
@@ -86,7 +86,7 @@ async def stream_deltas(model: GeneratorModel, task: GenerationTask) -> AsyncGen
 
 @contextmanager
 def _submitted(queue: GenerationQueue, task: GenerationTask) -> Iterator[list[Generation]]:
-    """All choices or none in the queue; what is left of their work is dropped at the end."""
+    """Submits all choices or none; cancels what is unfinished at the end."""
     generations: list[Generation] = []
     try:
         for prompt, sampling in zip(task.prompts, task.samplings, strict=True):
@@ -105,7 +105,7 @@ async def _deltas(model: GeneratorModel, generation: Generation, rules: TextRule
         delta = _delta(piece, detokenizer, model.folder.eos_token_ids, stop_token_ids)
         yield delta
         if delta.finish_reason is not None:
-            model.queue.release(generation)  # a stop string is no end that the engine knows of
+            model.queue.release(generation)  # the engine does not know of stop strings
             return
 
 
@@ -130,7 +130,7 @@ def _delta(piece: Piece, detokenizer: Detokenizer, eos: Sequence[int], stop_toke
 
 
 async def _interleaved(streams: Sequence[AsyncIterator[Delta]]) -> AsyncGenerator[tuple[int, Delta], None]:
-    """The first error ends all."""
+    """Yields deltas of all streams as they arrive; the first error ends all streams."""
     if len(streams) == 1:
         async for delta in streams[0]:
             yield 0, delta

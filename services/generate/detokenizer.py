@@ -1,4 +1,4 @@
-"""Token ids to text as they come: never half a character, never any part of a stop string."""
+"""Incremental detokenization: no partial characters, and nothing of a stop string before it is ruled out."""
 
 import codecs
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ class Detokenizer:
     skip_special: bool = True
     include_stop: bool = False
     min_tokens: int = 0
-    """Stop strings count only in what comes after them."""
+    """Stop strings are looked for only after this many tokens."""
     tokens: int = 0
     stopped_by: str | None = None
     _held: str = ""
@@ -24,7 +24,7 @@ class Detokenizer:
     )
 
     def feed(self, token_id: int) -> str:
-        """The text that is certain now. Once `stopped_by` is set there is no more."""
+        """The text that can be sent now. Nothing follows once `stopped_by` is set."""
         self.tokens += 1
         if self.skip_special and token_id in self.vocabulary.special:
             return ""
@@ -41,7 +41,7 @@ class Detokenizer:
         return text
 
     def rest(self) -> str:
-        """What was held back, when nothing follows; a character that is not whole is dropped."""
+        """The held text at the end of the stream; a partial character is dropped."""
         return self._release(0)
 
     def _release(self, keep: int) -> str:

@@ -1,4 +1,4 @@
-"""What a generator's weights say of themselves: a .gguf file, or a folder in OpenVINO's or Transformers' form."""
+"""A generator's own description, from a .gguf file or a folder of OpenVINO or Transformers."""
 
 import json
 from collections.abc import Mapping

@@ -1,6 +1,4 @@
-"""What a generator counts beside what every service does, under vLLM's names."""
-
-from prometheus_client import Counter, Gauge, Histogram
+"""Metrics of generators, under vLLM's names."""
 
 from services.engines.generator.interface import Finish, Generation
 from services.http.metrics import SECONDS, TOKENS, Metrics
@@ -12,22 +10,12 @@ class GenerationMetrics:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
         self._name = metrics.model_name
-        self.kv_cache_usage = Gauge(
-            "vllm:kv_cache_usage_perc",
-            "Share of the key-value cache in use.",
-            ["model_name"],
-            registry=metrics.registry,
-        ).labels(self._name)
-        self._ttft = self._histogram("vllm:time_to_first_token_seconds", "From arrival to the first token.", SECONDS)
-        self._itl = self._histogram("vllm:inter_token_latency_seconds", "Between two tokens.", ITL_SECONDS)
-        self._e2e = self._histogram("vllm:e2e_request_latency_seconds", "From arrival to the last token.", SECONDS)
-        self._prompt = self._histogram("vllm:request_prompt_tokens", "Tokens of a prompt.", TOKENS)
-        self._success = Counter(
-            "vllm:request_success_by_reason",
-            "Sequences finished.",
-            ["model_name", "finished_reason"],
-            registry=metrics.registry,
-        )
+        self.kv_cache_usage = metrics.gauge("vllm:kv_cache_usage_perc", "Share of the key-value cache in use.")
+        self._ttft = metrics.histogram("vllm:time_to_first_token_seconds", "From arrival to the first token.", SECONDS)
+        self._itl = metrics.histogram("vllm:inter_token_latency_seconds", "Between two tokens.", ITL_SECONDS)
+        self._e2e = metrics.histogram("vllm:e2e_request_latency_seconds", "From arrival to the last token.", SECONDS)
+        self._prompt = metrics.histogram("vllm:request_prompt_tokens", "Tokens of a prompt.", TOKENS)
+        self._success = metrics.counter("vllm:request_success_by_reason", "Sequences finished.", "finished_reason")
 
     def queue(self, running: int, waiting: int, waiting_tokens: int) -> None:
         self._metrics.running.set(running)
@@ -53,7 +41,3 @@ class GenerationMetrics:
         self._e2e.observe(now - generation.arrived)
         self._metrics.success.inc()
         self._success.labels(self._name, finish).inc()
-
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
-        made = Histogram(name, text, ["model_name"], registry=self._metrics.registry, buckets=buckets)
-        return made.labels(self._name)

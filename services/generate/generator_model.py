@@ -1,4 +1,4 @@
-"""A loaded generator behind its queue, and the thread that its text work is done on."""
+"""A loaded generator behind its queue, with a thread for tokenization and templates."""
 
 import asyncio
 import time
@@ -36,7 +36,7 @@ class GeneratorModel:
         return self.folder.vocabulary
 
     async def read(self, request: Request, work: Callable[[], T]) -> T:
-        """Runs `work`, which renders or tokenizes, off the event loop, and notes its time."""
+        """Runs `work`, which renders or tokenizes, off the event loop, and records its time."""
         began = time.perf_counter()
         done = await self.off_loop(work)
         request.state.timings["tokenization"] = took = time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""Which engine generates, and with how much memory."""
+"""Opens a generator: chooses its engine, and the size of its key-value cache."""
 
 from services.engines.generator.interface import Capacity, Generator
 from services.engines.generator.process import GeneratorProcess
@@ -7,13 +7,13 @@ from services.generate.folder import GeneratorFolder
 from services.settings import ServiceSettings
 
 SEQUENCES = 32
-"""Decoded at once on a CPU; each more adds a third to a step."""
+"""Sequences decoded at once on a CPU; each more adds a third to a step's time."""
 GPU_SEQUENCES = 64
-"""transformers sorts the whole vocabulary for each of them at each step."""
+"""transformers sorts the whole vocabulary for each sequence at each step."""
 MAX_BATCH_TOKENS = 512
 """Prompt tokens of one step on a CPU, for which all others wait: 4% slower than 2048, and a fourth of the wait."""
 KV_BYTES = {"openvino": 2, "torch": 4}
-"""Of an element of the key-value cache."""
+"""Bytes of an element of the key-value cache."""
 KV_SPARE_TOKENS = 64
 """A sequence of the whole context must fit: openvino-genai gives up all that runs beside one that does not."""
 

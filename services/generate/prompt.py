@@ -13,7 +13,7 @@ from services.protocol.chat import ChatFields, ChatMessage, ContentPart
 
 @dataclass(frozen=True, slots=True)
 class LengthLimits:
-    """The room that a request leaves its prompt. output: tokens asked for, 0 where it did not say how many."""
+    """A request's limits of length. output: tokens asked for, 0 where it does not say."""
 
     output: int = 0
     output_param: str = "max_tokens"
@@ -43,7 +43,7 @@ def check_length(model: GeneratorModel, length: LengthLimits) -> None:
 
 
 def check_chars(model: GeneratorModel, count: int, what: str) -> None:
-    """Raises TooLargeError for what would keep the tokenizer from everybody else for long."""
+    """Raises TooLargeError above max_chars: tokenizing it would hold up all other requests."""
     if count > model.settings.max_chars:
         raise TooLargeError(f"the prompt has {count} {what}, over max_chars = {model.settings.max_chars}.")
 
@@ -61,7 +61,7 @@ def encode(model: GeneratorModel, text: str, length: LengthLimits, *, special: b
 
 
 def fit_to_context(model: GeneratorModel, ids: Sequence[int], length: LengthLimits) -> list[int]:
-    """Token ids, cut where the request says so. Raises BadRequestError."""
+    """Token ids, truncated where the request says so. Raises BadRequestError for too many."""
     check_length(model, length)
     most = model.max_model_len - length.output
     if length.truncate is not None:
@@ -102,11 +102,11 @@ def _cut(ids: Sequence[int], length: int, side: Literal["left", "right"] | None)
 
 
 def render_chat(model: GeneratorModel, chat: ChatFields, variables: Mapping[str, Any]) -> str:
-    """The chat as the model's template writes it. Raises BadRequestError."""
+    """The prompt that the model's chat template makes of the messages. Raises BadRequestError."""
     if chat.continue_final_message and chat.add_generation_prompt and "add_generation_prompt" in chat.model_fields_set:
         raise BadRequestError("Cannot set both `continue_final_message` and `add_generation_prompt` to True.")
     kwargs = chat.chat_template_kwargs or {}
-    if chat.chat_template is not None or "chat_template" in kwargs:  # a template is a program
+    if chat.chat_template is not None or "chat_template" in kwargs:
         raise BadRequestError("Chat template is passed with request. Refused request with untrusted chat template.")
     refused = kwargs.keys() & {"tools", "documents", "messages", "tokenize"}
     if refused:

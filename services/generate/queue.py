@@ -1,4 +1,4 @@
-"""The queue in front of a generator, and what it counts. A `services.http.server.Backend`.
+"""The queue in front of a generator. A `services.http.server.Backend`.
 
 submit -> waiting, bounded in tokens -> admitted while its tokens have room in the cache -> pieces -> ended
 """
@@ -13,14 +13,14 @@ from services.errors import MAX_RETRY_AFTER_S, OverloadedError, RaglineError, To
 from services.generate.generation_metrics import GenerationMetrics
 
 EXPECTED_TOKENS = 256
-"""Of an answer, where more are allowed; the engine makes room when that was too few."""
+"""Tokens of an answer, as admission assumes; the engine preempts where that was too few."""
 
 
 @dataclass(slots=True)
 class _Progress:
     admitted: float
     last: float | None = None
-    """When its last piece came."""
+    """Time of its last piece."""
 
 
 class GenerationQueue:
@@ -47,7 +47,7 @@ class GenerationQueue:
         self.last_forward = time.monotonic()
 
     async def check(self) -> None:
-        """One token, past the queue's bound: that it is full says nothing of the engine."""
+        """Generates one token, even when the queue is full."""
         generation = self._enter([0], Sampling(max_tokens=1, temperature=0.0))
         try:
             async for _ in generation:
@@ -64,14 +64,14 @@ class GenerationQueue:
         await self._engine.stop()
 
     def submit(self, prompt: Sequence[int], sampling: Sampling) -> Generation:
-        """Whoever takes it must `release` it. Raises OverloadedError, TooLargeError, UnavailableError."""
+        """The caller must `release` the result. Raises OverloadedError, TooLargeError, UnavailableError."""
         if self.dead is not None or self._stopped:
             raise UnavailableError(f"the engine is dead: {self.dead or 'it was stopped'}")
         self._check_room(len(prompt))
         return self._enter(prompt, sampling)
 
     def release(self, generation: Generation) -> None:
-        """Nobody wants it any more: what is left of its work is dropped."""
+        """Cancels what is left of its work."""
         if generation in self._running:
             del self._running[generation]
             self._engine.cancel(generation)
@@ -111,7 +111,7 @@ class GenerationQueue:
         return generation
 
     def _take(self, generation: Generation) -> None:
-        """It waits no longer."""
+        """Removes it from the waiting ones."""
         del self._waiting[generation]
         self._waiting_tokens -= len(generation.prompt)
 
@@ -120,7 +120,7 @@ class GenerationQueue:
         self._admit()
 
     def _admit(self) -> None:
-        """Oldest first. One alone is always let in, however large."""
+        """Starts waiting generations, oldest first, while the cache has room; a single one always fits."""
         capacity = self._engine.capacity
         room = capacity.tokens - sum(map(_expected, self._running))
         while self._waiting and len(self._running) < capacity.sequences:

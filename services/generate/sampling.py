@@ -45,7 +45,7 @@ _BOUNDS: tuple[tuple[str, Callable[[float], bool], str, bool], ...] = (
 
 
 def field_error(message: str, param: str, value: object) -> BadRequestError:
-    """As vLLM writes an error of one field."""
+    """An error of one field, in vLLM's form."""
     return BadRequestError(f"{message} (parameter={param}, value={value})", param=param)
 
 
@@ -95,7 +95,7 @@ def _sampling(model: GeneratorModel, body: SamplingFields, *, max_tokens: int, n
 
 
 def _check_features(sampling: Sampling, features: frozenset[Feature]) -> None:
-    """A seed is a wish, in OpenAI's words too: answered without where the engine has none."""
+    """Raises BadRequestError for a feature that the engine lacks, except seed, which OpenAI too calls best effort."""
     wanted: dict[Feature, tuple[bool, str]] = {
         "logprobs": (sampling.logprobs, "logprobs"),
         "structure": (sampling.structure is not None, "response_format"),
@@ -105,7 +105,7 @@ def _check_features(sampling: Sampling, features: frozenset[Feature]) -> None:
     }
     for feature, (asked, param) in wanted.items():
         if asked and feature not in features:
-            raise BadRequestError(f"this server's engine does not have {feature}; leave them out.", param=param)
+            raise BadRequestError(f"this server's engine does not have {feature}; leave {param} out.", param=param)
 
 
 def check_stream(body: SamplingFields) -> None:
@@ -116,7 +116,7 @@ def check_stream(body: SamplingFields) -> None:
 
 
 def check_top_logprobs(sampling: Sampling, top: int, *, param: str) -> None:
-    """The engine has the chosen token's logprob only, which is the highest where the choice is plainly greedy."""
+    """Raises BadRequestError above 1: the engine gives the chosen token's logprob only, the highest if greedy."""
     plain = sampling.greedy and sampling.structure is None and not sampling.penalized and not sampling.min_tokens
     if top not in (0, 1) or (top == 1 and not plain):
         raise BadRequestError(
@@ -135,7 +135,7 @@ def _chosen(body: SamplingFields, name: str, defaults: Mapping[str, float]) -> f
 
 
 def _seed(given: int | None) -> int:
-    """64 bits, not negative; -1 is none, as for vLLM."""
+    """A seed in [0, 2**63); random for None and for -1, as in vLLM."""
     return secrets.randbits(63) if given is None or given == -1 else given % 2**63
 
 
@@ -171,7 +171,7 @@ def stop_strings(body: SamplingFields) -> list[str]:
 
 
 def _refuse_what_no_engine_has(body: SamplingFields) -> None:
-    """Silently leaving one of these out would give another answer than was asked for."""
+    """Raises BadRequestError for fields that no engine implements."""
     for name in ("logit_bias", "allowed_token_ids", "bad_words", "use_beam_search", "logprob_token_ids"):
         if getattr(body, name):
             raise BadRequestError(f"this server's engine does not have {name}; leave it out.", param=name)

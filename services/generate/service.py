@@ -1,4 +1,4 @@
-"""Weights in a folder to a running service: what the generate service is made of."""
+"""The generate service: a generator behind the routes for chats and completions."""
 
 import hashlib
 from pathlib import Path

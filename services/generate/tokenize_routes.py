@@ -29,7 +29,7 @@ def tokenize_router(model: GeneratorModel) -> APIRouter:
 
 
 def _ids(model: GeneratorModel, body: TokenizeRequest | ChatTokenizeRequest) -> list[int]:
-    """Of any length: who asks wants to know how long it is."""
+    """Token ids of a text or chat, which may be longer than the context."""
     text = render_chat(model, body, {}) if isinstance(body, ChatTokenizeRequest) else body.prompt
     check_chars(model, len(text), "characters")
     return model.vocabulary.encode(text, special=body.add_special_tokens)

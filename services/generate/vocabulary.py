@@ -41,16 +41,16 @@ class Vocabulary:
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Ids out of the vocabulary are no text."""
+        """Skips ids that are out of the vocabulary."""
         text: str = self._inner.decode([i for i in ids if i < self.size], skip_special_tokens=False)
         return text
 
     def token(self, token_id: int) -> str:
-        """As the vocabulary writes it, "Ġhello" for " hello"."""
+        """The token as the vocabulary writes it: "Ġhello" for " hello"."""
         return self._inner.id_to_token(token_id) or ""
 
     def shown(self, token_id: int, *, as_id: bool) -> str:
-        """As logprobs name it."""
+        """The token as logprobs name it."""
         return f"token_id:{token_id}" if as_id else self.raw(token_id).decode("utf-8", "replace")
 
     def id(self, token: str) -> int | None:
@@ -58,7 +58,7 @@ class Vocabulary:
         return found
 
     def raw(self, token_id: int) -> bytes:
-        """What it adds to the text, which may be a part of a character."""
+        """The bytes that the token adds to the text; they may be part of a UTF-8 character."""
         found = self._bytes.get(token_id)
         if found is None:
             found = self._bytes[token_id] = self._added.get(token_id) or self._of(self.token(token_id))

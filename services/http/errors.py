@@ -39,7 +39,7 @@ _BRANCH = re.compile(
 
 
 class RequestShapeError(RequestValidationError):
-    """A request that is wrong before its fields are looked at; the message stands where a field's error would."""
+    """A request that is wrong as a whole, reported like a field that does not validate."""
 
     def __init__(self, message: str) -> None:
         super().__init__([message])
@@ -110,7 +110,7 @@ async def _http_error(request: Request, exc: Exception) -> Response:
 
 
 def describe(errors: Sequence[Any]) -> str:
-    """At most MAX_ERRORS lines of bounded length: a small body must not draw a large answer."""
+    """At most MAX_ERRORS lines of bounded length, so that a small body cannot cause a large answer."""
     label = "error" if len(errors) == 1 else "errors"
     lines = [f"{len(errors)} validation {label}:", *(f"  {_line(e)}" for e in errors[:MAX_ERRORS])]
     if len(errors) > MAX_ERRORS:

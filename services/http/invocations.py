@@ -1,4 +1,4 @@
-"""/invocations, SageMaker's one route: the body's shape says which of the service's routes is meant."""
+"""SageMaker's single route, /invocations: the body's fields choose the route that answers."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Invocation:
 
 
 def invocations_router(invocations: Sequence[Invocation]) -> APIRouter:
-    """The first shape that the body has is taken."""
+    """Tries the shapes in order."""
     router = APIRouter()
 
     @router.post("/invocations")

@@ -1,4 +1,4 @@
-"""Logging as configs/logging.json says: text for people, JSON for collectors.
+"""Logging by configs/logging.json: text for people, JSON for collectors.
 
 Prompts, documents and keys are never logged.
 """
@@ -11,7 +11,6 @@ from services.settings import Settings
 
 
 def configure(settings: Settings) -> None:
-    """Once, when a process starts to serve."""
     config = json.loads((CONFIGS / "logging.json").read_text())
     config["handlers"]["stderr"]["formatter"] = settings.log_format
     config["root"]["level"] = settings.log_level

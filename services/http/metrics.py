@@ -1,4 +1,4 @@
-"""What a service counts, under the names that dashboards for vLLM (`vllm:`) and TEI (`te_`) already read."""
+"""A service's metrics, named as dashboards for vLLM (`vllm:`) and TEI (`te_`) expect."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -14,36 +14,36 @@ class Metrics:
     def __init__(self, model_name: str) -> None:
         self.model_name = model_name
         self.registry = CollectorRegistry()
-        self.in_flight = self._gauge("http_requests_in_flight", "Requests in flight, as /load tells them.")
-        self.running = self._gauge("vllm:num_requests_running", "Requests at the engine.")
-        self.waiting = self._gauge("vllm:num_requests_waiting", "Requests with inputs in the queue.")
-        self.queue_tokens = self._gauge("te_queue_tokens", "Tokens in the queue.")
-        self.batch_tokens = self._histogram("te_batch_next_tokens", "Padded tokens of a forward pass.", TOKENS)
-        self.batch_size = self._histogram("te_batch_next_size", "Inputs of a forward pass.", SIZES)
-        self.batch_fill = self._histogram("te_batch_fill", "Share of a forward pass that is not padding.", SHARES)
-        self.prompt_tokens = self._counter("vllm:prompt_tokens", "Tokens read.")
-        self.generation_tokens = self._counter("vllm:generation_tokens", "Tokens written.")
-        self.success = self._counter("vllm:request_success", "Requests answered.")
-        self.rejections = self._counter("vllm:admission_rejections", "Requests refused.", "reason")
-        self.queue_time = self._histogram("vllm:request_queue_time_seconds", "Wait of a request.", SECONDS)
-        self.tokenize_time = self._histogram("te_request_tokenize_duration", "Seconds of tokenization.", SECONDS)
-        self.inference_time = self._histogram("vllm:request_inference_time_seconds", "Forward passes.", SECONDS)
-        self.cache_queries = self._counter("vllm:prefix_cache_queries", "Inputs looked up in the cache.")
-        self.cache_hits = self._counter("vllm:prefix_cache_hits", "Inputs answered from the cache.")
-        self.http_requests = self._counter("http_requests", "Answers.", "method", "handler", "status")
-        self.http_time = self._histogram("http_request_duration_seconds", "To the whole answer.", SECONDS, "handler")
+        self.in_flight = self.gauge("http_requests_in_flight", "Requests in flight, as /load tells them.")
+        self.running = self.gauge("vllm:num_requests_running", "Requests at the engine.")
+        self.waiting = self.gauge("vllm:num_requests_waiting", "Requests with inputs in the queue.")
+        self.queue_tokens = self.gauge("te_queue_tokens", "Tokens in the queue.")
+        self.batch_tokens = self.histogram("te_batch_next_tokens", "Padded tokens of a forward pass.", TOKENS)
+        self.batch_size = self.histogram("te_batch_next_size", "Inputs of a forward pass.", SIZES)
+        self.batch_fill = self.histogram("te_batch_fill", "Share of a forward pass that is not padding.", SHARES)
+        self.prompt_tokens = self.counter("vllm:prompt_tokens", "Tokens read.")
+        self.generation_tokens = self.counter("vllm:generation_tokens", "Tokens written.")
+        self.success = self.counter("vllm:request_success", "Requests answered.")
+        self.rejections = self.counter("vllm:admission_rejections", "Requests refused.", "reason")
+        self.queue_time = self.histogram("vllm:request_queue_time_seconds", "Wait of a request.", SECONDS)
+        self.tokenize_time = self.histogram("te_request_tokenize_duration", "Seconds of tokenization.", SECONDS)
+        self.inference_time = self.histogram("vllm:request_inference_time_seconds", "Forward passes.", SECONDS)
+        self.cache_queries = self.counter("vllm:prefix_cache_queries", "Inputs looked up in the cache.")
+        self.cache_hits = self.counter("vllm:prefix_cache_hits", "Inputs answered from the cache.")
+        self.http_requests = self.counter("http_requests", "Answers.", "method", "handler", "status")
+        self.http_time = self.histogram("http_request_duration_seconds", "To the whole answer.", SECONDS, "handler")
 
     def exposition(self) -> bytes:
         """Everything, in Prometheus' text format."""
         return generate_latest(self.registry)
 
-    def _gauge(self, name: str, text: str) -> Gauge:
+    def gauge(self, name: str, text: str) -> Gauge:
         return Gauge(name, text, ["model_name"], registry=self.registry).labels(self.model_name)
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+    def counter(self, name: str, text: str, *labels: str) -> Counter:
         counter = Counter(name, text, ["model_name", *labels], registry=self.registry)
         return counter if labels else counter.labels(self.model_name)
 
-    def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+    def histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
         histogram = Histogram(name, text, ["model_name", *labels], registry=self.registry, buckets=buckets)
         return histogram if labels else histogram.labels(self.model_name)

@@ -25,36 +25,36 @@ from services.http.api_key import ApiKeyMiddleware, check_address
 from services.http.errors import RESPONSES, RequestShapeError, install
 from services.http.metrics import Metrics
 from services.http.request_log import RequestLogMiddleware
-from services.protocol import ErrorBody, Load, ModelEntry, ModelList, Version
+from services.protocol import ErrorBody, Load, ModelEntry, ModelList, Version, now
 from services.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
 
 CHECK_AFTER_S = 30.0
-"""A backend that ran a forward within this time is known to be well."""
+"""A backend that ran a forward this recently is healthy without a check."""
 CHECK_TIMEOUT_S = 10.0
 WATCH_S = 0.5
-"""How often a running server looks whether its engine lives."""
+"""Interval at which a running server checks that its engine lives."""
 
 
 class Backend(Protocol):
-    """What runs behind the routes: a model, and the queue in front of it."""
+    """A model with the queue in front of it."""
 
     @property
     def dead(self) -> str | None:
-        """Why it can answer nothing any more; None while it lives."""
+        """Why the engine is dead; None while it lives."""
 
     @property
     def last_forward(self) -> float:
-        """When a forward last ended well, of time.monotonic()."""
+        """time.monotonic() of the last successful forward."""
 
     async def start(self) -> None: ...
 
     async def check(self) -> None:
-        """One small forward. Raises EngineError."""
+        """Runs a small forward. Raises EngineError."""
 
     async def stop(self) -> None:
-        """Frees threads and memory; what still waits fails with UnavailableError."""
+        """Frees threads and memory; waiting requests fail with UnavailableError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +88,12 @@ def response_id(prefix: str, request: Request, given: str | None = None) -> str:
     return f"{prefix}-{header if given is None or 'x-request-id' in request.headers else given}"
 
 
+def list_head(prefix: str, request: Request, request_id: str) -> dict[str, Any]:
+    """The first fields of an answer that is a list: id, object, created, model."""
+    model = get_service(request).model_name
+    return {"id": response_id(prefix, request, request_id), "object": "list", "created": now(), "model": model}
+
+
 def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
     """The app; `app.state.service`, `.settings` and `.admission` are there for `run`."""
 
@@ -112,7 +118,7 @@ def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
 
 
 async def json_only(request: Request) -> None:
-    """vLLM refuses any other body by 400, not 415."""
+    """Raises RequestShapeError for another media type: 400 as in vLLM, not 415."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.method == "POST" and media_type != "application/json":
         raise RequestShapeError("Unsupported Media Type: Only 'application/json' is allowed")
@@ -123,7 +129,7 @@ def _common_routes(service: Service, admission: Admission) -> APIRouter:
 
     @router.get("/health", response_class=Response, responses={503: {"model": ErrorBody}})
     async def health() -> Response:
-        """200 when a forward can be run; it is run when none was for a while."""
+        """200 if the engine works; runs a small forward if the last one is old."""
         await _check(service.backend, admission)
         return Response()
 

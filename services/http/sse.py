@@ -18,7 +18,7 @@ STREAM = {"content": {"text/event-stream": {"itemSchema": _EVENT}}}
 
 
 async def event_stream(events: AsyncGenerator[dict[str, Any], None]) -> StreamingResponse:
-    """The answer begins with the first event, so that what fails before has its own status. Raises RaglineError."""
+    """Awaits the first event, so that an earlier failure still gets its own status. Raises RaglineError."""
     try:
         first = await anext(events)
     except BaseException:

@@ -1,4 +1,4 @@
-"""Wire types of the services, as vLLM 0.33 speaks them; a module for each task, and here what all of them share."""
+"""Request and response bodies as in vLLM 0.33: a module for each task, and here what they share."""
 
 import time
 import uuid
@@ -7,16 +7,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 INT64 = 2**63
-"""Past the largest; the smallest is its negative."""
+"""A 64-bit integer lies in [-INT64, INT64 - 1]."""
 
 
 def new_id() -> str:
-    """The part of an answer's id after its prefix, where the client gave no X-Request-Id."""
+    """A request id, for a client that gave no X-Request-Id."""
     return uuid.uuid4().hex[:16]
 
 
 RequestId = Annotated[str, Field(default_factory=new_id, min_length=0)]
-"""A bound, whichever it is, has pydantic refuse lone surrogates: an answer, which carries the id, could not be sent."""
+"""With min_length pydantic refuses lone surrogates, which the response, with the same id, could not encode."""
 
 
 def now() -> int:
@@ -24,7 +24,7 @@ def now() -> int:
 
 
 class Wire(BaseModel):
-    """A request body: fields that nobody knows are accepted and ignored, as vLLM does."""
+    """A request body; unknown fields are ignored, as in vLLM."""
 
     model_config = ConfigDict(extra="allow")
 

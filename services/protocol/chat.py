@@ -22,7 +22,7 @@ class ChatMessage(Wire):
 
 
 class ChatFields(Wire):
-    """What /tokenize takes of a chat."""
+    """Fields that /tokenize takes too."""
 
     messages: list[ChatMessage]
     add_generation_prompt: bool = True

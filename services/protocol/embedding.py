@@ -11,7 +11,7 @@ InputType = Literal["query", "document"]
 
 
 class EmbeddingRequest(EncodedRequest):
-    """Ours: `input_type` or `prompt_name` puts the model's own prefix before each text."""
+    """`input_type` and `prompt_name`, which vLLM lacks, put the model's prefix before each text."""
 
     input_type: InputType | None = None
     prompt_name: str | None = None

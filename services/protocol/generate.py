@@ -1,4 +1,4 @@
-"""Requests and answers of the generate service: what chat and plain completions share."""
+"""Request fields that chat and text completions share."""
 
 from typing import Any, Literal
 
@@ -25,7 +25,7 @@ class ResponseFormat(Wire):
 
 
 class StructuredOutputs(Wire):
-    """Exactly one of these."""
+    """Exactly one must be set."""
 
     json_: str | dict[str, Any] | None = Field(default=None, alias="json")
     regex: str | None = None
@@ -36,7 +36,7 @@ class StructuredOutputs(Wire):
 
 
 class SamplingFields(Wire):
-    """vLLM's sampling parameters, in requests of both kinds; None is the model's own default."""
+    """vLLM's sampling parameters; None is the model's default."""
 
     model: str | None = None
     frequency_penalty: float | None = None

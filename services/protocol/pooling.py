@@ -1,4 +1,4 @@
-"""What the requests to embedding, scoring and classifying routes share, and /pooling, /tokenize and /detokenize."""
+"""Fields that embedding, scoring and classifying requests share; /pooling, /tokenize and /detokenize."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -44,7 +44,7 @@ class PoolingRequest(Wire):
 
     @classmethod
     def refuse(cls, body: dict[str, Any]) -> None:
-        """Raises BadRequestError for fields that only some value of is possible here."""
+        """Raises BadRequestError for values that no model here supports."""
         _check_salt(body.get("cache_salt"))
         if body.get("mm_processor_kwargs"):
             raise BadRequestError(
@@ -53,7 +53,7 @@ class PoolingRequest(Wire):
 
 
 def refuse_priority(priority: int) -> None:
-    """Raises BadRequestError: what was asked for would silently have no effect."""
+    """Raises BadRequestError for a priority, which would have no effect."""
     if priority:
         raise BadRequestError("Got priority, but priority scheduling is not enabled.", param="priority")
 
@@ -71,7 +71,7 @@ def _check_salt(salt: object) -> None:
 
 
 class InputRequest(PoolingRequest):
-    """A request whose inputs stand alone."""
+    """A request with inputs rather than pairs."""
 
     input: Input
     add_special_tokens: bool = True
@@ -90,7 +90,7 @@ class InputRequest(PoolingRequest):
 
 
 class ChatInputRequest(PoolingRequest):
-    """A chat as the one input; encoders have no chat template, and say so."""
+    """A chat, which is refused: encoders have no chat template."""
 
     messages: list[dict[str, Any]]
 

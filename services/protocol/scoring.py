@@ -1,4 +1,4 @@
-"""/score and /rerank in all their spellings, and /classify."""
+"""/score with all its spellings of a pair, /rerank, /classify."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -17,7 +17,7 @@ class ScoreMultiModalParam(TypedDict):
 
 
 def _plain(document: Any) -> Any:
-    """{"text": ...}, as Cohere's and Jina's clients send it, is its text."""
+    """Takes the text out of {"text": ...}, as Cohere's and Jina's clients send documents."""
     if isinstance(document, dict) and isinstance(document.get("text"), str) and "content" not in document:
         return document["text"]
     return document
@@ -79,7 +79,7 @@ class RerankRequest(ScoringRequest):
     documents: Items
     top_n: int = Field(default=0, ge=0)
     return_documents: bool | None = None
-    """False leaves the documents out of the answer; vLLM always sends them, and so do we unless told."""
+    """False leaves the documents out; by default they are in the response, as in vLLM."""
 
 
 class ScoreDatum(BaseModel):
@@ -96,7 +96,7 @@ class ScoreResponse(BaseModel):
     data: list[ScoreDatum]
     usage: Usage
     score_scale: Scale
-    """Ours: what the numbers are."""
+    """What the scores are; not in vLLM."""
 
 
 class RerankDocument(BaseModel):

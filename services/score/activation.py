@@ -1,4 +1,4 @@
-"""Logits to what a client is told, in float32 whatever the model ran in: half precision saturates at 1.0 and ties."""
+"""Logits to scores, always in float32: in half precision many sigmoids round to the same 1.0."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from services.weights.checkpoint import Activation
 
 
 def apply_activation(logits: Rows, activation: Activation, use_activation: bool | None) -> Rows:
-    """(n, labels) logits to probabilities, or as they are where the model or the request says so."""
+    """(n, labels) probabilities; the logits themselves where the model or the request asks for them."""
     logits = logits.astype(np.float32)
     if use_activation is False or activation == "identity":
         return logits

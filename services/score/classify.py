@@ -5,8 +5,8 @@ from fastapi import APIRouter, Request, Response
 from services.encoder.encoder_model import EncoderModel
 from services.encoder.encodings import json_response
 from services.encoder.inputs import refuse_chat, tokenize_input
-from services.http.server import get_service, response_id
-from services.protocol import Usage, now
+from services.http.server import get_service, list_head
+from services.protocol import Usage
 from services.protocol.scoring import ClassificationChatRequest, ClassificationRequest, ClassificationResponse
 from services.score.activation import apply_activation
 
@@ -34,12 +34,6 @@ async def classify(
         label = labels[best] if best < len(labels) else None
         data.append({"index": index, "label": label, "probs": row.tolist(), "num_classes": len(row)})
     return json_response(
-        {
-            "id": response_id("classify", request, body.request_id),
-            "object": "list",
-            "created": now(),
-            "model": model.name,
-            "data": data,
-            "usage": Usage.of_prompt(read.tokens).model_dump(),
-        }
+        list_head("classify", request, body.request_id)
+        | {"data": data, "usage": Usage.of_prompt(read.tokens).model_dump()}
     )

@@ -13,7 +13,7 @@ from services.score.score_template import ScoreTemplate, template_variables
 
 
 class CrossEncoderScorer:
-    """Of encoders, joined by their separator; of decoders, through the preset's template."""
+    """Joins a pair by the separator for encoder models, and by the preset's template for decoders."""
 
     def __init__(self, model: EncoderModel) -> None:
         self.model = model

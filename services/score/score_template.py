@@ -1,7 +1,7 @@
 """Decoder-only rerankers read a pair through a prompt of their own: a Jinja template, rendered in a sandbox.
 
-Templates get `messages` of the roles query and document, and `instruction`, as vLLM's score templates do. A prompt that
-is too long gives way in the document only: without what comes after it, the scores mean nothing.
+Templates get `messages` of the roles query and document, and `instruction`, as vLLM's score templates do. Only the
+document of a prompt that is too long is truncated: the model reads its score after what follows the document.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The score service: one cross-encoder or classifier and all that it answers."""
+"""The score service: a cross-encoder or classifier behind the routes for scores and labels."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from services.settings import ServiceSettings
 
 
 def score_service(settings: ServiceSettings, folder: Path) -> Service:
-    """Loads the weights; blocking. A model of several labels gets /classify, but neither /score nor /rerank."""
+    """Loads the weights. Blocking. /score and /rerank exist only for a model with a single label."""
     model = open_model(settings, folder, kind="score")
 
     def finish(rows: Rows, use_activation: bool | None) -> Rows:

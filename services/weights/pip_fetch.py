@@ -29,8 +29,9 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 CHUNK = 1 << 18
+OPTIONS = ("--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input")
 FRUITLESS_TRIES = 4
-"""Connections in a row that may bring nothing."""
+"""Connections in a row without a byte, after which the download fails."""
 
 
 def emit(event: str, **fields: Any) -> None:
@@ -46,8 +47,8 @@ def without_credentials(text: str) -> str:
     return re.sub(r"(?<=://)[^/@\s]+@", "", text)
 
 
-class Troubles(logging.Handler):
-    """What pip logs of indexes that it could not read."""
+class IndexErrors(logging.Handler):
+    """Collects what pip logs of indexes that it could not read."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -63,21 +64,19 @@ class Troubles(logging.Handler):
 
 
 class PipChangedError(Exception):
-    """This pip has other internals than those used here."""
+    """This pip does not have the internals that `find` uses."""
 
 
 def find(requirement: str, sha256: str | None) -> tuple[Any, Any]:
     """pip's session, and its link to the wheel: the one with the wanted hash, where several indexes offer one."""
-    troubles = Troubles()
+    index_errors = IndexErrors()
     logger = logging.getLogger("pip")
     logger.setLevel(logging.DEBUG)
-    logger.addHandler(troubles)
+    logger.addHandler(index_errors)
     name, _, version = requirement.partition("==")
     try:
         command = importlib.import_module("pip._internal.commands").create_command("download")
-        options, _ = command.parse_args(
-            ["--no-deps", "--only-binary=:all:", "--no-cache-dir", "--no-input", requirement]
-        )
+        options, _ = command.parse_args([*OPTIONS, requirement])
         session = command._build_session(options)  # noqa: SLF001  see above
         finder = command._build_package_finder(options, session, ignore_requires_python=True)  # noqa: SLF001
         candidates = [c for c in finder.find_all_candidates(name) if c.link.is_wheel]
@@ -87,7 +86,7 @@ def find(requirement: str, sha256: str | None) -> tuple[Any, Any]:
         raise PipChangedError(str(exc)) from exc
     if not offered:
         versions = ", ".join(sorted({str(c.version) for c in candidates})) or "none"
-        fail("missing", "; ".join(troubles.seen[-2:]) or f"wheels offered: {versions}")
+        fail("missing", "; ".join(index_errors.seen[-2:]) or f"wheels offered: {versions}")
     fitting = [link for link, offer in offered if sha256 is None or offer in (sha256, None)]
     if not fitting:
         fail("hash", f"{offered[0][0].url_without_fragment} is offered with sha256 {offered[0][1]}")
@@ -116,7 +115,7 @@ def transfer(session: Any, link: Any, folder: Path, sha256: str | None) -> None:
 
 
 def attempt(session: Any, url: str, file: Any) -> str:
-    """One connection; what went wrong with it, "" when the file is whole."""
+    """Fetches over one connection; returns its error, or "" once the file is complete."""
     try:
         return "" if receive(session, url, file) else "the connection was closed early"
     except OSError as exc:
@@ -128,7 +127,7 @@ def attempt(session: Any, url: str, file: Any) -> str:
 
 
 def receive(session: Any, url: str, file: Any) -> bool:
-    """One connection's worth; True when the file is whole."""
+    """Appends what one connection sends; True once the file is complete."""
     have = file.seek(0, os.SEEK_END)
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
     with contextlib.closing(session.get(url, headers=headers, stream=True)) as answer:
@@ -145,14 +144,14 @@ def receive(session: Any, url: str, file: Any) -> bool:
             have = 0
         total_bytes = have + int(answer.headers["Content-Length"]) if "Content-Length" in answer.headers else None
         if total_bytes:
-            make_sure_of_room(Path(file.name).parent, 2 * total_bytes - have)
+            check_free_space(Path(file.name).parent, 2 * total_bytes - have)
         for done in copied(answer.raw, file, have):
             emit("progress", done=done, total=total_bytes)
         return total_bytes is None or file.tell() == total_bytes
 
 
 def copied(raw: Any, file: Any, have: int) -> Iterator[int]:
-    """Bytes so far, a few times a second and at the end."""
+    """Yields the file's size in bytes, a few times a second and at the end."""
     told = 0.0
     of_a_file = iter(lambda: raw.read(CHUNK), b"")  # what pip's session has for file: addresses
     for chunk in raw.stream(CHUNK, decode_content=False) if hasattr(raw, "stream") else of_a_file:
@@ -166,29 +165,17 @@ def copied(raw: Any, file: Any, have: int) -> Iterator[int]:
     yield have
 
 
-def make_sure_of_room(folder: Path, needed: int) -> None:
+def check_free_space(folder: Path, needed: int) -> None:
     stat = os.statvfs(folder)
     if stat.f_bavail * stat.f_frsize < needed:
         fail("disk", f"{needed >> 20} MiB are needed, {stat.f_bavail * stat.f_frsize >> 20} MiB are free")
 
 
 def download_whole(requirement: str, folder: Path) -> None:
-    """`pip download`, watched by the size of its temporary files."""
+    """Runs `pip download`; its progress is the size of its temporary files."""
     with tempfile.TemporaryDirectory(dir=folder) as scratch, tempfile.TemporaryFile("w+") as errors:
-        command = [
-            "-P",
-            "-m",
-            "pip",
-            "download",
-            "--no-deps",
-            "--only-binary=:all:",
-            "--no-cache-dir",
-            "--no-input",
-            "-d",
-            scratch,
-        ]
         child = subprocess.Popen(  # noqa: S603  our own arguments
-            [sys.executable, *command, requirement],
+            [sys.executable, "-P", "-m", "pip", "download", *OPTIONS, "-d", scratch, requirement],
             env=os.environ | {"TMPDIR": scratch},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -213,7 +200,7 @@ def last_lines(stream: IO[str]) -> str:
 
 
 def size_of(folder: Path) -> int:
-    """Bytes under a folder whose files may vanish meanwhile."""
+    """Bytes of the files under a folder; files may vanish meanwhile."""
     total = 0
     for path in folder.rglob("*"):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Progress of weights on their way to the cache: what is told, and how it is shown."""
+"""Progress of a download: the events, and their display."""
 
 import sys
 import time
@@ -23,7 +23,7 @@ Phase = Literal["waiting", "looking up", "downloading", "verifying", "unpacking"
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """One step of one download. `done` and `total` are bytes; `total` is None where nobody knows it."""
+    """One step of one download. `done` and `total` are bytes; `total` is None where it is unknown."""
 
     name: str
     phase: Phase
@@ -35,7 +35,7 @@ OnTransfer = Callable[[Transfer], None]
 
 
 def ignore_progress(_: Transfer) -> None:
-    """For a caller that shows nothing."""
+    """An OnTransfer that shows nothing."""
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def _now(form: str) -> str:
 
 
 class _Generation(Extension):
-    """`{% generation %}`, with which training templates mark the answer; here it means nothing."""
+    """Ignores `{% generation %}`, which marks the answer in training."""
 
     tags = {"generation"}  # noqa: RUF012  as jinja2 declares it
 

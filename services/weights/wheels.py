@@ -22,7 +22,7 @@ from services.weights.sources import WeightsError, WheelSource, matches
 FETCH = Path(__file__).with_name("pip_fetch.py")
 
 _ERROR_MESSAGES = {
-    "missing": "{requirement} is not to be had: {detail}. Check the network and pip's index (`python -m pip config "
+    "missing": "{requirement} is not available: {detail}. Check the network and pip's index (`python -m pip config "
     "list`); on a machine without network, run `ragline models pull` on another one and copy its cache here.",
     "status": "{detail}. Check pip's index (`python -m pip config list`).",
     "broken": "the download broke: {detail}. Run the same command again; it goes on where this one ended.",
@@ -39,14 +39,14 @@ _ERROR_MESSAGES = {
 class FetchedWheel:
     wheel: Path
     resumed: bool
-    """Its beginning was here before."""
+    """Part of it was fetched by an earlier try."""
     sha256: str | None
-    """What it should be: pinned, or as the index says."""
+    """The expected hash: the preset's, or the index's."""
 
 
 @contextmanager
 def fetch_wheel(source: WheelSource, folder: Path, on_transfer: OnTransfer) -> Iterator[Path]:
-    """The checked wheel, while the context lasts. A broken download is kept in `folder` and resumed by the next one."""
+    """Yields the verified wheel, and deletes it afterwards. A broken download stays in `folder` to be resumed."""
     folder.mkdir(parents=True, exist_ok=True)
     arrived = _download(source, folder, on_transfer)
     try:
@@ -95,7 +95,7 @@ def _download(source: WheelSource, folder: Path, on_transfer: OnTransfer) -> Fet
 
 
 def _events(source: WheelSource, folder: Path) -> Generator[dict[str, Any], None, None]:
-    """What pip_fetch.py tells while it runs."""
+    """Yields the events of a run of pip_fetch.py."""
     command = [sys.executable, "-P", str(FETCH), source.requirement, str(folder)]
     command += ["--sha256", source.sha256] if source.sha256 else []
     with (
@@ -124,7 +124,7 @@ def _error_message(event: dict[str, Any], source: WheelSource, folder: Path) -> 
 
 
 def _hash_mismatch(arrived: FetchedWheel, source: WheelSource, on_transfer: OnTransfer) -> str | None:
-    """What is wrong with a wheel's bytes; None for nothing."""
+    """A message where the wheel's sha256 is wrong, else None."""
     on_transfer(Transfer(source.requirement, "verifying"))
     with arrived.wheel.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()

@@ -17,7 +17,7 @@ Ids = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """One input as the model reads it, special tokens in place. ids: (length,); types: (length,), segment 0 or 1."""
+    """One input, with its special tokens. ids: (length,); types: (length,), segment 0 or 1."""
 
     ids: Ids
     types: Ids
@@ -27,23 +27,21 @@ class Tokens:
 
 
 class Encoder(Protocol):
-    """The smallest that serves embed, score and classify."""
-
     @property
     def width(self) -> int:
         """Floats of an output row: the embedding's dimension, or the number of logits."""
 
     @property
     def lanes(self) -> int:
-        """How many forwards may run at once, each in a thread of its own."""
+        """How many threads may call `forward` at once."""
 
     @property
     def best_batch_tokens(self) -> int:
-        """Padded tokens of the forward that reads most tokens a second; larger ones only cost memory."""
+        """Padded tokens of the batch with the highest throughput; larger ones only cost memory."""
 
     @property
     def padding_free(self) -> bool:
-        """Whether an input costs its own tokens only, whatever lies beside it."""
+        """Whether a batch costs the sum of its inputs' tokens, whatever their lengths."""
 
     def forward(self, inputs: Sequence[Tokens]) -> Rows:
         """(n, width) for n inputs: pooled hidden states, not normalized, or logits. Blocking."""

@@ -1,8 +1,8 @@
 """onnxruntime on the CPU, with int8 or float32 weights.
 
-Each core reads inputs of its own, one forward to a core, rather than all cores one batch: measured on 2 cores with
-MiniLM-L-12 int8 and 202 tokens that is 25 against 23 pairs a second, nothing is ever padded, and no core waits. What
-is never padded needs no mask either: `onnx_graph` makes that 30.
+Each core runs a forward of its own input, rather than all cores one batch: measured on 2 cores with MiniLM-L-12 int8
+and 202 tokens, 25 pairs a second instead of 23. Single inputs are never padded and need no mask: the graph that
+`onnx_graph` rewrites for them reaches 30.
 """
 
 import logging
@@ -19,14 +19,14 @@ from services.errors import BadRequestError
 log = logging.getLogger(__name__)
 
 BATCH_TOKENS = 1024
-"""Padded tokens of a batch of a model whose rows do not mix."""
+"""Padded tokens of a batch, for a model whose rows do not depend on each other."""
 PROBE_TOKENS = 24
-SAME = 0.02
-"""Rows that differ by less, as a share of their length, are the same: int8 scales move with the last bit."""
+TOLERANCE = 0.02
+"""Relative difference below which rows count as equal: int8 scales change with the last bit."""
 
 
 class OnnxEncoder:
-    """`pooling` is for models that put out hidden states; None for those that put out logits."""
+    """pooling: for models whose output is hidden states; None where it is logits."""
 
     padding_free = False
 
@@ -35,10 +35,10 @@ class OnnxEncoder:
         self._pad_id = pad_id
         self.lanes = threads
         self._use(_session(file))
-        alone = self._try_alone(file)
+        rewritten = self._try_rewritten(file)
         self.width = self._probe().shape[1]
-        # int8 activations are scaled by the largest of the whole batch: only alone is a row what it always is
-        self.best_batch_tokens = 1 if alone or self._mixes_rows() else BATCH_TOKENS
+        # int8 activations are scaled by the batch's largest: a row depends on the others unless it is the only one
+        self.best_batch_tokens = 1 if rewritten or self._mixes_rows() else BATCH_TOKENS
 
     def forward(self, inputs: Sequence[Tokens]) -> Rows:
         ids, mask, types = pad(inputs, self._pad_id)
@@ -52,8 +52,8 @@ class OnnxEncoder:
         self._inputs = {node.name for node in session.get_inputs()}
         self._output = session.get_outputs()[0]
 
-    def _try_alone(self, file: Path) -> bool:
-        """Takes the rewritten graph, where there is one and it says what the original says."""
+    def _try_rewritten(self, file: Path) -> bool:
+        """Uses the rewritten graph if there is one and its rows equal the original's; whether it does."""
         rewritten = rewrite(file, first_only=self._pooling == "cls")
         if rewritten is None:
             return False
@@ -62,12 +62,12 @@ class OnnxEncoder:
             self._use(_session(rewritten))
             found = self._probe(length=PROBE_TOKENS)
         except RuntimeError as exc:  # onnxruntime's own errors are of that kind
-            log.warning("%s runs as it is; rewritten it fails: %s", file, exc)
+            log.warning("%s is not rewritten: onnxruntime refuses the rewritten graph: %s", file, exc)
         else:
             difference = np.linalg.norm(found - expected) / np.linalg.norm(expected)
-            if difference < SAME:
+            if difference < TOLERANCE:
                 return True
-            log.warning("%s runs as it is; rewritten it differs by %.1f %%", file, 100 * difference)
+            log.warning("%s is not rewritten: the rewritten graph's rows differ by %.1f %%", file, 100 * difference)
         self._use(original)
         return False
 
@@ -85,13 +85,13 @@ class OnnxEncoder:
         return pool(output, mask, self._pooling or "cls")
 
     def _probe(self, *ids: int, length: int = 2) -> Rows:
-        """Rows of inputs of `length` tokens that begin with these."""
+        """Output rows of inputs of `length` consecutive ids, each from one of `ids` on."""
         array = np.array([range(i, i + length) for i in ids or (0,)], dtype=np.int64)
         mask = np.ones_like(array)
         return self._pooled(self._run(array, mask, np.zeros_like(array)), mask)
 
     def _mixes_rows(self) -> bool:
-        """Whether what a row comes out as depends on the rows beside it."""
+        """Whether a row's output depends on the other rows of its batch."""
         alone, beside = self._probe(3)[0], self._probe(3, 30, 300)[0]
         return not np.allclose(alone, beside, rtol=1e-4, atol=1e-5)
 

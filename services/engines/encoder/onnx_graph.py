@@ -1,9 +1,9 @@
-"""A transformer's ONNX graph, rewritten to read one input at a time: the same model, about a fifth faster.
+"""Rewrites a transformer's ONNX graph for batches of one input: the same model, about a fifth faster.
 
-    attention     the operators that an export spells it with become onnxruntime's one; alone, an input needs no mask
-    first token   where only the first token's row is read in the end, the last layer makes no other
+    attention     its many operators become onnxruntime's MultiHeadAttention, without a mask
+    first token   the last layer computes only the first token where nothing reads the others
 
-What is not recognized stays as it is: `rewrite` then gives None.
+`rewrite` returns None for a graph that it does not recognize.
 """
 
 from collections import defaultdict
@@ -15,20 +15,20 @@ import onnx
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 BETWEEN = frozenset({"Mul", "Div", "Transpose", "Reshape"})
-"""What stands between a projection and the product with its heads; scales are the kernel's own business."""
+"""Operators between a projection and its attention heads; the fused kernel does their work."""
 CONTRIB = "com.microsoft"
 FIRST = "ragline_first"
 
 
 class _UnknownError(Exception):
-    """The graph is not spelt as it is expected to be."""
+    """The graph's operators are not those that are expected."""
 
 
 def rewrite(file: Path, *, first_only: bool) -> bytes | None:
-    """The model for `onnxruntime.InferenceSession`. first_only: of hidden states that are put out, keep the first."""
+    """The model for `onnxruntime.InferenceSession`, or None. first_only: output the first hidden state only."""
     model = onnx.load(file, load_external_data=False)
     if any(tensor.data_location == TensorProto.EXTERNAL for tensor in model.graph.initializer):
-        return None  # of gigabytes, which do not fit into one message
+        return None  # weights of gigabytes do not fit into one protobuf message
     graph = _Graph(model.graph)
     try:
         attentions = [_fuse(graph, node) for node in graph.of_type("Softmax")]
@@ -37,7 +37,7 @@ def rewrite(file: Path, *, first_only: bool) -> bytes | None:
         _read_first_only(graph, attentions[-1], outputs_too=first_only)
     except (_UnknownError, KeyError, IndexError):
         return None
-    graph.drop_dead()
+    graph.drop_unused()
     if all(opset.domain != CONTRIB for opset in model.opset_import):
         model.opset_import.append(helper.make_opsetid(CONTRIB, 1))
     data: bytes = model.SerializeToString()
@@ -66,7 +66,7 @@ class _Graph:
         return node
 
     def consumers(self, name: str) -> list[NodeProto]:
-        """Those of its values."""
+        """The nodes that read the tensor's values, not only its shape."""
         return [node for node in self._consumers[name] if node.op_type != "Shape"]
 
     def is_computed(self, name: str) -> bool:
@@ -74,11 +74,11 @@ class _Graph:
         return name in self._producers and name not in self._constants
 
     def is_scale(self, name: str) -> bool:
-        """A single number, or worked out of a shape."""
+        """A single number, or computed from a shape."""
         return self.is_computed(name) or len(self.constant(name)) == 1
 
     def constant(self, name: str) -> list[Any]:
-        """Raises KeyError where it is none."""
+        """Its values. Raises KeyError for a name that is no constant."""
         values: list[Any] = numpy_helper.to_array(self._constants[name]).ravel().tolist()
         return values
 
@@ -93,16 +93,16 @@ class _Graph:
         for name in node.input:
             self._consumers[name].append(node)
 
-    def drop_dead(self) -> None:
-        """Keeps what the outputs are made of, and writes that back."""
-        alive: set[int] = set()
+    def drop_unused(self) -> None:
+        """Writes back only the nodes that the outputs depend on."""
+        needed: set[int] = set()
         names = list(self.outputs)
         while names:
             node = self._producers.get(names.pop())
-            if node is not None and id(node) not in alive:
-                alive.add(id(node))
+            if node is not None and id(node) not in needed:
+                needed.add(id(node))
                 names += node.input
-        nodes = [node for node in self._nodes if id(node) in alive]
+        nodes = [node for node in self._nodes if id(node) in needed]
         read = {name for node in nodes for name in node.input}
         inputs = [node for node in self.proto.input if node.name in read]
         for field, values in ((self.proto.node, nodes), (self.proto.input, inputs), (self.proto.value_info, [])):
@@ -112,7 +112,7 @@ class _Graph:
 
 
 def _fuse(graph: _Graph, softmax: NodeProto) -> NodeProto:
-    """softmax(QK^T + mask)V over split heads, to one node over the projections."""
+    """Replaces softmax(QK^T + mask)V by one node over the projections; returns that node."""
     scores = _scores(graph, softmax)
     mixed = _only(graph.consumers(softmax.output[0]))
     if mixed.op_type != "MatMul" or mixed.input[0] != softmax.output[0]:
@@ -132,7 +132,7 @@ def _fuse(graph: _Graph, softmax: NodeProto) -> NodeProto:
 
 
 def _scores(graph: _Graph, softmax: NodeProto) -> NodeProto:
-    """The product of queries and keys, under a scale and a mask."""
+    """The MatMul of queries and keys, before scale and mask."""
     masked = graph.producer(softmax.input[0])
     for name in masked.input if masked.op_type == "Add" else softmax.input:
         node = graph.producer(name)
@@ -144,7 +144,7 @@ def _scores(graph: _Graph, softmax: NodeProto) -> NodeProto:
 
 
 def _projection(graph: _Graph, name: str) -> tuple[str, int]:
-    """The tensor (batch, length, width) that was split into heads, and how many those are."""
+    """The tensor (batch, length, width) before its split into heads, and the number of heads."""
     heads = 0
     while (node := graph.producer(name)).op_type in BETWEEN:
         if node.op_type in ("Mul", "Div") and not graph.is_scale(node.input[1]):
@@ -158,7 +158,7 @@ def _projection(graph: _Graph, name: str) -> tuple[str, int]:
 
 
 def _heads(graph: _Graph, shape: str) -> int:
-    """Of the shape (batch, length, heads, width), which is a constant or joined from four."""
+    """The number of heads in the shape (batch, length, heads, width), a constant or a Concat of four."""
     node = graph.producer(shape) if graph.is_computed(shape) else None
     if node is not None and node.op_type == "Concat":
         return int(graph.constant(node.input[2])[0])
@@ -166,7 +166,7 @@ def _heads(graph: _Graph, shape: str) -> int:
 
 
 def _read_first_only(graph: _Graph, attention: NodeProto, *, outputs_too: bool) -> None:
-    """Gives the last layer's queries and residual the first token alone; keys and values stay those of all."""
+    """Reduces the last layer's queries and residual to the first token; keys and values stay."""
     residual = _residual(graph, attention.output[0])
     if residual is None or not _ends_in_first(graph, attention.output[0], outputs_too=outputs_too):
         return
@@ -187,7 +187,7 @@ def _read_first_only(graph: _Graph, attention: NodeProto, *, outputs_too: bool) 
 
 
 def _residual(graph: _Graph, name: str) -> tuple[NodeProto, str] | None:
-    """The first sum after an attention of which both sides are computed, and the side that it did not make."""
+    """The residual Add after an attention, and its input that does not come from the attention."""
     behind = {name}
     names = [name]
     while names:
@@ -201,7 +201,7 @@ def _residual(graph: _Graph, name: str) -> tuple[NodeProto, str] | None:
 
 
 def _between(graph: _Graph, name: str, stop: str) -> Iterator[NodeProto]:
-    """The nodes that make a projection from `stop`, or from its quantized form."""
+    """The nodes between a projection and `stop`, or its quantized form."""
     names, seen = [name], {stop, *(o for n in graph.consumers(stop) if len(n.output) > 1 for o in n.output)}
     while names:
         name = names.pop()
@@ -212,7 +212,7 @@ def _between(graph: _Graph, name: str, stop: str) -> Iterator[NodeProto]:
 
 
 def _ends_in_first(graph: _Graph, name: str, *, outputs_too: bool) -> bool:
-    """Whether all that is made of it is the first token's; hidden states that are put out count when outputs_too."""
+    """Whether only its first token is read. outputs_too: hidden states that are graph outputs count as such."""
     names, seen = [name], {name}
     while names:
         name = names.pop()

@@ -18,7 +18,7 @@ from services.weights.checkpoint import Checkpoint
 CUDA_BATCH_TOKENS = 32768
 CPU_BATCH_TOKENS = 1024
 CUDA_LANES = 2
-"""One lane's batch is packed and launched while the GPU is at the other's."""
+"""One batch is packed and launched while the GPU computes the other."""
 
 
 class TorchEncoder:
@@ -36,10 +36,10 @@ class TorchEncoder:
 
     def forward(self, inputs: Sequence[Tokens]) -> Rows:
         with self._launching, torch.inference_mode():
-            rows = self._read(inputs).to("cpu", non_blocking=True)  # into pinned memory, by itself
-            done = self._mark()
-        if done is not None:
-            done.synchronize()
+            rows = self._read(inputs).to("cpu", non_blocking=True)  # torch copies into pinned memory
+            finished = self._record_event()
+        if finished is not None:
+            finished.synchronize()
         output: Rows = rows.numpy()
         return output
 
@@ -48,11 +48,11 @@ class TorchEncoder:
         if self._on_cuda:
             torch.cuda.empty_cache()
 
-    def _mark(self) -> torch.cuda.Event | None:
-        """What has happened once the GPU is done with what it was given so far."""
+    def _record_event(self) -> torch.cuda.Event | None:
+        """An event that occurs when the GPU has finished all work launched so far; None on a CPU."""
         if not self._on_cuda:
             return None
-        done = torch.cuda.Event(blocking=True)  # waits without spinning: the core is for the tokenizer
+        done = torch.cuda.Event(blocking=True)  # waits without spinning: the tokenizer needs the core
         done.record(torch.cuda.current_stream(self._device))
         return done
 
@@ -70,12 +70,12 @@ def _device(name: str) -> torch.device:
     except RuntimeError as exc:
         raise BadRequestError(f"no device {name!r}; take auto, cpu, cuda or cuda:N.") from exc
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise BadRequestError(f"device {name!r} is not there: torch {torch.__version__} sees no CUDA device.")
+        raise BadRequestError(f"device {name!r} is not available: torch {torch.__version__} sees no CUDA device.")
     return device
 
 
 def _dtype(name: str, device: torch.device, checkpoint: Checkpoint) -> torch.dtype:
-    """float32 on a CPU; on CUDA the preset's, else float16 for encoders, whose range it fits, bfloat16 for decoders."""
+    """float32 on a CPU; on CUDA the preset's, else float16 for encoders and bfloat16, of more range, for decoders."""
     if name == "auto" and device.type == "cpu":
         name = "float32"
     if name == "auto" and checkpoint.preset is not None:

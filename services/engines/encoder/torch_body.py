@@ -1,7 +1,7 @@
-"""The layers of a model under its head: inputs to the states of their tokens.
+"""A model without its head: inputs to the hidden states of their tokens.
 
-Inputs lie one after another in one row where the family allows it: nothing is padded then, and an input's states are
-the same whatever lies beside it. Families whose attention cannot be cut like that (DeBERTa's, Gemma 2's) are padded.
+Inputs are concatenated in one row where the model family allows it: nothing is padded, and an input's states do not
+depend on the rest of the batch. Families whose attention does not allow it (DeBERTa, Gemma 2) are padded.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from torch import Tensor
 from services.engines.encoder.interface import Tokens, pad
 
 ROBERTAS = frozenset({"roberta", "xlm-roberta", "camembert"})
-"""They count positions from after the padding's id."""
+"""Their positions start at pad_token_id + 1."""
 PACKED = ROBERTAS | {
     "bert", "distilbert", "electra", "modernbert", "gemma", "llama", "minicpm", "mistral", "phi3", "qwen2", "qwen3",
 }  # fmt: skip
@@ -24,7 +24,7 @@ PACKED = ROBERTAS | {
 
 @dataclass(frozen=True, slots=True)
 class States:
-    """values: (tokens, width), one input after another; bounds: (n + 1,), where each begins and the last ends."""
+    """values: (tokens, width) of all inputs; bounds: (n + 1,), each input's start and the last one's end."""
 
     values: Tensor
     bounds: Tensor
@@ -39,7 +39,7 @@ class States:
 
 
 class Body:
-    """`model`: transformers' without a head, already on its device."""
+    """model: a transformers model without a head, already on its device."""
 
     def __init__(self, model: Any, *, packed: bool, pad_id: int) -> None:
         config = model.config
@@ -59,7 +59,7 @@ class Body:
     def _in_one_row(self, inputs: Sequence[Tokens], lengths: NDArray[Any], bounds: NDArray[Any]) -> States:
         places = np.arange(bounds[-1]) - bounds[:-1].repeat(lengths) + self._first
         ids, types = (np.concatenate([getattr(each, name) for each in inputs]) for name in ("ids", "types"))
-        row, starts = self.moved(np.stack([ids, types, places])), self.moved(bounds.astype(np.int32))
+        row, starts = self.to_device(np.stack([ids, types, places])), self.to_device(bounds.astype(np.int32))
         output = self._model(
             input_ids=row[0:1],
             position_ids=row[2:3],
@@ -72,14 +72,14 @@ class Body:
     def _padded(self, inputs: Sequence[Tokens], bounds: NDArray[Any]) -> States:
         ids, mask, types = pad(inputs, self._pad_id)
         hidden = self._model(**self.padded_inputs(ids, mask, types)).last_hidden_state
-        return States(hidden.flatten(0, 1)[self.moved(np.flatnonzero(mask))], self.moved(bounds))
+        return States(hidden.flatten(0, 1)[self.to_device(np.flatnonzero(mask))], self.to_device(bounds))
 
     def padded_inputs(self, ids: NDArray[Any], mask: NDArray[Any], types: NDArray[Any]) -> dict[str, Tensor]:
         arrays = {"input_ids": ids, "attention_mask": mask} | ({"token_type_ids": types} if self._has_segments else {})
-        return {name: self.moved(array) for name, array in arrays.items()}
+        return {name: self.to_device(array) for name, array in arrays.items()}
 
-    def moved(self, array: NDArray[Any]) -> Tensor:
-        """On the device; the copy to a GPU goes on behind the caller's back."""
+    def to_device(self, array: NDArray[Any]) -> Tensor:
+        """The array on the device; the copy to a GPU is asynchronous."""
         tensor = torch.from_numpy(array)
         if self._device.type != "cuda":
             return tensor

@@ -36,8 +36,6 @@ class Reader:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where and how a model is to run."""
-
     device: torch.device
     dtype: torch.dtype
     pad_id: int
@@ -47,7 +45,7 @@ class Placement:
 
 
 def open_reader(checkpoint: Checkpoint, placement: Placement) -> Reader:
-    """Raises BadRequestError where transformers cannot load the folder, or it needs more than the preset knows."""
+    """Raises BadRequestError where transformers cannot load the folder, or a preset is needed and missing."""
     packed = checkpoint.config.get("model_type") in PACKED and has_kernel(placement.device, placement.dtype)
     return Reader(_read(checkpoint, placement, packed=packed), packed)
 
@@ -111,9 +109,9 @@ def _by_token(model: Any, body: Body, weights: Tensor) -> Read:
 
 
 def _on_pooled(model: Any, body: Body) -> Read:
-    """The model's own head, in float32; it gets inputs of one token, which is what it pools anyway."""
+    """Runs the model's own head in float32, on the pooled token only."""
     layers = model.base_model
-    setattr(model, model.base_model_prefix, _Given(getattr(layers, "pooler", None)))
+    setattr(model, model.base_model_prefix, _GivenStates(getattr(layers, "pooler", None)))
     layers.pooler = None
     model.float()
     pooling = getattr(model.config, "classifier_pooling", "cls")
@@ -125,8 +123,8 @@ def _on_pooled(model: Any, body: Body) -> Read:
     return read
 
 
-class _Given(nn.Module):  # type: ignore[misc]  # torch is not typed here
-    """Stands where the layers were, and says of the states it is given what they would have said."""
+class _GivenStates(nn.Module):  # type: ignore[misc]  # torch is not typed here
+    """Replaces the layers under a head: returns the states that it is given as theirs."""
 
     def __init__(self, pooler: nn.Module | None) -> None:
         super().__init__()
@@ -138,7 +136,7 @@ class _Given(nn.Module):  # type: ignore[misc]  # torch is not typed here
 
 
 def _whole(model: Any, body: Body, pad_id: int) -> Read:
-    """Padded, through transformers' own forward, whatever its head pools; the head in float32."""
+    """Runs transformers' own forward on padded inputs, with the head in float32."""
     for child in model.children():
         if child is not model.base_model:
             child.float().register_forward_pre_hook(_in_float32)

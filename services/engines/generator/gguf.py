@@ -1,4 +1,4 @@
-"""What a GGUF file says of its model, but for the weights (format: ggml-org/ggml, docs/gguf.md)."""
+"""Reads a GGUF file's metadata, tokenizer and tensor table (format: ggml-org/ggml, docs/gguf.md)."""
 
 import struct
 from dataclasses import dataclass, replace

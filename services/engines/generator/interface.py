@@ -1,9 +1,9 @@
 """A generator engine maps prompts to streams of tokens. It knows token ids, never strings.
 
-    openvino          openvino-genai: the CPU's default
-    torch_generator   torch and transformers: CUDA, and any CPU
+    openvino   openvino-genai: the CPU's default
+    torch      torch and transformers: CUDA, and any CPU
 
-Each runs in a process of its own, which `remote` starts and watches and `worker` is the other side of.
+Each runs in a process of its own: `process` starts and watches it, `worker` runs inside it.
 """
 
 import asyncio
@@ -17,10 +17,10 @@ from services.errors import RaglineError
 
 Finish = Literal["stop", "length"]
 Feature = Literal["logprobs", "structure", "penalties", "min_p", "min_tokens", "seed"]
-"""What not every engine has."""
+"""Sampling options that not every engine has."""
 
 GREEDY_BELOW = 1e-5
-"""Of temperature; vLLM's bound."""
+"""Temperatures below are greedy, as in vLLM."""
 
 _ids = itertools.count(1)
 
@@ -63,7 +63,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one step gave one sequence; the last has a finish. logprobs: one for each token, where asked for."""
+    """One step's tokens of one sequence; the last piece has a finish. logprobs: of each token, if requested."""
 
     token_ids: Sequence[int]
     logprobs: Sequence[float] = ()
@@ -72,7 +72,7 @@ class Piece:
 
 @dataclass(slots=True, eq=False)
 class Generation:
-    """One sequence on its way: iterate its pieces. Used on the event loop only."""
+    """A running sequence; iterate over its pieces. Used on the event loop only."""
 
     prompt: Sequence[int]
     sampling: Sampling
@@ -113,7 +113,7 @@ class Capacity:
 
 
 class GeneratorListener(Protocol):
-    """Told on the event loop what the engine did."""
+    """Called on the event loop."""
 
     def on_piece(self, generation: Generation, piece: Piece) -> None: ...
 
@@ -124,7 +124,7 @@ class GeneratorListener(Protocol):
 
 
 class Generator(Protocol):
-    """The smallest that serves generate. Its methods are called on the event loop and never block."""
+    """Its methods are called on the event loop and never block."""
 
     @property
     def capacity(self) -> Capacity: ...
@@ -134,28 +134,28 @@ class Generator(Protocol):
 
     @property
     def dead(self) -> str | None:
-        """Why it can generate nothing any more; None while it lives or restarts."""
+        """Why the engine is dead; None while it lives or restarts."""
 
     async def start(self, listener: GeneratorListener) -> None:
         """Loads the model and generates a first token. Raises EngineError."""
 
     async def refusal(self, structure: Structure) -> str | None:
-        """Why the engine cannot hold a text to it, in a sentence; None where it can.
+        """Why the engine cannot enforce the structure, in a sentence; None where it can.
 
-        Raises BadRequestError, OverloadedError where another time it may.
+        Raises BadRequestError or OverloadedError where a later try may succeed.
         """
 
     def add(self, generation: Generation) -> None:
-        """Begins; the listener is told of each piece."""
+        """Starts a generation; the listener gets its pieces."""
 
     def cancel(self, generation: Generation) -> None:
-        """Drops its work; the listener hears no more of it."""
+        """Stops a generation; the listener gets nothing more of it."""
 
     async def stop(self) -> None: ...
 
 
 def sampling_fields(sampling: Sampling) -> dict[str, Any]:
-    """As JSON takes it."""
+    """The sampling as JSON for the engine's process."""
     fields = {name: getattr(sampling, name) for name in sampling.__slots__}
     if sampling.structure is not None:
         fields["structure"] = [sampling.structure.kind, sampling.structure.text]

@@ -17,7 +17,7 @@ BLOCK_TOKENS = 32
 KV_PRECISION = "f16"
 """In 8 bits, openvino's default, answers depend on what is answered beside them: 3 of 10, of 32 tokens, differed."""
 LARGEST_MIN_P = 1 - 1e-6
-"""1 is refused; as near to it only the likeliest token is left."""
+"""openvino-genai refuses 1; this close to it only the likeliest token is left."""
 FEATURES = ("logprobs", "penalties", "min_p", "min_tokens", "seed")
 FINISH = {genai.GenerationFinishReason.STOP: "stop", genai.GenerationFinishReason.LENGTH: "length"}
 
@@ -57,7 +57,7 @@ class OpenVino:
         if handle is not None:
             handle.cancel()
             if not self._handles:
-                self._pipeline.step()  # which is what frees it
+                self._pipeline.step()  # frees the cancelled one's cache
 
     def step(self) -> worker.Step:
         self._pipeline.step()
@@ -71,7 +71,7 @@ class OpenVino:
         return pieces
 
     def _warm_up(self) -> None:
-        """The first forward packs the weights; better before anybody waits for it."""
+        """Runs the first forward, which packs the weights."""
         self._pipeline.add_request(0, _tensor([0, 1]), _config({"max_tokens": 2, "temperature": 0.0}))
         while self._pipeline.has_non_finished_requests():
             self._pipeline.step()
@@ -107,7 +107,7 @@ def _tensor(ids: list[int]) -> Any:
 
 
 def _read(handle: Any) -> tuple[list[int], list[float], str | None]:
-    """What came since the last time, and why it ended, if it did."""
+    """Token ids and logprobs since the last call, and the finish reason or None."""
     ids: list[int] = []
     logprobs: list[float] = []
     finish = None

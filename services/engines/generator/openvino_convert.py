@@ -1,8 +1,8 @@
 """A GGUF file as an OpenVINO folder: converted once, and kept beside the file.
 
-openvino-genai reads GGUF itself, in twice the time, and rounds the offset of each block of Q4_1 weights to a whole step
-of that block: w = scale * (q - round(z)). Of SmolLM2-135M that makes another model (KL divergence 0.31 from the file's
-own weights, the likeliest token another one at every third position). Here the offsets are put back as they are.
+openvino-genai reads GGUF itself, in twice the time, and rounds the offset of each block of Q4_1 weights:
+w = scale * (q - round(z)). That changes SmolLM2-135M (KL divergence 0.31 from the file's own weights, another likeliest
+token at every third position), so the conversion restores the exact offsets.
 
     python -m services.engines.generator.openvino_convert FILE.gguf FOLDER
 """
@@ -53,20 +53,20 @@ def convert_gguf(model: Path) -> Path:
         made = place = Path(tempfile.mkdtemp(prefix="ragline-"))
         atexit.register(shutil.rmtree, made, ignore_errors=True)
     try:
-        # in a process of its own: what it takes for a while is not kept by one that stays
+        # in a process of its own, which gives its memory back when it ends
         command = python_command(__name__, str(model), str(made))
         subprocess.run(command, check=True, env=python_environment())  # noqa: S603  our own program
         if place != made:
             made.rename(place)
     except BaseException:
         shutil.rmtree(made, ignore_errors=True)
-        if not place.is_dir():  # another process may have been faster
+        if not place.is_dir():  # another process may have converted it meanwhile
             raise
     return place
 
 
 def _sweep(model: Path) -> None:
-    """Removes what other versions made of it, and what was left when a conversion was killed."""
+    """Removes conversions by other versions, and those that were killed halfway."""
     for old in model.parent.glob(f".{model.stem}.openvino-*"):
         shutil.rmtree(old, ignore_errors=True)
     for left in model.parent.glob(f"{CONVERTING}*"):
@@ -89,7 +89,7 @@ def _convert(model: Path, folder: Path) -> None:
 
 
 def _restore_offsets(model: Path, folder: Path) -> None:
-    """Puts z = -low / scale, unrounded, in the place of each zero point of four bits."""
+    """Replaces each zero point of four bits by z = -low / scale, unrounded."""
     listed = gguf.tensors(model)
     if any(tensor.kind == Q4_K for tensor in listed):
         log.warning("%s is Q4_K, which openvino-genai reads with a loss; Q8_0 or Q4_0 is read exactly", model)
@@ -108,7 +108,7 @@ def _restore_offsets(model: Path, folder: Path) -> None:
 
 
 def _lows(model: Path, tensors: list[gguf.Tensor]) -> dict[bytes, NDArray[np.float16]]:
-    """The blocks' lows of each row of weights, found by the bytes of its scales: openvino-genai moves rows."""
+    """Each row's lows by the bytes of the row's scales: openvino-genai reorders rows."""
     data = np.memmap(model, mode="r", dtype=np.uint8)
     found = {}
     for tensor in tensors:

@@ -1,4 +1,4 @@
-"""Whether a grammar can be compiled, found out before it reaches the engine.
+"""Checks that a grammar compiles, before it reaches the engine.
 
 openvino-genai compiles a grammar in the middle of a step: a bad one ends the pipeline with all that it was generating,
 and a large one holds everybody up. So each is first tried on a model without weights (same tokenizer, all logits zero,
@@ -26,23 +26,23 @@ from services.engines.generator.interface import Structure
 from services.errors import BadRequestError, OverloadedError
 
 COMPILE_S = 1.0
-"""Longer than this nobody else's tokens shall wait; a usual grammar takes 10 ms."""
+"""A compilation holds up all other requests for as long; a usual grammar takes 10 ms."""
 CPU_S = 5.0
-"""Of processor time: a grammar that takes as much is refused for good, however busy the machine was."""
+"""Processor time after which a grammar is refused for good."""
 PROCESS_S = 20.0
 RETRY_AFTER_S = 10
 MAX_CHARS = 100_000
 CRASHES = (-signal.SIGSEGV, -signal.SIGABRT)
-"""What a compiler does that recurses without end."""
+"""Signals of a compiler whose recursion did not end."""
 
 _WHERE = re.compile(r"^.*\.cc:\d+: ")
 """Source file and line, with which xgrammar begins a message."""
 
 
 async def check_grammar(folder: Path, structure: Structure) -> str | None:
-    """Why the engine cannot use it, in a sentence that is true of the grammar for good; None where it can.
+    """Why the engine can never use the grammar, in a sentence; None where it can.
 
-    Raises BadRequestError where it took too long this time, OverloadedError where it could not be tried to its end.
+    Raises BadRequestError where compiling took too long, OverloadedError where the check did not complete.
     """
     if len(structure.text) > MAX_CHARS:
         return f"it has {len(structure.text)} characters, over {MAX_CHARS}."
@@ -65,7 +65,7 @@ async def check_grammar(folder: Path, structure: Structure) -> str | None:
 
 
 async def _asked(folder: Path, structure: Structure) -> tuple[bytes, int | None]:
-    """What the process says, and how it ended; None where it had to be ended."""
+    """The process's output and exit code; None for a process that was killed after PROCESS_S."""
     pipe = asyncio.subprocess.PIPE
     command = python_command(__name__, str(folder))
     process = await asyncio.create_subprocess_exec(
@@ -85,15 +85,15 @@ async def _asked(folder: Path, structure: Structure) -> tuple[bytes, int | None]
 
 def _main() -> None:
     out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what the library prints is not for the parent
+    os.dup2(2, 1)  # the library prints to stdout
     kind, text = json.load(sys.stdin)
     refused, took = _tried(Path(sys.argv[1]), kind, text)
     print(json.dumps({"refusal": refused, "took": took}), file=out, flush=True)
-    os._exit(0)  # what is left of a large grammar takes long to free
+    os._exit(0)  # freeing a large grammar takes long
 
 
 def _tried(folder: Path, kind: str, text: str) -> tuple[str | None, float]:
-    """Why it does not compile, and the processor's seconds that it took."""
+    """Why the grammar does not compile, or None; and the seconds of processor time."""
     import numpy as np  # noqa: PLC0415  the parent has no use for these
     import openvino  # noqa: PLC0415
     import openvino_genai as genai  # noqa: PLC0415
@@ -115,14 +115,14 @@ def _tried(folder: Path, kind: str, text: str) -> tuple[str | None, float]:
 
 
 def _limit(seconds: float) -> None:
-    """Ends this process by SIGXCPU once it has used so much more."""
+    """Has the kernel send SIGXCPU after so much more processor time."""
     until = math.ceil(time.process_time() + seconds)
     resource.setrlimit(resource.RLIMIT_CPU, (until, until + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _weightless(vocabulary: int) -> Any:
-    """input_ids (batch, length) -> logits (batch, length, vocabulary), all zero; the other inputs lead nowhere."""
+    """input_ids (batch, length) -> logits (batch, length, vocabulary), all zero; the other inputs are unused."""
     import numpy as np  # noqa: PLC0415
     import openvino  # noqa: PLC0415
     from openvino import opset13 as ops  # noqa: PLC0415

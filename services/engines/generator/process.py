@@ -1,7 +1,7 @@
 """A generator in a process of its own (`worker.py` is its side): openvino's, or transformers'.
 
-When that process dies, what it was generating fails, and it is started again; what comes meanwhile waits. After
-MAX_DEATHS in a row without a token the engine is dead.
+When that process dies, its running generations fail and it is started again; new ones wait. After MAX_DEATHS deaths
+in a row without a token the engine is dead.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ KEPT_REFUSALS = 256
 LINE_BYTES = 1 << 24
 STOP_S = 5.0
 STALL_S = 120.0
-"""No step takes that long, not even the one after a start."""
+"""A process that has work and says nothing for this long is killed."""
 FINISHES = ("stop", "length")
 
 
@@ -50,12 +50,12 @@ class GeneratorProcess:
     dead: str | None = None
     features: frozenset[Feature] = frozenset()
     _folder: Path | None = None
-    """What openvino loaded, with its tokenizer."""
+    """The folder that openvino loaded."""
     _refusals: dict[Structure, str | None] = field(default_factory=dict)
     _refusing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _running: dict[int, Generation] = field(default_factory=dict)
     _ready: bool = False
-    """The process is loaded, and knows all that is running."""
+    """The process has loaded the model and was sent all running generations."""
     _deaths: int = 0
     _listener: GeneratorListener | None = None
     _process: asyncio.subprocess.Process | None = None
@@ -93,7 +93,7 @@ class GeneratorProcess:
         self._fail(self._running, EngineError("the service is stopping."))
 
     async def _open(self) -> str | None:
-        """A process with the model loaded; None, or how it ended instead. Loading takes the time that it takes."""
+        """Starts a process and waits, without a limit, for the model to load; how the process ended, or None."""
         pipe = asyncio.subprocess.PIPE
         command = python_command(self.module, json.dumps(self.options))
         try:
@@ -110,7 +110,7 @@ class GeneratorProcess:
         return None
 
     async def _serve(self) -> None:
-        """Hands out what the process says, and starts it again when it dies."""
+        """Dispatches the process's messages; restarts it when it dies."""
         while True:
             assert self._process is not None  # noqa: S101  for mypy
             reason: str | None = await self._listen(self._process)
@@ -127,7 +127,7 @@ class GeneratorProcess:
                 reason = await self._open()
 
     async def _listen(self, process: asyncio.subprocess.Process) -> str:
-        """Until the process ends; says how. One whose words cannot be understood is ended."""
+        """Reads messages until the process ends, and returns how. A malformed message kills it."""
         try:
             while _whole(line := await self._line(process)):
                 self._hear(json.loads(line))
@@ -138,7 +138,7 @@ class GeneratorProcess:
         return await _ended(process)
 
     async def _line(self, process: asyncio.subprocess.Process) -> bytes:
-        """The next one; not whole at the end. A process that has work and says nothing for `stall_s` is ended."""
+        """The next line, incomplete at the end of the output. Kills a process that stalls for `stall_s`."""
         assert process.stdout is not None  # noqa: S101  for mypy
         while True:
             began_idle = not self._running
@@ -171,7 +171,7 @@ class GeneratorProcess:
             self._begin(generation)
 
     def _take(self, generation: Generation, ids: list[int], logprobs: list[float], finish: str | None) -> None:
-        """finish: stop, length, or what went wrong with this one."""
+        """finish: None, stop, length, or an error message."""
         assert self._listener is not None  # noqa: S101  for mypy
         if finish is not None:
             del self._running[generation.id]
@@ -191,14 +191,14 @@ class GeneratorProcess:
             self._process.stdin.write(json.dumps(command, separators=(",", ":")).encode() + b"\n")
 
     def _fail(self, generations: dict[int, Generation], error: EngineError) -> None:
-        """All of them, and those that come in their places."""
+        """Fails all of them, and those that the listener adds meanwhile."""
         while generations and self._listener is not None:
             _, generation = generations.popitem()
             self._listener.on_failure(generation, error)
 
 
 def _whole(line: bytes) -> bool:
-    """A process that is killed may leave half a line."""
+    """Whether the line is complete: a killed process may leave half of one."""
     return line.endswith(b"\n")
 
 
@@ -208,7 +208,7 @@ async def _ended(process: asyncio.subprocess.Process) -> str:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Closing its input ends it after the step it is in; waiting longer is of no use to anybody."""
+    """Closes its input, which ends it after the current step; kills it after STOP_S."""
     if process.stdin is not None:
         process.stdin.close()
     try:

@@ -22,7 +22,7 @@ WARM_UP_S = 300.0
 class _Sequence:
     stops: frozenset[int]
     sent: int = 0
-    """How many of its tokens were given out."""
+    """Number of its tokens that were reported."""
 
 
 class Torch:
@@ -88,7 +88,7 @@ class Torch:
         return pieces
 
     def _piece(self, output: Any) -> list[worker.StepOutput]:
-        """What is new of it; outputs hold all tokens of their sequence."""
+        """Its new tokens; an output holds all tokens of its sequence so far."""
         name = int(output.request_id)
         sequence = self._sequences.get(name)
         if sequence is None:
@@ -131,7 +131,7 @@ def _model(options: dict[str, Any], device: torch.device) -> Any:
 
 
 def _sampled(vocabulary: int) -> GenerationConfig:
-    """Processors exist only for what is set to something that has an effect; each request then has its own values."""
+    """Values that have an effect, so that transformers creates the processors; each request sets its own."""
     return GenerationConfig(
         do_sample=True, temperature=0.99, top_k=vocabulary - 1, top_p=0.99, eos_token_id=-1, max_new_tokens=1
     )

@@ -1,4 +1,4 @@
-"""The engine's side of a process that generates; `remote.py` is the service's. They speak JSON lines.
+"""The engine's side of a process that generates; `process.py` is the service's. They speak JSON lines.
 
     in    {"add": ID, "prompt": [token ids], "sampling": {...}}     {"cancel": ID}
     out   {"ready": {...}} once; {"refused": ID, "message": "..."}; and after each step
@@ -6,7 +6,7 @@
 
 A process of its own, because openvino-genai's `step()` holds Python's global lock for as long as a prompt is read: in
 the server's process everybody's streams, and /health, would stand still meanwhile. It ends with its standard input,
-whatever threads an engine has left.
+whatever threads of an engine still run.
 """
 
 import json
@@ -19,13 +19,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
 StepOutput = tuple[int, Sequence[int], Sequence[float], str | None]
-"""What a sequence got: (id, token ids, their logprobs, why it ended)."""
+"""One sequence's part of a step: (id, token ids, their logprobs, finish reason or None)."""
 Step = Sequence[StepOutput]
 
 
 class Engine(Protocol):
     def ready(self) -> Mapping[str, Any]:
-        """`features`, and what else the service asks for."""
+        """`features`, and optionally `folder` and `capacity`."""
 
     @property
     def busy(self) -> bool: ...
@@ -35,16 +35,16 @@ class Engine(Protocol):
         """0 to 1."""
 
     def add(self, name: int, prompt: list[int], sampling: dict[str, Any]) -> None:
-        """Raises ValueError or RuntimeError for what it cannot do; the message says why."""
+        """Raises ValueError or RuntimeError with a message for the client."""
 
     def cancel(self, name: int) -> None: ...
 
     def step(self) -> Step:
-        """Does the next piece of work, or waits for it. Raises where the engine cannot go on."""
+        """Runs one step, or waits for work. Raises where the engine cannot go on."""
 
 
 def run(open_engine: Callable[[dict[str, Any]], Engine]) -> NoReturn:
-    """The whole process; its one argument holds the engine's options."""
+    """Runs the process; its one argument is the engine's options as JSON."""
     try:
         _serve(open_engine)
     except BaseException:  # noqa: BLE001  an engine's thread would keep the process, and its memory, for ever
@@ -56,7 +56,7 @@ def run(open_engine: Callable[[dict[str, Any]], Engine]) -> NoReturn:
 def _serve(open_engine: Callable[[dict[str, Any]], Engine]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the service's to answer
     out = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what libraries print is not for the service
+    os.dup2(2, 1)  # libraries print to stdout
 
     def say(message: Mapping[str, Any]) -> None:
         out.write(json.dumps(message, separators=(",", ":")) + "\n")
@@ -77,7 +77,7 @@ def _serve(open_engine: Callable[[dict[str, Any]], Engine]) -> None:
 
 
 def _commands(descriptor: int, *, busy: Callable[[], bool]) -> Iterator[dict[str, Any] | None]:
-    """Each command as it comes, None while `busy()` and there is none. Not a thread: the lock would keep it waiting."""
+    """Yields commands, and None while `busy()`. Polls, because a reader thread would wait for Python's lock."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     rest = b""
