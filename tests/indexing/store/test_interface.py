@@ -222,7 +222,7 @@ def test_vectors_of_another_dimension_are_refused(store: DocumentStore) -> None:
         ("metadata", {"n": 2**80}, "64 bits"),
         ("metadata", {"n": float("nan")}, "finite"),
         ("metadata", {"n": ["list"]}, "string"),
-        ("text", "other", "not its text"),
+        ("text", "other", "not the document's text"),
     ],
 )
 def test_documents_that_cannot_be_stored_are_refused(
