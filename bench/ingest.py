@@ -20,15 +20,15 @@ from indexing.document import passage
 from indexing.read.formats.load import load
 from indexing.settings import IndexSettings
 from indexing.store.local import Store
-from indexing.sync.embed import Embedding
-from indexing.sync.indexer import Builder, manifest_of
+from indexing.sync.embed import Embedder
+from indexing.sync.indexer import Indexer, manifest_of
 from services.client import EmbedClient
 from services.settings import ServiceSettings
 
 
 async def alone(client: EmbedClient, texts: list[str], settings: IndexSettings) -> float:
     began = time.perf_counter()
-    async with Embedding(client, batch=settings.batch_chunks, in_flight=settings.embed_in_flight) as embedding:
+    async with Embedder(client, batch_size=settings.batch_chunks, in_flight=settings.embed_in_flight) as embedding:
         await embedding.vectors(texts)
     return time.perf_counter() - began
 
@@ -36,7 +36,7 @@ async def alone(client: EmbedClient, texts: list[str], settings: IndexSettings) 
 async def build(client: EmbedClient, corpus: Path, settings: IndexSettings) -> float:
     with tempfile.TemporaryDirectory() as folder:
         store = Store.create_or_open(Path(folder) / "c", await manifest_of(client, settings))
-        async with Builder(store, client, settings) as builder:
+        async with Indexer(store, client, settings) as builder:
             began = time.perf_counter()
             report = await builder.sync([corpus])
             took = time.perf_counter() - began
@@ -53,7 +53,7 @@ async def main(options: argparse.Namespace) -> None:
         corpus = Path(folder) / "corpus.jsonl"
         with options.corpus.open() as source:
             corpus.write_text("".join(islice(source, options.documents)))
-        async with Builder(None, client, settings) as builder:  # type: ignore[arg-type] # only asked for its chunker
+        async with Indexer(None, client, settings) as builder:  # type: ignore[arg-type] # only asked for its chunker
             chunker = Chunker(await builder.chunker())
         chunks = [chunk for document in load(corpus) for chunk in chunker.chunks(document)[0]]
         texts = list(dict.fromkeys(passage(chunk.heading, chunk.text) for chunk in chunks))

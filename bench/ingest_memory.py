@@ -17,7 +17,7 @@ import numpy as np
 
 from indexing.settings import IndexSettings
 from indexing.store.local import Store
-from indexing.sync.indexer import Builder, manifest_of
+from indexing.sync.indexer import Indexer, manifest_of
 from indexing.sync.progress import Progress
 from services.client import EmbedClient, ModelCard
 from services.settings import ServiceSettings
@@ -67,7 +67,7 @@ async def main(records: int) -> None:
         store = Store.create_or_open(Path(folder) / "c", await manifest_of(client, settings))
         before = megabytes(resource.RUSAGE_SELF)
         for name in ("first build", "second, all unchanged"):
-            async with Builder(store, client, settings) as builder:
+            async with Indexer(store, client, settings) as builder:
                 began = time.perf_counter()
                 report = await builder.sync([corpus], on_progress=progress)
             took = time.perf_counter() - began

@@ -1,8 +1,8 @@
-"""A document cut into chunks of at most so many tokens, at the best places its structure offers.
+"""Splits a document into chunks of at most max_tokens, at headings, paragraphs and sentences where possible.
 
-Token positions come from one pass of the embedding model's tokenizer. The splitter itself counts characters, by the
-document's own characters per token: counting tokens wherever it tries costs six times as much (docs/indexing.md).
-What is still too long after that is cut again.
+The embedding model's tokenizer runs once over the text. The splitter counts characters, at the text's average of
+characters per token: counting tokens at each attempt takes six times as long (docs/indexing.md). A chunk that then
+has too many tokens is split again.
 """
 
 import re
@@ -14,38 +14,36 @@ from dataclasses import dataclass
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 from tokenizers import Tokenizer
 
-from indexing.document import Chunk, Document
-from indexing.read.formats.extract import one_line
-from indexing.read.formats.text import is_markdown
+from indexing.document import Chunk, Document, is_markdown, one_line
 
 CHUNKER = "markdown-2"
-"""Of the manifest: changes with what the same text is cut into."""
-SEGMENT = 65_536
+"""Part of the manifest; changes when the same text gives other chunks."""
+SEGMENT_CHARS = 65_536
 """Characters that are tokenized and split at once."""
-LINE = 4_096
-"""The same for text with longer lines: the splitter's time grows with the square of a line's length."""
+LINE_CHARS = 4_096
+"""The same for text with longer lines: the splitter's time is quadratic in a line's length."""
 HEADING_TOKENS = 64
-"""Of a chunk's heading, in what is embedded; _LEVELS and _PART_CHARS keep it there for most scripts."""
+"""Reserved for a chunk's heading when it is embedded; _LEVELS and _TITLE_CHARS keep it shorter in most scripts."""
 _LEVELS = 3
-_PART_CHARS = 72
+_TITLE_CHARS = 72
 _BYTES_PER_TOKEN = 3
-"""Where the tokenizer is not known: English has 4-5 bytes a token, a CJK character has 3."""
+"""Without a tokenizer: English has 4-5 bytes a token, and a CJK character has 3."""
 _FILL = 0.9
-"""Of the characters that a chunk could hold on average; more, and most chunks must be cut again."""
-_SHORT = 8
-"""A section shorter than this part of a chunk goes with the next; all others begin chunks of their own."""
-_MOST_CHARS = 16
-"""A token's characters at most: a word that the tokenizer does not know is one token, however long it is."""
+"""Share of the average chunk's characters that the splitter may use; with more, most chunks must be split again."""
+_MIN_SECTION = 8
+"""A section with fewer than max_tokens / 8 shares a chunk with the next; all others begin chunks of their own."""
+_MAX_CHARS_PER_TOKEN = 16
+"""Bounds chunks of unknown words: each is one token, whatever its length."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkerSettings:
     max_tokens: int
-    """Of a chunk's text."""
+    """Of a chunk's text, without its heading."""
     overlap: int
-    """Tokens."""
+    """Tokens that a chunk repeats of the one before it."""
     tokenizer: str | None
-    """tokenizer.json of the embedding model; None: tokens are taken to have _BYTES_PER_TOKEN."""
+    """tokenizer.json of the embedding model; None: a token is taken for _BYTES_PER_TOKEN bytes."""
 
 
 class Chunker:
@@ -59,7 +57,7 @@ class Chunker:
             self._tokenizer.no_padding()
 
     def chunks(self, document: Document) -> tuple[list[Chunk], list[int]]:
-        """The chunks in order, and the tokens of each. Text that is only blanks has none."""
+        """The chunks in order, and the number of tokens of each. Blank text has none."""
         markdown = is_markdown(document.media_type) and bool(_MARKUP.search(document.text))
         outline = _Outline(document, markdown=markdown)
         chunks: list[Chunk] = []
@@ -78,46 +76,46 @@ class Chunker:
             starts = self._token_starts(segment)
             if starts:
                 headings = [heading - start for heading in outline.headings(start, end)]
-                for at, piece_end in self._cut(segment, starts, headings, markdown=markdown):
+                for at, piece_end in self._split(segment, starts, headings, markdown=markdown):
                     yield start + at, start + piece_end, max(_count(starts, at, piece_end), 1)
 
     def _token_starts(self, segment: str) -> "array[int]":
-        """Where each token begins, in characters."""
+        """The offset of each token, in characters."""
         if self._tokenizer is not None:
             encoded = self._tokenizer.encode(segment, add_special_tokens=False)
             return array("I", [start for start, _ in encoded.offsets])
         starts = array("I")
-        owed = 0
+        unassigned = 0
         for at, char in enumerate(segment):
-            owed += len(char.encode("utf-8", "replace"))
-            while owed >= _BYTES_PER_TOKEN:
+            unassigned += len(char.encode("utf-8", "replace"))
+            while unassigned >= _BYTES_PER_TOKEN:
                 starts.append(at)
-                owed -= _BYTES_PER_TOKEN
+                unassigned -= _BYTES_PER_TOKEN
         return starts or array("I", [0] * bool(segment.strip()))
 
-    def _cut(
+    def _split(
         self, segment: str, starts: "array[int]", headings: Sequence[int], *, markdown: bool
     ) -> Iterator[tuple[int, int]]:
         per_token = len(segment) / len(starts)
-        most = self._max * _MOST_CHARS
-        capacity = max(1, min(int(self._max * per_token * _FILL), most))
+        limit = self._max * _MAX_CHARS_PER_TOKEN
+        capacity = max(1, min(int(self._max * per_token * _FILL), limit))
         overlap = min(int(self._overlap * per_token), capacity // 2)
         splitter = MarkdownSplitter(capacity, overlap) if markdown else TextSplitter(capacity, overlap)
         for first, last in self._sections(len(segment), starts, headings):
             for at, piece in splitter.chunk_indices(segment[first:last]):
-                yield from self._fitted(segment, first + at, first + at + len(piece), starts)
+                yield from self._fit(segment, first + at, first + at + len(piece), starts)
 
     def _sections(self, end: int, starts: "array[int]", headings: Sequence[int]) -> Iterator[tuple[int, int]]:
-        """From heading to heading, so that what a chunk is labelled with is true of all of it."""
+        """Spans from heading to heading, so that all of a chunk is under the heading that labels it."""
         first = 0
         for heading in headings:
-            if _count(starts, first, heading) >= self._max // _SHORT:
+            if _count(starts, first, heading) >= self._max // _MIN_SECTION:
                 yield first, heading
                 first = heading
         yield first, end
 
-    def _fitted(self, segment: str, start: int, end: int, starts: "array[int]") -> Iterator[tuple[int, int]]:
-        """A span, or the smaller ones that it is cut into until each fits."""
+    def _fit(self, segment: str, start: int, end: int, starts: "array[int]") -> Iterator[tuple[int, int]]:
+        """The span, split until each part has at most max_tokens."""
         count = _count(starts, start, end)
         if count <= self._max or end - start == 1:
             yield start, end
@@ -125,7 +123,7 @@ class Chunker:
         parts = -(-count // self._max)
         capacity = max(1, min((end - start) // parts + (end - start) // 20, end - start - 1))
         for at, piece in TextSplitter(capacity).chunk_indices(segment[start:end]):
-            yield from self._fitted(segment, start + at, start + at + len(piece), starts)
+            yield from self._fit(segment, start + at, start + at + len(piece), starts)
 
 
 def _count(starts: "array[int]", start: int, end: int) -> int:
@@ -136,16 +134,16 @@ _BREAKS = ("\n\n# ", "\n## ", "\n\n", "\n", "。", ". ", " ")
 
 
 def _segments(text: str) -> Iterator[tuple[int, int]]:
-    """Spans of at most SEGMENT characters, of at most LINE where lines are long."""
-    for start, end in _spans_of(text, 0, len(text), SEGMENT):
-        if max(map(len, text[start:end].split("\n"))) > LINE:
-            yield from _spans_of(text, start, end, LINE)
+    """Spans of at most SEGMENT_CHARS characters, or LINE_CHARS where lines are long."""
+    for start, end in _split_at_breaks(text, 0, len(text), SEGMENT_CHARS):
+        if max(map(len, text[start:end].split("\n"))) > LINE_CHARS:
+            yield from _split_at_breaks(text, start, end, LINE_CHARS)
         else:
             yield start, end
 
 
-def _spans_of(text: str, start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:
-    """Cut at the strongest break within the last half of each span."""
+def _split_at_breaks(text: str, start: int, stop: int, size: int) -> Iterator[tuple[int, int]]:
+    """Spans of at most `size`, each ending at the strongest break in its second half."""
     while stop - start > size:
         end = start + size
         for mark in _BREAKS:
@@ -160,13 +158,13 @@ def _spans_of(text: str, start: int, stop: int, size: int) -> Iterator[tuple[int
 
 
 _MARKUP = re.compile(r"^(?:#{1,6} |```|~~~|\|.*\|$)", re.MULTILINE)
-"""Headings, code, tables. Text without any is cut better as plain text: docs/indexing.md."""
+"""Headings, code, tables. Markdown without any is split better as plain text (docs/indexing.md)."""
 _HEADING = re.compile(r"^(#{1,6})[ \t]+(\S.*?)[ \t#]*$")
 _FENCE = re.compile(r"^[ \t]*(```+|~~~+)")
 
 
 class _Outline:
-    """Where each heading path of a document begins."""
+    """The headings of a document, each with its offset and the path of titles above it."""
 
     def __init__(self, document: Document, *, markdown: bool) -> None:
         self._title = one_line(document.title)
@@ -174,9 +172,9 @@ class _Outline:
         self._starts: list[int] = []
         self._paths: list[tuple[str, ...]] = []
         if markdown:
-            self._read()
+            self._parse()
 
-    def _read(self) -> None:
+    def _parse(self) -> None:
         stack: list[tuple[int, str]] = []
         fence = ""
         at = 0
@@ -192,11 +190,11 @@ class _Outline:
             at += len(line) + 1
 
     def headings(self, start: int, end: int) -> list[int]:
-        """Where those from start to end begin."""
+        """Offsets of the headings from start to end."""
         return self._starts[bisect_left(self._starts, start) : bisect_left(self._starts, end)]
 
     def at(self, start: int, end: int) -> str:
-        """The path of a chunk: where its own words begin, after the headings it may start with."""
+        """ "Title > Section > Subsection" of a chunk, by the last of the headings that it begins with or follows."""
         index = bisect_right(self._starts, start) - 1
         while index + 1 < len(self._starts) and self._starts[index + 1] < end:
             between = self._text[max(start, self._starts[index]) if index >= 0 else start : self._starts[index + 1]]
@@ -204,9 +202,9 @@ class _Outline:
                 break
             index += 1
         path = self._paths[index] if index >= 0 else ()
-        parts = [shortened(part) for part in (self._title, *path[-_LEVELS:])]
+        parts = [_shorten(part) for part in (self._title, *path[-_LEVELS:])]
         return " > ".join(part for i, part in enumerate(parts) if part and (i == 0 or part != parts[i - 1]))
 
 
-def shortened(part: str) -> str:
-    return part if len(part) <= _PART_CHARS else part[:_PART_CHARS].rsplit(" ", 1)[0] + " …"
+def _shorten(part: str) -> str:
+    return part if len(part) <= _TITLE_CHARS else part[:_TITLE_CHARS].rsplit(" ", 1)[0] + " …"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 Scalar = str | int | float | bool
 Metadata = Mapping[str, Scalar]
 RECORD = "#record="
-"""Between the path and the key in the source of a record, as of a line of JSONL."""
+"""Separates path and key in the source of a record, such as a line of JSONL: /a.jsonl#record=KEY."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,17 +15,17 @@ class Document:
     """One source and its whole extracted text."""
 
     id: str
-    """Stable: given by the caller, else sha256(source)[:32]."""
+    """Given by the caller, else document_id(source)."""
     source: str
-    """Absolute path, URL or upload name."""
+    """Absolute path, URL or name of an upload."""
     title: str
     text: str
     media_type: str
     metadata: Metadata
     pages: tuple[int, ...]
-    """Start offset of each page; () where the format has none. Page of offset o, from 1: bisect_right(pages, o)."""
+    """Start offset of each page, () without pages. The page of offset o, from 1, is bisect_right(pages, o)."""
     content_hash: str
-    """sha256 of the raw bytes: an unchanged source is not parsed again."""
+    """SHA-256 of the raw bytes; a source with the same hash is not parsed again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Chunk:
     end: int
     page: int | None
     heading: str
-    """Where it stands: "Title > Section > Sub"."""
+    """Title > Section > Subsection"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class StoredChunk:
-    """A chunk with what is needed to cite it, as search gives it back."""
+    """A chunk with what a citation of it needs."""
 
     id: int
     document_id: str
@@ -65,10 +65,24 @@ class StoredChunk:
 
 
 def passage(heading: str, text: str) -> str:
-    """What is embedded, indexed for BM25 and read by the reranker: a chunk under its heading."""
+    """A chunk under its heading: what is embedded, indexed for BM25 and read by the reranker."""
     return f"{heading}\n\n{text}" if heading else text
 
 
 def document_id(source: str) -> str:
-    """Of a document that came without one."""
+    """The id of a document that was given none."""
     return hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def file_of(source: str) -> str:
+    """The file or URL of a source: of a record's, the file that holds it."""
+    return source.partition(RECORD)[0]
+
+
+def is_markdown(media_type: str) -> bool:
+    """Whether the text extracted from this media type is Markdown; plain text, source code and subtitles are not."""
+    return not media_type.startswith("text/x-") and media_type not in ("text/plain", "text/vtt", "application/x-subrip")
+
+
+def one_line(text: str) -> str:
+    return " ".join(text.split())

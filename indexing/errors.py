@@ -1,29 +1,29 @@
-"""Errors of indexing, each under the error of the wire that it becomes.
+"""Errors of indexing. Each inherits its HTTP status and type from an error of services.
 
 RaglineError
 ├── BadRequestError
-│   ├── UnreadableError           a file or upload that gives no text; the message is one sentence that says why
-│   │   └── NotADocumentError     nothing to read in it by its nature; passed over quietly where a folder is indexed
-│   ├── FilterError               a filter that means nothing; the message names the part
+│   ├── UnreadableError           no text can be extracted; the message says why in one sentence
+│   │   └── NotADocumentError     binary data or empty; skipped without a failure where a folder is indexed
+│   ├── FilterError               an invalid filter; the message names the part
 │   ├── InvalidDocumentError      a document or its vectors that the store cannot hold
-│   └── CollectionNameError       not a name of a collection
+│   └── CollectionNameError       not a valid collection name
 ├── NotFoundError
 │   ├── UnknownCollectionError
 │   └── UnknownJobError
 ├── ConflictError
-│   └── IndexMismatchError        the index was built otherwise than asked; the message says what mends it
+│   └── IndexMismatchError        the index was built with other settings; the message says what to run
 ├── UnavailableError
-│   └── IndexBusyError            another process is writing and does not let go
+│   └── IndexBusyError            another process holds the write lock
 └── IndexingError                 500
-    ├── DamagedIndexError         the files are not as we wrote them
-    └── StorageError              507  disk full, read-only, I/O error; nothing of the write is kept
+    ├── DamagedIndexError         a file is damaged or missing
+    └── StorageError              507  disk full, read-only, I/O error; the write is rolled back
 """
 
 from services.errors import BadRequestError, ConflictError, NotFoundError, RaglineError, UnavailableError
 
 
 class UnreadableError(BadRequestError):
-    """A file or upload that gives no text: password, scan, too large, broken, ..."""
+    """No text can be extracted: password, scan, too large, broken, ..."""
 
     type = "UnreadableDocumentError"
 

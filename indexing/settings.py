@@ -1,4 +1,4 @@
-"""The sections [index], how documents become chunks and chunks an index, and [milvus]."""
+"""The sections [index] and [milvus]."""
 
 from typing import Literal
 
@@ -13,8 +13,9 @@ class IndexSettings(Section):
     store: StoreKind = "local"
     """Where collections are: on this machine, or in a Milvus, which several machines may share."""
     chunk_tokens: int = Field(default=256, ge=16, le=8192)
-    """Tokens of a chunk at most, by the embedding model's own tokenizer."""
+    """Tokens of a chunk at most, counted by the embedding model's tokenizer."""
     chunk_overlap: int = Field(default=0, ge=0)
+    """Tokens that a chunk repeats of the one before it."""
     vectors: str = "auto"
     """A FAISS factory string ("Flat", "HNSW32", "IVF4096,SQ8"), or "auto" by size."""
     language: str = "english"
@@ -26,25 +27,25 @@ class IndexSettings(Section):
     parse_workers: int = Field(default=1, gt=0)
     """Processes that read documents."""
     parse_timeout_s: float = Field(default=120.0, gt=0)
-    """One file's time in the parser; past it the file is reported and skipped."""
+    """How long a parser may give no result for a file; then the file is reported as failed."""
     parse_memory_mb: int = Field(default=2048, gt=0)
-    """Address space of a parser."""
+    """Address space of a parser process."""
     scan_models: str = ""
     """Folder of docling's models (`docling-tools models download`), which read PDFs without a text layer.
-    Takes `pip install ragline[docling]`, and about 8192 as parse_memory_mb. Empty: such scans are refused."""
+    Needs `pip install ragline[docling]`, and about 8192 as parse_memory_mb. Empty: such scans are refused."""
     max_file_bytes: int = Field(default=256 * 2**20, gt=0)
     max_document_chars: int = Field(default=20_000_000, gt=0)
 
 
 class MilvusSettings(Section):
     uri: str = "http://127.0.0.1:19530"
-    """Of the server; a file's path is Milvus Lite, for one process."""
+    """URL of the server, or the path of a Milvus Lite file, for one process."""
     token: SecretStr | None = None
     """user:password, or an API key."""
     database: str = ""
-    """Milvus' own name for a set of collections; empty: its default."""
+    """The Milvus database; empty: its default."""
     prefix: str = Field(default="ragline_", pattern="^[A-Za-z_][A-Za-z0-9_]*$")
-    """What the names of ragline's collections begin with there."""
+    """Prefix of the names of ragline's collections in Milvus."""
     timeout_s: float = Field(default=30.0, gt=0)
 
 

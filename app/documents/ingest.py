@@ -15,7 +15,7 @@ from app.settings import AppSettings
 from indexing.document import Document
 from indexing.errors import UnknownJobError
 from indexing.store.jobs import Job
-from indexing.sync.indexer import Builder, manifest_of
+from indexing.sync.indexer import Indexer, manifest_of
 from services.client import EmbedClient
 from services.errors import NotFoundError, OverloadedError, RaglineError, UnavailableError
 
@@ -37,7 +37,7 @@ class Ingest:
         self._library = library
         self._embedder = embedder
         self._spool = Spool(settings.data_dir / "uploads")
-        self._builders: dict[str, Builder] = {}
+        self._builders: dict[str, Indexer] = {}
         self._waiting: asyncio.Queue[Path] = asyncio.Queue()
         self._indexing = asyncio.Lock()
 
@@ -124,16 +124,16 @@ class Ingest:
             await self._library.run(self._spool.remove, folder)
         return True
 
-    async def _builder(self, collection: str) -> Builder:
+    async def _builder(self, collection: str) -> Indexer:
         """Raises IndexMismatchError where the collection was built for another model, or otherwise."""
         if collection not in self._builders:
             store = await self._library.store(collection)
             store.manifest.check(await manifest_of(self._embedder, self._settings.index), Path(collection))
-            self._builders[collection] = Builder(store, self._embedder, self._settings.index)
+            self._builders[collection] = Indexer(store, self._embedder, self._settings.index)
         return self._builders[collection]
 
 
-async def _indexed(builder: Builder, content: Path, submission: Submission) -> int:
+async def _indexed(builder: Indexer, content: Path, submission: Submission) -> int:
     """Parse, chunk, embed, write; the number of chunks."""
     if not submission.is_text:
         return await builder.upload(

@@ -1,4 +1,4 @@
-"""A build on the terminal: a bar where there is one, a line now and then where there is not, a summary at the end."""
+"""The progress of a run: a bar on a terminal, else a line every few seconds; and the summary at the end."""
 
 import time
 from collections.abc import Callable
@@ -13,17 +13,17 @@ from rich.progress import Progress as Bar
 from indexing.sync.progress import Progress, Report
 
 _LINE_EVERY_S = 5.0
-_SHOWN_FAILURES = 20
+_LISTED_FAILURES = 20
 
 
 class Display:
-    """A context manager; `show` is what the builder calls."""
+    """Shows progress within `with`; `show` is the on_progress callback of Indexer.sync."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._bar: Bar | None = None
         self._task = TaskID(0)
-        self._said = time.monotonic()
+        self._printed = time.monotonic()
 
     def __enter__(self) -> Self:
         if self._console.is_terminal:
@@ -43,15 +43,15 @@ class Display:
 
     @property
     def show(self) -> Callable[[Progress], None]:
-        return self._draw if self._bar is not None else self._say
+        return self._update_bar if self._bar is not None else self._print_line
 
-    def _draw(self, progress: Progress) -> None:
+    def _update_bar(self, progress: Progress) -> None:
         if self._bar is not None:
             self._bar.update(self._task, total=progress.total_files, completed=progress.files, counts=_counts(progress))
 
-    def _say(self, progress: Progress) -> None:
-        if time.monotonic() - self._said >= _LINE_EVERY_S:
-            self._said = time.monotonic()
+    def _print_line(self, progress: Progress) -> None:
+        if time.monotonic() - self._printed >= _LINE_EVERY_S:
+            self._printed = time.monotonic()
             line = f"{progress.files} of {progress.total_files} files, {_counts(progress)}"
             self._console.print(line, highlight=False, soft_wrap=True)
 
@@ -80,18 +80,18 @@ def duration(seconds: float) -> str:
 
 
 def summarize(console: Console, report: Report, collection: str) -> None:
-    """What was done, what was passed over, and each failure with its reason."""
+    """Print what was indexed, what was skipped, and the failures with their reasons."""
     done = [f"{counted(report.documents, 'document')} ({counted(report.chunks, 'chunk')}) indexed"]
     for count, what in ((report.unchanged, "unchanged"), (report.moved, "moved"), (report.removed, "removed")):
         if count:
             done.append(f"{count:,} {what}")
     console.print(f"{', '.join(done)} in {duration(report.elapsed_s)}; collection {collection!r}.", highlight=False)
     if report.skipped:
-        passed = ", ".join(f"{count:,} {reason}" for reason, count in sorted(report.skipped.items()))
-        console.print(f"[dim]Passed over: {escape(passed)}.[/]", highlight=False)
+        skipped = ", ".join(f"{count:,} {reason}" for reason, count in sorted(report.skipped.items()))
+        console.print(f"[dim]Skipped: {escape(skipped)}.[/]", highlight=False)
     if report.failures:
         console.print(f"[yellow]{len(report.failures):,} could not be read:[/]", highlight=False)
-        for failure in report.failures[:_SHOWN_FAILURES]:
+        for failure in report.failures[:_LISTED_FAILURES]:
             console.print(f"  {escape(failure.source)}: {escape(failure.reason)}", highlight=False, soft_wrap=True)
-        if len(report.failures) > _SHOWN_FAILURES:
-            console.print(f"  … and {len(report.failures) - _SHOWN_FAILURES:,} more: `ragline jobs show {report.job}`")
+        if len(report.failures) > _LISTED_FAILURES:
+            console.print(f"  … and {len(report.failures) - _LISTED_FAILURES:,} more: `ragline jobs show {report.job}`")

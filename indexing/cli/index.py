@@ -21,7 +21,7 @@ from indexing.sync.progress import Report
 from services.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from indexing.sync.indexer import Builder
+    from indexing.sync.indexer import Indexer
 
 T = TypeVar("T")
 STOPPED = 130
@@ -67,7 +67,7 @@ def build(
 
 
 def sync(paths: Sequence[str], collection: str, *, prune: bool, as_json: bool, exact: bool = False) -> None:
-    """Index `paths` once and print the report; `prune` and `exact` as in Builder.sync."""
+    """Index `paths` once and print the report; `prune` and `exact` as in Indexer.sync."""
     console = Console(stderr=as_json)
     report = run(_sync(paths, collection, prune=prune, exact=exact, console=console), console)
     finish(report, collection, console, as_json=as_json)
@@ -103,10 +103,10 @@ def finish(report: Report, collection: str, console: Console, *, as_json: bool) 
 
 
 @asynccontextmanager
-async def _indexer(collection: str) -> AsyncIterator["Builder"]:
+async def _indexer(collection: str) -> AsyncIterator["Indexer"]:
     """An indexer of the collection, which is created if it does not exist."""
     from indexing.store.open import stores_of  # noqa: PLC0415 (FAISS)
-    from indexing.sync.indexer import Builder, manifest_of  # noqa: PLC0415 (the chunker)
+    from indexing.sync.indexer import Indexer, manifest_of  # noqa: PLC0415 (the chunker)
     from services.client import EmbedClient  # noqa: PLC0415 (the OpenAI SDK)
 
     settings = IndexingSettings.load().running()
@@ -117,7 +117,7 @@ async def _indexer(collection: str) -> AsyncIterator["Builder"]:
         stack.push_async_callback(asyncio.to_thread, stores.close)
         store = await asyncio.to_thread(stores.create_or_open, collection, manifest)
         stack.push_async_callback(asyncio.to_thread, store.close)
-        yield await stack.enter_async_context(Builder(store, embed, settings.index))
+        yield await stack.enter_async_context(Indexer(store, embed, settings.index))
 
 
 async def _sync(paths: Sequence[str], collection: str, *, prune: bool, exact: bool, console: Console) -> Report:
@@ -127,21 +127,21 @@ async def _sync(paths: Sequence[str], collection: str, *, prune: bool, exact: bo
 
 
 async def _watch(paths: Sequence[str], collection: str, console: Console) -> None:
-    from indexing.sync.watch import changes, look  # noqa: PLC0415 (httpx2)
+    from indexing.sync.watch import list_files, watch_files  # noqa: PLC0415 (httpx2)
 
     async with _indexer(collection) as indexer:
-        before = await look(paths)
+        before = await list_files(paths)
         with Display(console) as display:
             report = await indexer.sync(paths, prune=True, on_progress=display.show)
         summarize(console, report, collection)
         console.print("Watching for changes; Ctrl-C stops.")
-        async for changed, gone in changes(paths, before):
+        async for changed, gone in watch_files(paths, before):
             # Another process is waited for: nothing here can signal an event.
             while not await _index_changes(indexer, [*changed, *gone], collection, console):  # noqa: ASYNC110
                 await asyncio.sleep(_RETRY_S)
 
 
-async def _index_changes(indexer: "Builder", files: list[Path], collection: str, console: Console) -> bool:
+async def _index_changes(indexer: "Indexer", files: list[Path], collection: str, console: Console) -> bool:
     """Index new and changed files and remove those that are gone. Returns False where a service is unavailable."""
     try:
         summarize(console, await indexer.sync(files, prune=True, exact=True), collection)

@@ -11,10 +11,10 @@ from rich.table import Table
 
 from indexing.cli.index import sync
 from indexing.cli.options import AsJson
+from indexing.document import file_of
 from indexing.errors import UnknownJobError
 from indexing.settings import IndexingSettings
 from indexing.store.jobs import Job
-from indexing.sync.changes import file_of
 
 _LISTED = 20
 _WIDTH = 160

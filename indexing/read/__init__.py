@@ -1,1 +1,1 @@
-"""Which files there are, and what is in them."""
+"""Finds files and pages, and extracts their text."""

@@ -1,4 +1,4 @@
-"""A pool of parser processes: files in, documents with their chunks out, within time and memory."""
+"""A pool of parser processes: files in, documents and their chunks out, within limits of time and memory."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ from indexing.read.formats.extract import Limits
 from services.errors import EngineError
 
 KNOWN_DIGITS = 16
-"""Hexadecimal digits of a content hash that tell one version of a record from the next."""
+"""Hexadecimal digits of a content hash that are compared to see whether a record has changed."""
 _START_S = 60.0
 
 
@@ -29,7 +29,7 @@ class ParserSettings:
     limits: Limits
     workers: int
     timeout_s: float
-    """Of silence: a file of many records may take longer as long as they come."""
+    """Without any result: a file of many records may take longer while they come."""
     memory_bytes: int
 
 
@@ -44,16 +44,17 @@ class Parsed:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A part of a file's documents: those that are new, and the sources of those whose content is known."""
+    """Some of a file's documents: new ones whole, known ones by their source."""
 
     parsed: tuple[Parsed, ...]
-    same: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    """Sources of known documents."""
     chars: int
-    """Of all of them: about how far into the file this is."""
+    """Of all of them: the progress in the file, approximately."""
 
 
 class Parsers:
-    """As many processes as `workers`, started when they are first needed; `async with` ends them."""
+    """`workers` processes, each started when it is first needed; `async with` ends them."""
 
     def __init__(self, settings: ParserSettings) -> None:
         self._idle: asyncio.Queue[_Worker] = asyncio.Queue()
@@ -71,52 +72,53 @@ class Parsers:
             await worker.stop()
 
     def file(self, path: Path, known: Mapping[str, str] | None = None) -> AsyncGenerator[Batch]:
-        """The documents of a file; of those in `known` (source -> content hash) only the source.
+        """The documents of a file; those in `known` (source -> content hash) only by their source.
 
-        Raises UnreadableError, also after the documents that could be read.
+        Raises UnreadableError, possibly after documents that could be read.
         """
-        return self._read({"path": str(path), "known": _brief(known, str(path))})
+        return self._read({"path": str(path), "known": _record_hashes(known, str(path))})
 
     def upload(
         self, spooled: Path, name: str, *, source: str = "", known: Mapping[str, str] | None = None
     ) -> AsyncGenerator[Batch]:
-        """The documents of an upload that lies at `spooled`; their source is `source`, else `name`."""
+        """The documents of the upload at `spooled`; their source is `source`, else `name`."""
         return self._read(
-            {"path": str(spooled), "name": name, "source": source, "known": _brief(known, source or name)}
+            {"path": str(spooled), "name": name, "source": source, "known": _record_hashes(known, source or name)}
         )
 
     async def document(self, document: Document) -> Parsed:
-        """A document that is text already, with its chunks."""
+        """Chunk a document that is text already."""
         fields = {name: getattr(document, name) for name in Document.__slots__}
         request = {"document": {**fields, "metadata": dict(document.metadata)}, "known": {}}
         async with aclosing(self._read(request)) as batches:
-            parsed = [one async for batch in batches for one in batch.parsed]
-        return parsed[0]
+            (parsed,) = [each async for batch in batches for each in batch.parsed]
+        return parsed
 
     async def _read(self, request: Mapping[str, Any]) -> AsyncGenerator[Batch]:
         worker = await self._idle.get()
         ended = False
         try:
-            async with aclosing(worker.answers(request)) as answers:
-                async for answer in answers:
-                    if "end" in answer:
+            async with aclosing(worker.messages(request)) as messages:
+                async for message in messages:
+                    if "end" in message:
                         ended = True
-                        if answer["end"]:
-                            raise (UnreadableError if answer["document"] else NotADocumentError)(answer["end"])
+                        if message["end"]:
+                            raise (UnreadableError if message["document"] else NotADocumentError)(message["end"])
                     else:
-                        yield Batch(tuple(map(_parsed, answer["documents"])), tuple(answer["same"]), answer["chars"])
+                        parsed = tuple(map(_unpack, message["documents"]))
+                        yield Batch(parsed, tuple(message["unchanged"]), message["chars"])
         finally:
             if not ended:
                 await worker.stop()
             self._idle.put_nowait(worker)
 
 
-def _brief(known: Mapping[str, str] | None, file: str) -> dict[str, str]:
-    """Keys within the file and the start of their hashes: a million of them are sent."""
+def _record_hashes(known: Mapping[str, str] | None, file: str) -> dict[str, str]:
+    """Record keys and shortened hashes: a file may have a million records."""
     return {source[len(file) :]: digest[:KNOWN_DIGITS] for source, digest in (known or {}).items()}
 
 
-def _parsed(packed: Mapping[str, Any]) -> Parsed:
+def _unpack(packed: Mapping[str, Any]) -> Parsed:
     fields = packed["document"]
     document = Document(**{**fields, "pages": tuple(fields["pages"])})
     chunks = (
@@ -127,14 +129,14 @@ def _parsed(packed: Mapping[str, Any]) -> Parsed:
 
 
 class _Worker:
-    """One process; a new one takes its place after a time-out or a crash."""
+    """One process, replaced after a time-out or a crash."""
 
     def __init__(self, settings: ParserSettings) -> None:
         self._settings = settings
         self._process: asyncio.subprocess.Process | None = None
 
-    async def answers(self, request: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any]]:
-        """All messages up to the last. Raises UnreadableError where the file stops the process or takes too long."""
+    async def messages(self, request: Mapping[str, Any]) -> AsyncGenerator[dict[str, Any]]:
+        """All messages of a request. Raises UnreadableError where the process ends or is silent for too long."""
         process = self._process
         if process is None or process.returncode is not None:
             process = await self._start()
@@ -142,18 +144,18 @@ class _Worker:
         try:
             await _send(process, request)
             while True:
-                answer = await asyncio.wait_for(_receive(process), timeout)
-                yield answer
-                if "end" in answer:
+                message = await asyncio.wait_for(_receive(process), timeout)
+                yield message
+                if "end" in message:
                     return
         except TimeoutError as exc:
             raise UnreadableError(f"given up: no result within {timeout:g} s") from exc
         except (EOFError, ConnectionError) as exc:
             memory = self._settings.memory_bytes // 2**20
-            raise UnreadableError(f"given up: it stops the parser, or needs more than {memory} MB") from exc
+            raise UnreadableError(f"given up: it stops the parser or needs more than {memory} MB") from exc
 
     async def _start(self) -> asyncio.subprocess.Process:
-        # Nothing else of this process's environment, which may hold keys.
+        # The rest of this environment may hold keys.
         env = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TOKENIZERS_PARALLELISM": "false"}
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "indexing.read.worker", stdin=asyncio.subprocess.PIPE,
@@ -171,7 +173,7 @@ class _Worker:
         except (EOFError, ConnectionError, TimeoutError) as exc:
             await self.stop()
             raise EngineError(
-                f"the parser process does not start; try `{sys.executable} -m indexing.read.worker`"
+                f"the parser process does not start; run `{sys.executable} -m indexing.read.worker` to see why"
             ) from exc
         if "refused" in started:
             await self.stop()
@@ -201,5 +203,5 @@ async def _receive(process: asyncio.subprocess.Process) -> dict[str, Any]:
         raise EOFError
     (length,) = struct.unpack(">I", await stream.readexactly(4))
     payload = await stream.readexactly(length)
-    answer: dict[str, Any] = await asyncio.to_thread(json.loads, payload)
-    return answer
+    message: dict[str, Any] = await asyncio.to_thread(json.loads, payload)
+    return message

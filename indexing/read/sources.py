@@ -1,4 +1,4 @@
-"""Which files `ragline index` reads: files, folders, globs and URLs, without what nobody means to index."""
+"""Finds the files that `ragline index` reads: files, folders, globs and URLs, without hidden and binary files."""
 
 import glob
 import os
@@ -25,22 +25,22 @@ _BINARY = frozenset(
 class Sources:
     files: Mapping[Path, int]
     """Absolute path -> bytes, in order."""
-    given: frozenset[Path]
-    """Those that were named themselves: they are reported where they cannot be read, not skipped."""
+    named: frozenset[Path]
+    """Files that were named themselves: unreadable ones are reported, not skipped."""
     roots: tuple[Path, ...]
-    """Folders, and names that are gone: below them --prune removes what is gone."""
+    """Folders, and paths that do not exist: --prune removes documents below them whose files are gone."""
     skipped: Mapping[str, int]
-    """Why -> how many."""
+    """Reason -> files and folders."""
     urls: tuple[str, ...] = ()
 
 
 def find(paths: Sequence[str | Path], *, exact: bool = False) -> Sources:
-    """Raises NotFoundError for a path that is not there, unless its folder is (a file that is gone).
+    """Raises NotFoundError for a path that does not exist, unless its folder does: its file may have been deleted.
 
-    Paths that are `exact` were found before: none is a glob, and of those that are gone the folder may be as well.
+    `exact` paths are those of known files: none is a glob, and neither file nor folder has to exist.
     """
     files: dict[Path, int] = {}
-    given: set[Path] = set()
+    named: set[Path] = set()
     roots: list[Path] = []
     skipped: Counter[str] = Counter()
     for path in paths:
@@ -52,15 +52,15 @@ def find(paths: Sequence[str | Path], *, exact: bool = False) -> Sources:
                 roots.append(match)
             elif stat.S_ISDIR(status.st_mode):
                 roots.append(match)
-                files |= _below(match, skipped)
+                files |= _walk(match, skipped)
             else:
-                given.add(match)
+                named.add(match)
                 files[match] = status.st_size
-    return Sources(files, frozenset(given), tuple(roots), +skipped, tuple(filter(is_url, map(str, paths))))
+    return Sources(files, frozenset(named), tuple(roots), +skipped, tuple(filter(is_url, map(str, paths))))
 
 
 def _matches(path: Path, *, exact: bool) -> list[Path]:
-    """The path itself, or what it matches as a glob; links in what the user typed are followed."""
+    """The path itself, or what it matches as a glob; symbolic links are resolved."""
     path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 (resolve() would lose a name that is gone)
     if exact:
         return [path]
@@ -73,8 +73,8 @@ def _matches(path: Path, *, exact: bool) -> list[Path]:
     return [path.parent.resolve() / path.name]
 
 
-def _below(root: Path, skipped: Counter[str]) -> Iterator[tuple[Path, int]]:
-    """Regular files below a folder; links are not followed, so that nothing outside of it is read."""
+def _walk(root: Path, skipped: Counter[str]) -> Iterator[tuple[Path, int]]:
+    """Regular files below a folder. Links are not followed: nothing outside of the folder is read."""
     for folder, names, files in os.walk(root, onerror=lambda _: skipped.update(["no permission"])):
         kept = [name for name in names if not _hidden(name) and name not in _FOLDERS]
         skipped["hidden"] += len(names) - len(kept)
@@ -82,8 +82,8 @@ def _below(root: Path, skipped: Counter[str]) -> Iterator[tuple[Path, int]]:
         for name in sorted(files):
             path = Path(folder, name)
             status = _status(path)
-            if why := _why_not(path, status):
-                skipped[why] += 1
+            if reason := _skip_reason(path, status):
+                skipped[reason] += 1
             elif status is not None:
                 yield path, status.st_size
 
@@ -93,14 +93,14 @@ def _hidden(name: str) -> bool:
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """None where it is gone, as any file may be by now."""
+    """None where it does not exist: files may vanish while they are listed."""
     try:
         return path.lstat()
     except OSError:
         return None
 
 
-def _why_not(path: Path, status: os.stat_result | None) -> str:
+def _skip_reason(path: Path, status: os.stat_result | None) -> str:
     if _hidden(path.name):
         return "hidden"
     if status is not None and stat.S_ISLNK(status.st_mode):

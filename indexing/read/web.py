@@ -1,8 +1,7 @@
-"""Pages by URL, from public addresses only.
+"""Fetches pages by URL, from public addresses only.
 
-Every connection is checked where it is made: the name is resolved once, all its addresses are judged, and one of those
-is connected to. So neither a redirect, nor a name that resolves otherwise the second time, nor an odd spelling of an
-address leads to a private network or a metadata service.
+Each connection resolves the name once, checks all addresses, and connects to one of them. So neither a redirect, nor
+DNS rebinding, nor an unusual spelling of an address leads to a private network or a metadata service.
 """
 
 import asyncio
@@ -24,8 +23,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _REDIRECTS = 5
 _REDIRECT_CODES = frozenset((301, 302, 303, 307, 308))
 _OK = 200
-_MOST_PORT = 65535
-_EMBEDS_V4 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")))
+_MAX_PORT = 65535
+_V4_IN_V6 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")))
 """NAT64 and IPv4-compatible: the last 32 bits are an IPv4 address."""
 _HEADERS = {"User-Agent": "ragline", "Accept": "text/html,*/*;q=0.5", "Accept-Encoding": "identity"}
 
@@ -37,14 +36,14 @@ class Page:
     name: str
     """Last part of the path, with the extension of its content type where it has none."""
     content: bytes
-    """Text that the server names another encoding of: in UTF-8, with a byte order mark."""
+    """As served; text with a declared encoding other than UTF-8 is converted to UTF-8 with a byte order mark."""
 
 
 def is_public(address: Address) -> bool:
-    """Whether it is a host of the public internet, also by the IPv4 address that it may carry."""
+    """Whether the address, and the IPv4 address that it may embed, belong to the public internet."""
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-        if inner is None and any(address in network for network in _EMBEDS_V4):
+        if inner is None and any(address in network for network in _V4_IN_V6):
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             return is_public(inner)
@@ -60,10 +59,10 @@ class Fetcher:
         self._backend = _GuardedBackend(allowed)
 
     async def fetch(self, url: str) -> Page:
-        """Raises UnreadableError: not allowed, not there, too large, too slow, too many redirects."""
+        """Raises UnreadableError: not allowed, not found, too large, too slow, too many redirects."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                return await self._followed(url)
+                return await self._follow_redirects(url)
         except TimeoutError as exc:
             raise UnreadableError(f"given up: no page within {self._timeout_s:g} s") from exc
         except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.TimeoutException) as exc:
@@ -71,17 +70,17 @@ class Fetcher:
         except (httpx2.InvalidURL, ValueError) as exc:  # given, or where a server redirects to
             raise UnreadableError(f"not a URL: {exc}") from exc
 
-    async def _followed(self, url: str) -> Page:
+    async def _follow_redirects(self, url: str) -> Page:
         for _ in range(_REDIRECTS + 1):
-            answer = await self._one(url)
-            if isinstance(answer, Page):
-                return answer
-            url = answer
+            page = await self._request(url)
+            if isinstance(page, Page):
+                return page
+            url = page
         raise UnreadableError(f"cannot be fetched: more than {_REDIRECTS} redirects")
 
-    async def _one(self, url: str) -> Page | str:
-        """The page, or where it redirects to."""
-        parsed = _checked(url)
+    async def _request(self, url: str) -> Page | str:
+        """The page, or the URL that it redirects to."""
+        parsed = _parse_url(url)
         target = httpcore2.URL(scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path)
         headers = {**_HEADERS, "Host": parsed.netloc.decode("ascii")}
         async with (
@@ -95,7 +94,7 @@ class Fetcher:
                 raise UnreadableError(f"cannot be fetched: the server answers {response.status}")
             content = await self._body(response)
         content_type = found.get(b"content-type", "")
-        return Page(url, _name(parsed, content_type), _in_utf8(content, content_type))
+        return Page(url, _name(parsed, content_type), _to_utf8(content, content_type))
 
     async def _body(self, response: httpcore2.Response) -> bytes:
         parts: list[bytes] = []
@@ -112,12 +111,12 @@ def is_url(path: str) -> bool:
     return path.startswith(("http://", "https://"))
 
 
-def _checked(url: str) -> httpx2.URL:
-    """One parser for what is judged and what is asked. Raises InvalidURL, and UnicodeError for a lone surrogate."""
+def _parse_url(url: str) -> httpx2.URL:
+    """The URL that is checked is the one that is requested. Raises InvalidURL, and UnicodeError for lone surrogates."""
     parsed = httpx2.URL(url)
     if parsed.scheme not in ("http", "https") or not parsed.host or parsed.userinfo:
-        raise UnreadableError("not fetched: only http and https, and without a user name")
-    if not 0 < (parsed.port or 80) <= _MOST_PORT:
+        raise UnreadableError("not fetched: give an http or https URL without a user name")
+    if not 0 < (parsed.port or 80) <= _MAX_PORT:
         raise UnreadableError(f"not a URL: there is no port {parsed.port}")
     return parsed
 
@@ -130,8 +129,8 @@ def _name(url: httpx2.URL, content_type: str) -> str:
     return name
 
 
-def _in_utf8(content: bytes, content_type: str) -> bytes:
-    """As it is where the server names no encoding, or a wrong one. Latin-1 on the web is cp1252."""
+def _to_utf8(content: bytes, content_type: str) -> bytes:
+    """Unchanged where the server names no encoding or a wrong one. Latin-1 on the web means cp1252."""
     header = Message()
     header["Content-Type"] = content_type
     charset = header.get_content_charset()
@@ -147,7 +146,7 @@ def _in_utf8(content: bytes, content_type: str) -> bytes:
 
 
 class _GuardedBackend(httpcore2.AsyncNetworkBackend):
-    """Connects only to addresses that are allowed."""
+    """Connects to allowed addresses only."""
 
     def __init__(self, allowed: Callable[[Address], bool]) -> None:
         self._allowed = allowed
@@ -161,16 +160,16 @@ class _GuardedBackend(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        addresses = await _resolved(host, port)
+        addresses = await _resolve(host, port)
         for address in addresses:
             if not self._allowed(address):
                 raise UnreadableError(f"not fetched: {host} is {address}, which is not a public address")
         return await self._inner.connect_tcp(str(addresses[0]), port, timeout, local_address, socket_options)
 
 
-async def _resolved(host: str, port: int) -> list[Address]:
+async def _resolve(host: str, port: int) -> list[Address]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as exc:  # of an empty label, or one past 63 characters
+    except (OSError, UnicodeError) as exc:  # UnicodeError: a label is empty or longer than 63 characters
         raise UnreadableError(f"cannot be fetched: the name {host} is not known") from exc
     return [ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found]

@@ -1,9 +1,9 @@
-"""The process that reads documents: `python -m indexing.read.worker`, started by indexing.read.pool.
+"""A parser process: `python -m indexing.read.worker`, started by indexing.read.pool.
 
-Messages on stdin and stdout are JSON behind a length (4 bytes, big-endian). The first one configures; then each request
-is answered by any number of messages and a last one, {"end": reason or ""}. A file is parsed here so that its time and
-memory can be limited. The kernel holds memory, and lets no byte into a file; an audit hook refuses Python code the
-network, programs and every change of files. Native code that a hostile file takes over is held by the kernel alone.
+Messages on stdin and stdout are JSON after a length (4 bytes, big-endian). The first one configures; then each request
+gets any number of messages and a last one, {"end": reason or ""}. Files are parsed in a process of their own to limit
+time and memory. The kernel limits memory and forbids writing to files; an audit hook forbids Python code the network,
+programs and every change of files. Native code that a hostile file takes over is bound by the kernel's limits alone.
 """
 
 import gc
@@ -38,7 +38,7 @@ _BATCH_CHARS = 1_000_000
 
 def main() -> None:
     stdin, stdout = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints does not mix with the messages
+    os.dup2(2, 1)  # prints of libraries go to stderr, not between the messages
     config = receive(stdin)
     if config is None:
         return
@@ -53,7 +53,7 @@ def main() -> None:
     _confine(config["memory_bytes"])
     send(stdout, {"ready": os.getpid()})
     while (request := receive(stdin)) is not None:
-        # Should the parent be gone, nobody else ends a parse that hangs.
+        # Without the parent, nothing else would end a parse that hangs.
         _answer(request, limits, chunker, stdout, config["timeout_s"] * 2)
         gc.collect()
 
@@ -61,8 +61,8 @@ def main() -> None:
 def _confine(memory_bytes: int) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
-    for nothing in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
-        resource.setrlimit(nothing, (0, 0))
+    for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
+        resource.setrlimit(limit, (0, 0))
     sys.addaudithook(_refuse)
 
 
@@ -71,14 +71,16 @@ def _refuse(event: str, args: tuple[Any, ...]) -> None:
         raise PermissionError(f"a document may not do this: {event}")
 
 
-def _answer(request: Mapping[str, Any], limits: Limits, chunker: Chunker, stdout: BinaryIO, silence_s: float) -> None:
+def _answer(
+    request: Mapping[str, Any], limits: Limits, chunker: Chunker, stdout: BinaryIO, max_silence_s: float
+) -> None:
     reason, document = "", True
     try:
-        _end_after(silence_s)
+        _exit_after(max_silence_s)
         for message in _messages(request, limits, chunker):
-            _end_after(0)  # who reads may take its time
+            _exit_after(0)  # the parent may be slow to read
             send(stdout, message)
-            _end_after(silence_s)
+            _exit_after(max_silence_s)
     except UnreadableError as exc:
         reason, document = str(exc), not isinstance(exc, NotADocumentError)
     except MemoryError:
@@ -87,25 +89,25 @@ def _answer(request: Mapping[str, Any], limits: Limits, chunker: Chunker, stdout
         reason = "broken file: it is nested too deep"
     except Exception as exc:  # noqa: BLE001 (whatever a parser trips over is that file's failure)
         reason = f"cannot be read: {type(exc).__name__}: {exc}"
-    _end_after(0)
+    _exit_after(0)
     send(stdout, {"end": reason, "document": document})
 
 
-def _end_after(seconds: float) -> None:
-    """0: not at all."""
+def _exit_after(seconds: float) -> None:
+    """Let SIGALRM end the process; 0 cancels it."""
     signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _messages(request: Mapping[str, Any], limits: Limits, chunker: Chunker) -> Iterator[dict[str, Any]]:
-    """Documents in batches; of those that `known` has, only their sources. What was read before an error counts."""
+    """The documents in batches; those in `known` only by their source. An error comes after what was read before it."""
     batch = _Batch()
     file = len(request.get("source") or request.get("name") or request.get("path", ""))
     try:
         for document in _documents(request, limits):
             if request["known"].get(document.source[file:]) == document.content_hash[:KNOWN_DIGITS]:
-                batch.same.append(document.source)
+                batch.unchanged.append(document.source)
             else:
-                batch.documents.append(_packed(document, chunker))
+                batch.documents.append(_pack(document, chunker))
             batch.chars += len(document.text)
             if batch.chars > _BATCH_CHARS:
                 yield batch.message()
@@ -119,11 +121,11 @@ def _messages(request: Mapping[str, Any], limits: Limits, chunker: Chunker) -> I
 @dataclass(slots=True)
 class _Batch:
     documents: list[dict[str, Any]] = field(default_factory=list)
-    same: list[str] = field(default_factory=list)
+    unchanged: list[str] = field(default_factory=list)
     chars: int = 0
 
     def message(self) -> dict[str, Any]:
-        return {"documents": self.documents, "same": self.same, "chars": self.chars}
+        return {"documents": self.documents, "unchanged": self.unchanged, "chars": self.chars}
 
 
 def _documents(request: Mapping[str, Any], limits: Limits) -> Iterator[Document]:
@@ -135,7 +137,7 @@ def _documents(request: Mapping[str, Any], limits: Limits) -> Iterator[Document]
         yield from load(Path(request["path"]), limits)
 
 
-def _packed(document: Document, chunker: Chunker) -> dict[str, Any]:
+def _pack(document: Document, chunker: Chunker) -> dict[str, Any]:
     chunks, tokens = chunker.chunks(document)
     fields = {name: getattr(document, name) for name in Document.__slots__}
     spans = [(chunk.start, chunk.end, chunk.page, chunk.heading) for chunk in chunks]

@@ -1,1 +1,1 @@
-"""What changed since the last run, and its way into the store."""
+"""Finds what has changed since the last run and brings it into the store."""

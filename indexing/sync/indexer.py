@@ -1,10 +1,10 @@
-"""Documents into a store: files and folders, uploads, texts.
+"""Puts documents into a store: files and folders, uploads, texts.
 
-What is committed stays, whatever ends a build: a second one takes up what is left, by content hash.
+What is committed is kept, however a run ends; the next run recognizes it by content hash and does the rest.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
@@ -23,20 +23,20 @@ from indexing.read.web import Fetcher
 from indexing.settings import IndexSettings
 from indexing.store.interface import DocumentStore, with_records
 from indexing.store.manifest import Manifest
-from indexing.sync.changes import Plan
-from indexing.sync.embed import PATIENCE_S, Embedding
-from indexing.sync.job import Job
-from indexing.sync.pipeline import Build, Pipeline, Stages, passages
+from indexing.sync.changes import KnownDocuments
+from indexing.sync.embed import RETRY_FOR_S, Embedder
+from indexing.sync.job import RunningJob
+from indexing.sync.pipeline import Pipeline, Run, Stages, passages
 from indexing.sync.progress import Progress, Report, Tally
-from indexing.sync.reader import Given, Intake
+from indexing.sync.reader import Input, Reader
 from services.client import EmbedClient
 
 _SPECIAL_TOKENS = 8
-"""[CLS], [SEP] and their like, at most."""
+"""At most: [CLS], [SEP] and the like."""
 
 
-class Builder:
-    """One writer's view of a store; `async with` ends its parser processes."""
+class Indexer:
+    """Writes to one store; `async with` ends its parser processes."""
 
     def __init__(
         self,
@@ -44,15 +44,15 @@ class Builder:
         embed: EmbedClient,
         settings: IndexSettings,
         *,
-        patience_s: float = PATIENCE_S,
+        retry_for_s: float = RETRY_FOR_S,
         fetcher: Fetcher | None = None,
     ) -> None:
         self._store = store
         self._embed = embed
         self._settings = settings
-        self._patience_s = patience_s
+        self._retry_for_s = retry_for_s
         self._fetcher = fetcher or Fetcher(max_bytes=settings.max_file_bytes)
-        self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="builder")
+        self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="indexer")
         self._stages: Stages | None = None
         self._starting = asyncio.Lock()
 
@@ -66,7 +66,7 @@ class Builder:
 
     async def aclose(self) -> None:
         if self._stages is not None:
-            await self._stages.embedding.__aexit__(None, None, None)
+            await self._stages.embedder.__aexit__(None, None, None)
             await self._stages.parsers.__aexit__(None, None, None)
         await asyncio.to_thread(self._threads.shutdown)
 
@@ -78,24 +78,23 @@ class Builder:
         exact: bool = False,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> Report:
-        """Index what is new or changed below `paths`; with `prune`, drop what is gone from the folders among them.
+        """Index what is new or changed below `paths`; `prune` removes documents whose files below them are gone.
 
-        Raises UnavailableError where the embed service is away, NotFoundError for a path that does not exist, unless
-        paths are `exact`: those of files that were found before.
+        `exact` paths are those of known files: no globs, and any may be gone. Raises NotFoundError for other paths that
+        do not exist, UnavailableError without the embed service.
         """
-        stages = await self._ready()
-        found = await stages.blocking(sources.find, paths, exact=exact)
-        plan = Plan(await stages.blocking(self._store.known))
+        stages = await self._started()
+        found = await stages.in_thread(sources.find, paths, exact=exact)
+        known = KnownDocuments(await stages.in_thread(self._store.known))
         tally = Tally(len(found.files) + len(found.urls), sum(found.files.values()), skipped=dict(found.skipped))
-        given: Iterator[tuple[Given, int]] = chain(found.files.items(), ((url, 0) for url in found.urls))
+        inputs: Iterator[tuple[Input, int]] = chain(found.files.items(), ((url, 0) for url in found.urls))
         params = {"paths": [str(path) for path in paths], "prune": prune}
-        async with Job(stages, "index", tally, params) as job:
-            build = Build(stages, plan, tally, _telling(stages, job, tally, on_progress))
-            intake = await self._run(build, given, found.given)
-            dropped = intake.vanished
+        async with RunningJob(stages, "index", tally, params) as job:
+            reader = await self._run(job, known, inputs, found.named, on_progress)
+            gone = reader.vanished
             if prune:
-                dropped = dropped + await stages.blocking(plan.gone, found.roots)
-            tally.removed = await stages.write(self._store.delete, dropped) if dropped else 0
+                gone = gone + await stages.in_thread(known.gone, found.roots)
+            tally.removed = await stages.write(self._store.delete, gone) if gone else 0
         return tally.report(job.id)
 
     async def add_all(
@@ -106,25 +105,39 @@ class Builder:
         kind: str = "add",
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> Report:
-        """Documents that are text already, `count` of them, taken one by one as there is room."""
-        stages = await self._ready()
+        """Index `count` documents that are text already; each is taken from the iterable when there is room for it."""
         tally = Tally(count, count)
-        given = ((document, 1) for document in documents)
-        async with Job(stages, kind, tally, {}) as job:
-            build = Build(stages, Plan({}), tally, _telling(stages, job, tally, on_progress))
-            await self._run(build, given, frozenset())
+        inputs = ((document, 1) for document in documents)
+        async with RunningJob(await self._started(), kind, tally, {}) as job:
+            await self._run(job, KnownDocuments({}), inputs, frozenset(), on_progress)
         return tally.report(job.id)
 
-    async def _run(self, build: Build, given: Iterator[tuple[Given, int]], named: frozenset[Path]) -> Intake:
-        pipeline = Pipeline(build)
-        intake = Intake(build, pipeline, named)
-        await pipeline.run(intake.read(given) for _ in range(self._settings.parse_workers + 2))
-        await build.tell()
-        return intake
+    async def _run(
+        self,
+        job: RunningJob,
+        known: KnownDocuments,
+        inputs: Iterator[tuple[Input, int]],
+        named: frozenset[Path],
+        on_progress: Callable[[Progress], None],
+    ) -> Reader:
+        embedder, tally = job.stages.embedder, job.tally
+        before = embedder.embedded
+
+        async def report() -> None:
+            tally.embedded = embedder.embedded - before
+            on_progress(tally.progress())
+            await job.update()
+
+        run = Run(job.stages, known, tally, report)
+        pipeline = Pipeline(run)
+        reader = Reader(run, pipeline, named)
+        await pipeline.run(reader.read(inputs) for _ in range(self._settings.parse_workers + 2))
+        await report()
+        return reader
 
     async def add(self, document: Document) -> int:
-        """One document that is text already, in place of the one with its id. Returns its chunks, once committed."""
-        stages = await self._ready()
+        """Put one document that is text already, replacing the one with its id. Returns its chunks, once committed."""
+        stages = await self._started()
         return await self._put(stages, [await stages.parsers.document(document)])
 
     async def upload(
@@ -136,53 +149,53 @@ class Builder:
         title: str = "",
         metadata: Mapping[str, Scalar] | None = None,
     ) -> int:
-        """An uploaded file that lies at `spooled`, in place of what has its id. Returns its chunks, once committed.
+        """Put the uploaded file at `spooled`, replacing what has its id. Returns its chunks, once committed.
 
-        Records become documents of their own, with ids DOCUMENT_ID#record=KEY. Raises UnreadableError; what could be
-        read of a file of records is committed then, and nothing is removed.
+        Records become documents of their own, with ids DOCUMENT_ID#record=KEY. Raises UnreadableError; the records that
+        could be read are committed then, and nothing is removed.
         """
-        stages = await self._ready()
-        before = await stages.blocking(with_records, self._store, document_id)
+        stages = await self._started()
+        before = await stages.in_thread(with_records, self._store, document_id)
         parsed: list[Parsed] = []
         try:
             async with aclosing(stages.parsers.upload(spooled, name)) as batches:
                 async for batch in batches:
-                    parsed += [_named(one, document_id, title, metadata or {}) for one in batch.parsed]
+                    parsed += [_as_uploaded(each, document_id, title, metadata or {}) for each in batch.parsed]
         except UnreadableError:
             await self._put(stages, parsed)
             raise
         chunks = await self._put(stages, parsed)
-        if gone := set(before) - {one.document.id for one in parsed}:
+        if gone := set(before) - {each.document.id for each in parsed}:
             await stages.write(self._store.delete, gone)
         return chunks
 
     async def _put(self, stages: Stages, parsed: Sequence[Parsed]) -> int:
-        items = [(one.document, one.chunks, await stages.vectors(one)) for one in parsed]
+        items = [(each.document, each.chunks, await stages.vectors(each)) for each in parsed]
         await stages.write(self._store.put, items)
-        for one in parsed:
-            stages.embedding.forget(passages(one))
-        return sum(len(one.chunks) for one in parsed)
+        for each in parsed:
+            stages.embedder.forget(passages(each))
+        return sum(len(each.chunks) for each in parsed)
 
-    async def _ready(self) -> Stages:
-        """The stages, with the tokenizer of the embed service that runs."""
+    async def _started(self) -> Stages:
+        """The stages; at the first call the embed service must run, as the chunker uses its tokenizer."""
         async with self._starting:
             if self._stages is None:
                 settings = self._settings
                 parsers = Parsers(_parser_settings(settings, await self.chunker()))
-                embedding = Embedding(
+                embedder = Embedder(
                     self._embed,
-                    batch=settings.batch_chunks,
+                    batch_size=settings.batch_chunks,
                     in_flight=settings.embed_in_flight,
-                    patience_s=self._patience_s,
+                    retry_for_s=self._retry_for_s,
                 )
                 self._stages = Stages(
                     store=self._store,
                     parsers=parsers,
-                    embedding=await embedding.__aenter__(),
+                    embedder=await embedder.__aenter__(),
                     fetcher=self._fetcher,
                     threads=self._threads,
-                    writing=asyncio.Lock(),
-                    waiting_chunks=4 * settings.batch_chunks * (settings.embed_in_flight + 1),
+                    write_lock=asyncio.Lock(),
+                    max_pending_chunks=4 * settings.batch_chunks * (settings.embed_in_flight + 1),
                 )
             return self._stages
 
@@ -195,7 +208,7 @@ class Builder:
 
 
 async def manifest_of(embed: EmbedClient, settings: IndexSettings) -> Manifest:
-    """What an index has to be built with for this service and these settings. Raises UnavailableError."""
+    """The manifest of an index that is built with this service and these settings. Raises UnavailableError."""
     card = await embed.model()
     probe = await embed.embed(["probe"], input_type="document")
     return Manifest(
@@ -211,20 +224,8 @@ async def manifest_of(embed: EmbedClient, settings: IndexSettings) -> Manifest:
     )
 
 
-def _telling(
-    stages: Stages, job: Job, tally: Tally, on_progress: Callable[[Progress], None]
-) -> Callable[[], Awaitable[None]]:
-    before = stages.embedding.embedded
-
-    async def tell() -> None:
-        tally.embedded = stages.embedding.embedded - before
-        on_progress(tally.progress())
-        await job.tell()
-
-    return tell
-
-
-def _named(parsed: Parsed, document_id: str, title: str, metadata: Mapping[str, Scalar]) -> Parsed:
+def _as_uploaded(parsed: Parsed, document_id: str, title: str, metadata: Mapping[str, Scalar]) -> Parsed:
+    """The document with the upload's id, title and metadata; a record keeps its own title."""
     document = parsed.document
     _, record, key = document.source.partition(RECORD)
     identity = document_id + record + key

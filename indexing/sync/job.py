@@ -1,4 +1,4 @@
-"""A build's row in the store, which `ragline jobs` and GET /jobs/{id} read."""
+"""The job row of a run, which `ragline jobs` and GET /jobs/{id} show."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,35 +11,36 @@ from indexing.sync.pipeline import Stages
 from indexing.sync.progress import Tally
 
 
-class Job:
-    """`async with` opens it as running and closes it as done, failed or cancelled; killed, it is shown as failed."""
+class RunningJob:
+    """`async with` adds the row as running and ends it as done, cancelled or failed.
+
+    A lock is held meanwhile: a process that is killed releases it, and the job is then shown as failed.
+    """
 
     def __init__(self, stages: Stages, kind: str, tally: Tally, params: Mapping[str, Any]) -> None:
-        self._stages = stages
+        self.stages = stages
         self._kind = kind
-        self._tally = tally
+        self.tally = tally
         self._params = params
-        self._failures = 0
+        self._written_failures = 0
         self.id = ""
         self._held: Held | None = None
 
     async def __aenter__(self) -> Self:
-        store = self._stages.store
-        self.id, self._held = await self._stages.write(
-            store.job_begin, self._kind, self._tally.total_files, self._params
-        )
+        begin = self.stages.store.job_begin
+        self.id, self._held = await self.stages.write(begin, self._kind, self.tally.total_files, self._params)
         return self
 
-    async def tell(self, *, state: State | None = None, message: str | None = None) -> None:
-        """Write how far it is."""
-        new = self._tally.failures[self._failures :]
-        self._failures = len(self._tally.failures)
-        await self._stages.write(
-            self._stages.store.job_update,
+    async def update(self, *, state: State | None = None, message: str | None = None) -> None:
+        """Write the counts and the failures since the last update."""
+        new = self.tally.failures[self._written_failures :]
+        self._written_failures = len(self.tally.failures)
+        await self.stages.write(
+            self.stages.store.job_update,
             self.id,
-            done=self._tally.files,
-            chunks=self._tally.chunks,
-            tokens=self._tally.tokens,
+            done=self.tally.files,
+            chunks=self.tally.chunks,
+            tokens=self.tally.tokens,
             failures=[(failure.source, failure.reason) for failure in new],
             state=state,
             message=message,
@@ -49,10 +50,10 @@ class Job:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            await self.tell(state="done")
+            await self.update(state="done")
         elif isinstance(error, asyncio.CancelledError):
-            await self.tell(state="cancelled", message="stopped; the same command goes on with what is left")
+            await self.update(state="cancelled", message="stopped; the same command goes on with what is left")
         else:
-            await self.tell(state="failed", message=str(error))
+            await self.update(state="failed", message=str(error))
         if self._held is not None:
-            await self._stages.blocking(self._held.release)
+            await self.stages.in_thread(self._held.release)

@@ -1,4 +1,4 @@
-"""Parsed documents into the store: embed -> write, overlapped; each stage waits for the next where that one is full."""
+"""Parsed documents into the store: embed, then write, at the same time; a full stage makes the one before it wait."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
@@ -14,33 +14,33 @@ from indexing.errors import InvalidDocumentError
 from indexing.read.pool import Parsed, Parsers
 from indexing.read.web import Fetcher
 from indexing.store.interface import DocumentStore, text_hash
-from indexing.sync.changes import Plan
-from indexing.sync.embed import Embedding, Vector, is_away
+from indexing.sync.changes import KnownDocuments
+from indexing.sync.embed import Embedder, Vector, is_temporary
 from indexing.sync.progress import Tally
 from services.errors import RaglineError
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_WRITE_CHUNKS = 512
+_COMMIT_CHUNKS = 512
 """Of one transaction at most, unless one document has more."""
-_TOLD_EVERY_S = 1.0
+_REPORT_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Stages:
-    """What a build works with."""
+    """What all runs of an indexer share."""
 
     store: DocumentStore
     parsers: Parsers
-    embedding: Embedding
+    embedder: Embedder
     fetcher: Fetcher
     threads: Executor
-    writing: asyncio.Lock
-    waiting_chunks: int
-    """Chunks between parser and disk at most."""
+    write_lock: asyncio.Lock
+    max_pending_chunks: int
+    """Chunks that are parsed and not yet committed."""
 
-    async def blocking(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """On a thread. A call that has begun is waited for, even where we are cancelled."""
+    async def in_thread(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call on a thread. Cancelled, it still waits for a call that has begun."""
         future = asyncio.get_running_loop().run_in_executor(self.threads, partial(call, *args, **kwargs))
         try:
             return await asyncio.shield(future)
@@ -49,66 +49,65 @@ class Stages:
             raise
 
     async def write(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same for calls that write: one after the other."""
-        async with self.writing:
-            return await self.blocking(call, *args, **kwargs)
+        """Call on a thread, one call at a time."""
+        async with self.write_lock:
+            return await self.in_thread(call, *args, **kwargs)
 
     async def vectors(self, parsed: Parsed) -> Vector:
-        """(n, d) of a document's n chunks: those of texts that the store knows from there, the others embedded."""
+        """(n, d) of a document's n chunks; only texts that the store does not know are embedded."""
         texts = passages(parsed)
         hashes = [text_hash(text) for text in texts]
-        known = await self.blocking(self.store.vectors_for, hashes)
+        known = await self.in_thread(self.store.vectors_for, hashes)
         new = [text for text, key in zip(texts, hashes, strict=True) if key not in known]
-        made = dict(zip(new, await self.embedding.vectors(new), strict=True))
-        rows = [known[key] if key in known else made[text] for text, key in zip(texts, hashes, strict=True)]
+        embedded = dict(zip(new, await self.embedder.vectors(new), strict=True))
+        rows = [known[key] if key in known else embedded[text] for text, key in zip(texts, hashes, strict=True)]
         return np.stack(rows) if rows else np.empty((0, self.store.manifest.dimension), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True)
-class Build:
-    """One build: with what, over what is there already, and how far it is."""
+class Run:
+    """One run of an indexer."""
 
     stages: Stages
-    plan: Plan
+    known: KnownDocuments
     tally: Tally
-    tell: Callable[[], Awaitable[None]]
-    """Whom it concerns, how far it is; called every _TOLD_EVERY_S."""
+    report: Callable[[], Awaitable[None]]
+    """Publishes the tally; called every _REPORT_EVERY_S."""
 
 
 class Pipeline:
-    """What readers submit is embedded and committed. A document that fails is counted; a service or disk ends all."""
+    """Embeds and commits what readers submit. Counts a failed document; a failed service or disk ends the run."""
 
-    def __init__(self, build: Build) -> None:
-        self._stages = build.stages
-        self._plan = build.plan
-        self._tally = build.tally
-        self._tell = build.tell
-        self._room = _Room(build.stages.waiting_chunks)
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._stages = run.stages
+        self._tally = run.tally
+        self._budget = _ChunkBudget(run.stages.max_pending_chunks)
         self._writes: asyncio.Queue[tuple[Parsed, Vector] | None] = asyncio.Queue()
         self._documents: asyncio.TaskGroup | None = None
 
     async def run(self, readers: Iterable[Coroutine[None, None, None]]) -> None:
-        """Until all readers have ended and all they submitted is committed. Raises the first error, bare."""
+        """Run the readers until all they submit is committed. Raises the first error, not an exception group."""
         try:
             async with asyncio.TaskGroup() as group:
-                telling = group.create_task(self._keep_telling())
+                reporting = group.create_task(self._keep_reporting())
                 writing = group.create_task(self._write())
                 async with asyncio.TaskGroup() as self._documents:
                     for reader in readers:
                         self._documents.create_task(reader)
                 self._writes.put_nowait(None)
                 await writing
-                telling.cancel()
+                reporting.cancel()
         except BaseExceptionGroup as errors:
             raise _first(errors) from errors
 
     async def submit(self, parsed: Parsed) -> None:
-        """Waits where too much is on its way."""
+        """Start embedding a document; waits while too many chunks are pending."""
         if self._documents is None:
             raise RuntimeError("submit() is for readers of run()")
-        await self._room.take(len(parsed.chunks))
-        self._tally.waiting_chunks += len(parsed.chunks)
-        self._tally.waiting_tokens += sum(parsed.tokens)
+        await self._budget.acquire(len(parsed.chunks))
+        self._tally.pending_chunks += len(parsed.chunks)
+        self._tally.pending_tokens += sum(parsed.tokens)
         work = self._embed(parsed)
         try:
             self._documents.create_task(work)
@@ -119,8 +118,8 @@ class Pipeline:
     async def _embed(self, parsed: Parsed) -> None:
         try:
             vectors = await self._stages.vectors(parsed)
-        except (RaglineError, UnicodeError) as exc:  # a lone surrogate cannot be hashed, nor sent
-            if isinstance(exc, RaglineError) and is_away(exc):
+        except (RaglineError, UnicodeError) as exc:  # a lone surrogate can neither be hashed nor sent
+            if isinstance(exc, RaglineError) and is_temporary(exc):
                 raise
             self._fail(parsed, exc)
         else:
@@ -128,18 +127,18 @@ class Pipeline:
 
     def _fail(self, parsed: Parsed, error: Exception) -> None:
         self._tally.fail(parsed.document.source, str(error))
-        self._free(parsed)
+        self._release(parsed)
 
-    def _free(self, parsed: Parsed) -> None:
-        self._room.free(len(parsed.chunks))
-        self._tally.waiting_chunks -= len(parsed.chunks)
-        self._tally.waiting_tokens -= sum(parsed.tokens)
+    def _release(self, parsed: Parsed) -> None:
+        self._budget.release(len(parsed.chunks))
+        self._tally.pending_chunks -= len(parsed.chunks)
+        self._tally.pending_tokens -= sum(parsed.tokens)
 
     async def _write(self) -> None:
-        """All that is ready, one transaction after the other."""
+        """Commit what is embedded, up to _COMMIT_CHUNKS a transaction."""
         while (first := await self._writes.get()) is not None:
             ready = [first]
-            while not self._writes.empty() and sum(len(parsed.chunks) for parsed, _ in ready) < _WRITE_CHUNKS:
+            while not self._writes.empty() and sum(len(parsed.chunks) for parsed, _ in ready) < _COMMIT_CHUNKS:
                 if (item := self._writes.get_nowait()) is None:
                     self._writes.put_nowait(None)
                     break
@@ -147,8 +146,8 @@ class Pipeline:
             await self._commit(ready)
 
     async def _commit(self, ready: list[tuple[Parsed, Vector]]) -> None:
-        """All of them; where the store refuses one, each in a transaction of its own."""
-        items = [(self._plan.identified(parsed.document), parsed.chunks, vectors) for parsed, vectors in ready]
+        """One transaction for all, or one for each where the store refuses a document."""
+        items = [(self._run.known.with_id(parsed.document), parsed.chunks, vectors) for parsed, vectors in ready]
         try:
             await self._stages.write(self._stages.store.put, items)
         except InvalidDocumentError as exc:
@@ -159,20 +158,20 @@ class Pipeline:
             self._fail(ready[0][0], exc)
             return
         for parsed, _ in ready:
-            self._stages.embedding.forget(passages(parsed))
-            self._free(parsed)
+            self._stages.embedder.forget(passages(parsed))
+            self._release(parsed)
             self._tally.documents += 1
             self._tally.chunks += len(parsed.chunks)
             self._tally.tokens += sum(parsed.tokens)
 
-    async def _keep_telling(self) -> None:
+    async def _keep_reporting(self) -> None:
         while True:
-            await asyncio.sleep(_TOLD_EVERY_S)
-            await self._tell()
+            await asyncio.sleep(_REPORT_EVERY_S)
+            await self._run.report()
 
 
 def passages(parsed: Parsed) -> list[str]:
-    """What is embedded of it."""
+    """The texts that are embedded, one a chunk."""
     return [passage(chunk.heading, chunk.text) for chunk in parsed.chunks]
 
 
@@ -181,20 +180,20 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
 
 
-class _Room:
-    """So many chunks may be on their way; a document that has more goes when it is alone."""
+class _ChunkBudget:
+    """Bounds the pending chunks; a document with more than all of them waits until it is alone."""
 
     def __init__(self, chunks: int) -> None:
         self._size = chunks
-        self._taken = 0
-        self._freed = asyncio.Event()
+        self._used = 0
+        self._released = asyncio.Event()
 
-    async def take(self, chunks: int) -> None:
-        while self._taken and self._taken + chunks > self._size:
-            self._freed.clear()
-            await self._freed.wait()
-        self._taken += chunks
+    async def acquire(self, chunks: int) -> None:
+        while self._used and self._used + chunks > self._size:
+            self._released.clear()
+            await self._released.wait()
+        self._used += chunks
 
-    def free(self, chunks: int) -> None:
-        self._taken -= chunks
-        self._freed.set()
+    def release(self, chunks: int) -> None:
+        self._used -= chunks
+        self._released.set()

@@ -1,4 +1,4 @@
-"""How far a build is, and how it ended."""
+"""The counts of a run: while it goes on, and in its report."""
 
 import time
 from collections.abc import Mapping
@@ -15,26 +15,24 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Counts so far."""
-
     files: int
     total_files: int
     documents: int
-    """That are committed."""
+    """Committed."""
     chunks: int
-    """That have a vector."""
+    """With a vector."""
     total_chunks: int
-    """Of the files so far."""
+    """Of the files that have been read."""
     failed: int
     elapsed_s: float
     tokens_per_s: float
     left_s: float | None
-    """None until enough is done to tell."""
+    """None while there is too little to estimate from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a build did."""
+    """What a run did."""
 
     job: str
     documents: int
@@ -42,20 +40,20 @@ class Report:
     chunks: int
     tokens: int
     embedded: int
-    """Chunks that were embedded; the others' text was known."""
+    """Chunks that were embedded; the vectors of the others were in the store."""
     unchanged: int
-    """Documents that were as they had been."""
+    """Documents."""
     moved: int
     removed: int
     skipped: Mapping[str, int]
-    """Files that were passed over, by reason."""
+    """Files that were not read, by reason."""
     failures: tuple[Failure, ...]
     elapsed_s: float
 
 
 @dataclass(slots=True)
 class Tally:
-    """The counts of a build that is under way. Documents, chunks and tokens count when they are committed."""
+    """Counts so far; documents, chunks and tokens are those that are committed."""
 
     total_files: int = 0
     total_bytes: int = 0
@@ -64,9 +62,9 @@ class Tally:
     documents: int = 0
     chunks: int = 0
     tokens: int = 0
-    waiting_chunks: int = 0
-    """That are cut and not yet committed."""
-    waiting_tokens: int = 0
+    pending_chunks: int = 0
+    """Parsed, and not yet committed."""
+    pending_tokens: int = 0
     embedded: int = 0
     """Chunks whose text was new."""
     unchanged: int = 0
@@ -80,18 +78,18 @@ class Tally:
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
 
     def fail(self, source: str, reason: str) -> None:
-        """Names and values that no UTF-8 can write are given as \\udce9: a failure is stored and printed."""
-        self.failures.append(Failure(_written(source), _written(reason)))
+        """A failure is stored and printed: what UTF-8 cannot encode becomes an escape such as \\udce9."""
+        self.failures.append(Failure(_printable(source), _printable(reason)))
 
     def progress(self) -> Progress:
         elapsed = time.monotonic() - self.began
-        total_chunks = self.chunks + self.waiting_chunks
+        total_chunks = self.chunks + self.pending_chunks
         chunks = min(max(self.chunks, self.embedded), total_chunks)
         done = chunks / total_chunks if total_chunks else 1.0
         share = done * min(self.bytes / self.total_bytes, 1.0) if self.total_bytes else 1.0
         return Progress(
             self.files, self.total_files, self.documents, chunks, total_chunks, len(self.failures), elapsed,
-            tokens_per_s=done * (self.tokens + self.waiting_tokens) / elapsed if elapsed else 0.0,
+            tokens_per_s=done * (self.tokens + self.pending_tokens) / elapsed if elapsed else 0.0,
             left_s=elapsed * (1 - share) / share if share and elapsed > 1 else None,
         )  # fmt: skip
 
@@ -103,5 +101,5 @@ class Tally:
         )  # fmt: skip
 
 
-def _written(text: str) -> str:
+def _printable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()

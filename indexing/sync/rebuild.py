@@ -1,4 +1,4 @@
-"""A collection built anew from its stored texts, with another model or other chunks; and copies of collections."""
+"""Rebuilds a collection from its stored texts, for another model or other chunks; copies collections."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -9,22 +9,22 @@ from indexing.errors import IndexingError
 from indexing.settings import IndexSettings
 from indexing.store.interface import DocumentStore
 from indexing.store.local import Store
-from indexing.sync.indexer import Builder, manifest_of
+from indexing.sync.indexer import Indexer, manifest_of
 from indexing.sync.progress import Failure, Progress, Report, Tally
 from services.client import EmbedClient
 
 _PAGE = 200
-_NAMED = 10
-"""Failures that an error tells one by one."""
+_LISTED = 10
+"""Failures that an error lists."""
 
 
 async def reindex(
     path: Path, embed: EmbedClient, settings: IndexSettings, on_progress: Callable[[Progress], None]
 ) -> Report:
-    """Make the collection at `path` what `settings` and the service say.
+    """Rebuild the collection at `path` for the present settings and embed service.
 
-    It grows beside the one in use, which is searched and written to meanwhile, and takes its place when it has caught
-    up. One that is broken off goes on where it was. Raises IndexingError where documents cannot be built anew.
+    The new index grows beside the one in use, which is searched and written to meanwhile, and replaces it once it has
+    the same documents. An interrupted rebuild continues. Raises IndexingError where documents cannot be rebuilt.
     """
     live = await asyncio.to_thread(Store.open, path)
     try:
@@ -34,10 +34,10 @@ async def reindex(
             return Tally(unchanged=live.stats().documents).report("")
         new = await asyncio.to_thread(live.successor, manifest)
         try:
-            async with Builder(new, embed, settings) as builder:
-                report = await _caught_up(builder, live, new, on_progress)
+            async with Indexer(new, embed, settings) as indexer:
+                report = await _catch_up(indexer, live, new, on_progress)
                 while not await asyncio.to_thread(live.promote, new):
-                    await _caught_up(builder, live, new, on_progress)
+                    await _catch_up(indexer, live, new, on_progress)
         finally:
             await asyncio.to_thread(new.close)
     finally:
@@ -45,40 +45,42 @@ async def reindex(
     return report
 
 
-async def _caught_up(builder: Builder, live: Store, new: Store, on_progress: Callable[[Progress], None]) -> Report:
+async def _catch_up(indexer: Indexer, live: Store, new: Store, on_progress: Callable[[Progress], None]) -> Report:
     lag = await asyncio.to_thread(live.lag, new)
-    report = await builder.add_all(_texts(live, lag.put), count=len(lag.put), kind="reindex", on_progress=on_progress)
+    report = await indexer.add_all(
+        _documents(live, lag.put), count=len(lag.put), kind="reindex", on_progress=on_progress
+    )
     await asyncio.to_thread(new.delete, lag.delete)
     if report.failures:
-        raise _stuck(report.failures)
+        raise _rebuild_error(report.failures)
     return report
 
 
-def _stuck(failures: Sequence[Failure]) -> IndexingError:
-    named = "; ".join(f"{failure.source}: {failure.reason}" for failure in failures[:_NAMED])
-    more = f"; and {len(failures) - _NAMED:,} more" if len(failures) > _NAMED else ""
+def _rebuild_error(failures: Sequence[Failure]) -> IndexingError:
+    listed = "; ".join(f"{failure.source}: {failure.reason}" for failure in failures[:_LISTED])
+    more = f"; and {len(failures) - _LISTED:,} more" if len(failures) > _LISTED else ""
     return IndexingError(
-        f"the index stays as it is, for {len(failures):,} of its documents cannot be built anew: {named}{more}. Remove"
-        " or replace what is named, and run `ragline index reindex` again: it goes on with what is left"
+        f"the index stays as it is, for {len(failures):,} of its documents cannot be rebuilt: {listed}{more}. Remove"
+        " or replace what is listed, and run `ragline index reindex` again: it goes on with what is left"
     )
 
 
-def _texts(store: Store, identities: Iterable[str]) -> Iterator[Document]:
-    """Those that are still there when their turn comes."""
+def _documents(store: Store, identities: Iterable[str]) -> Iterator[Document]:
+    """Read one by one; those that were deleted meanwhile are left out."""
     for identity in identities:
         if (item := store.item(identity)) is not None:
             yield item[0]
 
 
 def copy(source: DocumentStore, target: DocumentStore) -> Iterator[int]:
-    """All documents with their chunks and vectors, nothing embedded again. Gives the number so far, after each page."""
-    done = 0
+    """Copy documents, chunks and vectors; nothing is embedded again. Yields the number so far, after each page."""
+    copied = 0
     cursor: str | None = None
     while True:
         rows, cursor = source.documents(cursor, _PAGE)
         items = [item for row in rows if (item := source.item(row.id)) is not None]
         target.put(items)
-        done += len(items)
-        yield done
+        copied += len(items)
+        yield copied
         if cursor is None:
             return

@@ -1,4 +1,4 @@
-"""A folder followed: what changed and what is gone, once it has settled. By looking again: that works on any disk."""
+"""Watches files and folders by listing them again and again, which works on any disk."""
 
 import asyncio
 import time
@@ -10,44 +10,42 @@ from indexing.read import sources
 from services.errors import NotFoundError
 
 _EVERY_S = 1.0
-_SHARE = 0.05
-"""Of the time that may go into looking: a tree that takes a second to walk is walked every 20."""
+_LISTING_SHARE = 0.05
+"""Of the time, at most: a tree that takes a second to list is listed every 20."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """A tree at one moment."""
-
+class Listing:
     files: Mapping[Path, tuple[int, int, int]]
-    """Each file with what tells a change: size, time, inode."""
+    """Size, modification time (ns) and inode of each file."""
     took_s: float
 
 
-async def look(paths: Sequence[str | Path]) -> Look:
-    return await asyncio.to_thread(_looked, paths)
+async def list_files(paths: Sequence[str | Path]) -> Listing:
+    return await asyncio.to_thread(_list_files, paths)
 
 
-async def changes(
-    paths: Sequence[str | Path], since: Look, *, every_s: float = _EVERY_S
+async def watch_files(
+    paths: Sequence[str | Path], since: Listing, *, every_s: float = _EVERY_S
 ) -> AsyncIterator[tuple[list[Path], list[Path]]]:
-    """(new or changed, gone) after `since`, endlessly; each time what happened since the last."""
+    """(new or changed, gone) files since the last item, endlessly; a file that is being written is waited for."""
     before = since
     while True:
-        await asyncio.sleep(max(every_s, before.took_s / _SHARE))
-        now = await look(paths)
+        await asyncio.sleep(max(every_s, before.took_s / _LISTING_SHARE))
+        now = await list_files(paths)
         while now.files != before.files:
             await asyncio.sleep(every_s)
-            again = await look(paths)
-            if again.files == now.files:
+            later = await list_files(paths)
+            if later.files == now.files:
                 changed = [path for path, stat in now.files.items() if before.files.get(path) != stat]
                 yield changed, [path for path in before.files if path not in now.files]
                 before = now
-            now = again
+            now = later
 
 
-def _looked(paths: Sequence[str | Path]) -> Look:
+def _list_files(paths: Sequence[str | Path]) -> Listing:
     began = time.monotonic()
-    seen: dict[Path, tuple[int, int, int]] = {}
+    files: dict[Path, tuple[int, int, int]] = {}
     for path in paths:
         try:
             found = sources.find([path]).files
@@ -58,5 +56,5 @@ def _looked(paths: Sequence[str | Path]) -> Look:
                 stat = file.lstat()
             except OSError:
                 continue
-            seen[file] = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
-    return Look(seen, time.monotonic() - began)
+            files[file] = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    return Listing(files, time.monotonic() - began)

@@ -1,1 +1,1 @@
-"""Files to text: load.py picks the reader of a format; only parser processes import it."""
+"""Files to text: load.py picks the loader of a format. Only parser processes import the loaders."""

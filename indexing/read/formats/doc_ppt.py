@@ -7,8 +7,9 @@ from typing import Any
 
 import olefile
 
+from indexing.document import one_line
 from indexing.errors import UnreadableError
-from indexing.read.formats.extract import Extract, Limits, joined_pages, one_line, require_chars, tidy
+from indexing.read.formats.extract import Extract, Limits, joined_pages, tidy
 
 
 def load(content: bytes, media_type: str, limits: Limits) -> Extract:
@@ -18,9 +19,6 @@ def load(content: bytes, media_type: str, limits: Limits) -> Extract:
             title = _title(ole)
     except (OSError, ValueError, IndexError, struct.error) as exc:
         raise UnreadableError(f"broken file: {one_line(str(exc))}") from exc
-    if not extract.text.strip():
-        raise UnreadableError("no text: it holds only pictures or nothing")
-    require_chars(len(extract.text), limits)
     return Extract(extract.text, title, extract.pages)
 
 
@@ -50,7 +48,7 @@ def _word(ole: Any) -> Extract:
     clx_at, clx_length = struct.unpack_from("<II", stream, 0x01A2)
     table: bytes = ole.openstream("1Table" if flags & _TABLE_1 else "0Table").read()
     text = "".join(_pieces(stream, table[clx_at : clx_at + clx_length]))[:main_length]
-    return Extract(tidy(_plain(text)))
+    return Extract(tidy(_visible_text(text)))
 
 
 def _pieces(stream: bytes, clx: bytes) -> Iterator[str]:
@@ -71,18 +69,18 @@ def _pieces(stream: bytes, clx: bytes) -> Iterator[str]:
             yield stream[where : where + 2 * characters].decode("utf-16-le", "replace")
 
 
-def _plain(text: str) -> str:
-    """Paragraph marks, cell marks and fields as plain text: of a field only its result is kept."""
+def _visible_text(text: str) -> str:
+    """Replace paragraph and cell marks; of a field, keep only the result."""
     kept: list[str] = []
-    depth: list[bool] = []  # one entry an open field: are we past its separator?
+    fields: list[bool] = []  # of each open field, whether its result has begun
     for char in text:
         if char == "\x13":
-            depth.append(False)
-        elif char == "\x14" and depth:
-            depth[-1] = True
-        elif char == "\x15" and depth:
-            depth.pop()
-        elif all(depth):
+            fields.append(False)
+        elif char == "\x14" and fields:
+            fields[-1] = True
+        elif char == "\x15" and fields:
+            fields.pop()
+        elif all(fields):
             kept.append(char)
     plain = "".join(kept).replace("\r", "\n\n").replace("\x07\x07", "\n").replace("\x07", " | ")
     return plain.replace("\x0b", "\n").replace("\x1e", "-")
@@ -90,26 +88,26 @@ def _plain(text: str) -> str:
 
 # SlideListWithTextContainer, SlidePersistAtom, TextHeaderAtom, TextCharsAtom, TextBytesAtom, SlideContainer.
 _OUTLINE, _PERSIST, _HEADER, _CHARS, _BYTES, _SLIDE = 4080, 1011, 3999, 4000, 4008, 1006
-_CONTAINERS_ASIDE = frozenset((1008, 1016, 4041))
-"""Notes, main master, and the handout's master."""
+_SKIPPED_CONTAINERS = frozenset((1008, 1016, 4041))
+"""Notes, main master, handout master."""
 _CONTAINER = 0xF
 _TITLE_KINDS = frozenset((0, 6))
 
 
 def _presentation(ole: Any, limits: Limits) -> Extract:
-    """The outline lists each slide's text; what newer programs leave out of it stands in the slides themselves."""
+    """The text of the outline or of the slides, whichever is longer: newer programs leave text out of the outline."""
     if ole.exists("EncryptedSummary"):
         raise UnreadableError("protected by a password")
     stream: bytes = ole.openstream("PowerPoint Document").read()
-    outlined = _slides(stream, starts=_PERSIST, inside=_OUTLINE)
-    drawn = _slides(stream, starts=_SLIDE, inside=_SLIDE)
-    pages = max(outlined, drawn, key=lambda slides: sum(map(len, slides)))
+    outline = _slides(stream, starts=_PERSIST, inside=_OUTLINE)
+    slides = _slides(stream, starts=_SLIDE, inside=_SLIDE)
+    pages = max(outline, slides, key=lambda texts: sum(map(len, texts)))
     text, starts = joined_pages(pages, limits)
     return Extract(text, pages=starts)
 
 
 def _slides(stream: bytes, *, starts: int, inside: int) -> list[str]:
-    """Texts between records of type `starts`, only within containers of type `inside`."""
+    """The text of each slide: a record of type `starts` begins it, and containers of type `inside` hold its text."""
     slides: list[list[str]] = []
     kind = ends = 0
     for at, name, instance, body in _records(stream):
@@ -122,17 +120,17 @@ def _slides(stream: bytes, *, starts: int, inside: int) -> list[str]:
         elif name == _HEADER and body:
             kind = body[0]
         elif name in (_CHARS, _BYTES) and slides:
-            said = tidy(body.decode("utf-16-le" if name == _CHARS else "latin-1", "replace"))
-            slides[-1].append(f"## {one_line(said)}" if kind in _TITLE_KINDS and said else said)
+            text = tidy(body.decode("utf-16-le" if name == _CHARS else "latin-1", "replace"))
+            slides[-1].append(f"## {one_line(text)}" if kind in _TITLE_KINDS and text else text)
     return ["\n\n".join(filter(None, slide)) for slide in slides]
 
 
 def _records(stream: bytes) -> Iterator[tuple[int, int, int, bytes]]:
-    """(offset of the body, type, instance, body) of all records; a container is given before what it holds."""
+    """(offset of the body, type, instance, body) of all records; a container comes before its contents."""
     at = 0
     while at + 8 <= len(stream):
         version, name, length = struct.unpack_from("<HHI", stream, at)
         at += 8
         yield at, name, version >> 4, stream[at : at + length]
-        if version & _CONTAINER != _CONTAINER or name in _CONTAINERS_ASIDE:
+        if version & _CONTAINER != _CONTAINER or name in _SKIPPED_CONTAINERS:
             at += length

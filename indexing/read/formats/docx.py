@@ -7,11 +7,12 @@ from xml.parsers.expat import ExpatError
 
 import mammoth
 
+from indexing.document import one_line
 from indexing.errors import UnreadableError
 from indexing.read.formats.docx_equations import with_equations
-from indexing.read.formats.extract import Extract, Limits, one_line, require_chars
+from indexing.read.formats.extract import Extract, Limits
 from indexing.read.formats.html import to_markdown
-from indexing.read.formats.markup import Package
+from indexing.read.formats.markup import Package, core_title
 from indexing.read.formats.text import title_of
 
 _STYLES = """
@@ -23,8 +24,7 @@ p[style-name='Preformatted Text'] => pre:separator('\\n')
 """
 
 
-def load(content: bytes, media_type: str, limits: Limits) -> Extract:
-    del media_type
+def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
     package = Package(content, limits)
     package.check_parts("word/")
     try:
@@ -32,9 +32,6 @@ def load(content: bytes, media_type: str, limits: Limits) -> Extract:
     except _BROKEN as exc:
         raise UnreadableError(f"broken DOCX: {one_line(str(exc)) or type(exc).__name__}") from exc
     text = to_markdown(html)
-    if not text:
-        raise UnreadableError("no text: it holds only pictures or nothing")
-    require_chars(len(text), limits)
     return Extract(text, core_title(package) or title_of(text))
 
 
@@ -42,7 +39,7 @@ _BROKEN = (
     KeyError, ValueError, AttributeError, TypeError, IndexError, OSError, SyntaxError, zipfile.BadZipFile, zlib.error,
     ExpatError,
 )  # fmt: skip
-"""What mammoth and the parts below it raise where a part is missing or damaged."""
+"""Raised by mammoth and its dependencies where a part is missing or damaged."""
 
 
 def _html(content: bytes) -> str:
@@ -57,10 +54,3 @@ def _html(content: bytes) -> str:
 def _no_image(image: object) -> list[object]:
     del image
     return []
-
-
-def core_title(package: Package) -> str:
-    """dc:title of an OOXML package."""
-    if "docProps/core.xml" not in package.names:
-        return ""
-    return one_line(package.xml("docProps/core.xml").findtext("{http://purl.org/dc/elements/1.1/}title") or "")

@@ -1,4 +1,4 @@
-"""Equations of Word (OMML) as LaTeX-like text, put where mammoth, which passes them over, finds words."""
+"""Replaces Word's equations (OMML), which mammoth ignores, by LaTeX-like text."""
 
 import io
 import zipfile
@@ -19,10 +19,10 @@ def with_equations(content: bytes) -> bytes:
         body = package.read(_BODY) if _BODY in package.namelist() else b""
         if b"oMath>" not in body:
             return content
-        return _replaced(package, _spelled(body))
+        return _with_body(package, _spell_equations(body))
 
 
-def _replaced(package: zipfile.ZipFile, body: bytes) -> bytes:
+def _with_body(package: zipfile.ZipFile, body: bytes) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as other:
         for member in package.infolist():
@@ -30,7 +30,7 @@ def _replaced(package: zipfile.ZipFile, body: bytes) -> bytes:
     return out.getvalue()
 
 
-def _spelled(body: bytes) -> bytes:
+def _spell_equations(body: bytes) -> bytes:
     root = parse_xml(body)
     for equation in list(root.iter(f"{_M}oMath")):
         parent = equation.getparent()

@@ -1,19 +1,19 @@
-"""EML by the standard library: headers that matter, then the body; attachments by name only."""
+"""EML by the standard library: subject, correspondents and date, then the body; attachments by name only."""
 
 import email
 import email.policy
 from email.message import EmailMessage, MIMEPart
 
+from indexing.document import one_line
 from indexing.errors import UnreadableError
-from indexing.read.formats.extract import Extract, Limits, one_line, require_chars, tidy
+from indexing.read.formats.extract import Extract, Limits, require_chars, tidy
 from indexing.read.formats.html import body_markdown
 from indexing.read.formats.text import decode
 
-_SHOWN = ("From", "To", "Cc", "Date")
+_HEADERS = ("From", "To", "Cc", "Date")
 
 
-def load(content: bytes, media_type: str, limits: Limits) -> Extract:
-    del media_type
+def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content[:64]:
         content = decode(content).encode()
     message = email.message_from_bytes(content, policy=email.policy.default)
@@ -21,16 +21,16 @@ def load(content: bytes, media_type: str, limits: Limits) -> Extract:
         raise UnreadableError("broken mail: it has no headers")
     if message.get_content_type() in ("application/pkcs7-mime", "multipart/encrypted"):
         raise UnreadableError("encrypted: the mail can only be read with its recipient's key")
-    headers = {name: one_line(_header(message, name)) for name in (*_SHOWN, "Subject")}
-    attached = [name for part in message.walk() if (name := _attached(part))]
+    headers = {name: one_line(_header(message, name)) for name in (*_HEADERS, "Subject")}
+    attached = [name for part in message.walk() if (name := _attachment(part))]
     extract = letter(headers, tidy(_body(message)), attached)
     require_chars(len(extract.text), limits)
     return extract
 
 
 def letter(headers: dict[str, str], body: str, attached: list[str]) -> Extract:
-    """A mail as Markdown: subject as title, correspondents, body, names of attachments."""
-    lines = [f"{name}: {headers[name]}" for name in _SHOWN if headers.get(name)]
+    """A mail as Markdown: subject as heading, other headers, body, names of attachments."""
+    lines = [f"{name}: {headers[name]}" for name in _HEADERS if headers.get(name)]
     subject = headers.get("Subject", "")
     files = f"Attachments: {', '.join(attached)}" if attached else ""
     text = "\n\n".join(part for part in (f"# {subject}" if subject else "", "\n".join(lines), body, files) if part)
@@ -42,11 +42,11 @@ def _header(message: EmailMessage, name: str) -> str:
     try:
         return tidy(str(message.get(name) or ""))
     except (ValueError, TypeError, IndexError, AttributeError, LookupError):
-        # The standard library trips over some malformed headers; their raw form will do.
+        # Raised by the standard library for some malformed headers: take the raw value.
         return next((str(value) for key, value in message.raw_items() if key.lower() == name.lower()), "")
 
 
-def _attached(part: EmailMessage) -> str:
+def _attachment(part: EmailMessage) -> str:
     try:
         return one_line(part.get_filename() or "") if part.get_content_disposition() == "attachment" else ""
     except (ValueError, TypeError, IndexError, AttributeError, LookupError):
@@ -54,7 +54,7 @@ def _attached(part: EmailMessage) -> str:
 
 
 def _body(message: EmailMessage) -> str:
-    """Plain text where the mail has it, else its HTML."""
+    """The plain text, else the HTML as Markdown."""
     try:
         part = message.get_body(("plain", "html"))
     except (KeyError, AttributeError, ValueError):

@@ -1,18 +1,18 @@
-"""EPUB: the chapters of the spine, one after the other."""
+"""EPUB: the chapters in the order of the spine."""
 
 import posixpath
 from urllib.parse import unquote
 
+from indexing.document import one_line
 from indexing.errors import UnreadableError
-from indexing.read.formats.extract import Extract, Limits, one_line, require_chars
+from indexing.read.formats.extract import Extract, Limits, require_chars
 from indexing.read.formats.html import body_markdown
 from indexing.read.formats.markup import Package
 
 _DC = "{http://purl.org/dc/elements/1.1/}"
 
 
-def load(content: bytes, media_type: str, limits: Limits) -> Extract:
-    del media_type
+def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
     package = Package(content, limits)
     opf_name = _opf(package)
     opf = package.xml(opf_name)
@@ -29,8 +29,6 @@ def load(content: bytes, media_type: str, limits: Limits) -> Extract:
             length += len(chapters[-1])
             require_chars(length, limits)
     text = "\n\n".join(chapter for chapter in chapters if chapter)
-    if not text:
-        raise UnreadableError("no text: its chapters hold only pictures or nothing")
     author = one_line(opf.findtext(f".//{_DC}creator") or "")
     return Extract(text, one_line(opf.findtext(f".//{_DC}title") or ""), metadata={"author": author} if author else {})
 

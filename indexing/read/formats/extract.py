@@ -1,26 +1,26 @@
-"""What a loader gives back, what it may take, and the clean-up that every text gets."""
+"""What a loader returns, its limits, and the clean-up of every text."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from indexing.document import Scalar
+from indexing.document import Scalar, one_line
 from indexing.errors import UnreadableError
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one file may cost. Time and memory are held by the process around the loader (indexing.read.pool)."""
+    """Limits of one file. The pool (indexing.read.pool) limits the time and memory of the process."""
 
     max_bytes: int = 256 * 2**20
     max_chars: int = 20_000_000
     max_pages: int = 10_000
     max_part_bytes: int = 100 * 2**20
-    """Of one markup part inside an archive (word/document.xml), unpacked."""
+    """Unpacked size of one markup part of an archive, such as word/document.xml."""
     max_record_bytes: int = 16 * 2**20
     """Of one line of JSONL."""
     scan_models: str = ""
-    """Folder of docling's models, by which scans are read; empty: they are refused."""
+    """Folder of docling's models, which read scans; empty: scans are refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +32,11 @@ class Extract:
     pages: tuple[int, ...] = ()
     metadata: Mapping[str, Scalar] = field(default_factory=dict)
     key: str = ""
-    """Of a record within its file; "" for a whole file."""
+    """Identifies a record in its file; "" for a whole file."""
 
 
 LONG_TITLE = 300
-"""Characters past which a title is taken for a paragraph."""
+"""Characters; a longer title is taken for a paragraph."""
 
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
 _DROPPED = dict.fromkeys((*range(9), 0x0B, *range(0x0E, 0x20), 0x7F, 0xAD, 0xFEFF, 0xFFFE, 0xFFFF))
@@ -44,15 +44,11 @@ _CLEAN = str.maketrans({**_LIGATURES, **_DROPPED, 0x0C: "\n", 0x85: "\n", 0x2028
 
 
 def tidy(text: str) -> str:
-    """Unix lines, no control characters or lone surrogates, at most one blank line, no blanks at line ends."""
+    """Unix line ends; no control characters, lone surrogates, trailing blanks or consecutive blank lines."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_CLEAN)
     text = text.encode("utf-8", "replace").decode("utf-8")
     text = re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n")
-
-
-def one_line(text: str) -> str:
-    return " ".join(text.split())
 
 
 _NO_TITLE = re.compile(
@@ -64,13 +60,13 @@ _NO_TITLE = re.compile(
 
 
 def real_title(title: str | None) -> str:
-    """One line, or "" for what a program left in a title field."""
+    """The title on one line; "" for placeholders and file names that programs write into title fields."""
     title = one_line(tidy(title or ""))
     return "" if len(title) > LONG_TITLE or _NO_TITLE.fullmatch(title) else title
 
 
 def joined_pages(pages: list[str], limits: Limits) -> tuple[str, tuple[int, ...]]:
-    """The text of all pages and where each starts. Raises UnreadableError past max_chars."""
+    """The text of all pages, and the offset where each starts. Raises UnreadableError past max_chars."""
     starts: list[int] = []
     length = 0
     for page in pages:

@@ -1,4 +1,4 @@
-"""HTML to Markdown: the article by trafilatura; the whole body where that keeps too little of it."""
+"""HTML to Markdown: the article that trafilatura finds, or the whole body where that keeps the text better."""
 
 import codecs
 import logging
@@ -10,8 +10,9 @@ import markdownify
 import trafilatura
 from lxml import etree
 
+from indexing.document import one_line
 from indexing.errors import UnreadableError
-from indexing.read.formats.extract import Extract, Limits, one_line, require_chars, tidy
+from indexing.read.formats.extract import Extract, Limits, tidy
 from indexing.read.formats.text import decode
 
 logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
@@ -20,14 +21,13 @@ _XML_ENCODING = re.compile(r"\A\s*<\?xml[^>]*\?>")
 _CONTROL = dict.fromkeys((*range(9), 0x0B, *range(0x0E, 0x20)))
 _NOISE = "script|style|noscript|template|svg|iframe|object|embed|nav|footer|form|button|select|aside|dialog"
 _ARTICLE_KEEPS = (0.4, 0.9)
-"""Share of the body's words that an article holds where the rest is boilerplate. Above, there is none and the whole
-body keeps its structure better; below, it lost what was wanted."""
+"""Share of the body's words within which the article is taken. With fewer, trafilatura lost text; with more, there is
+no boilerplate, and the whole body keeps its structure better."""
 
 
-def load(content: bytes, media_type: str, limits: Limits) -> Extract:
-    del media_type
-    source = _decoded(content)
-    root = _parsed(source)
+def load(content: bytes, _media_type: str, _limits: Limits) -> Extract:
+    source = _decode(content)
+    root = _parse(source)
     title = one_line(root.findtext(".//title") or root.findtext(".//h1") or "")
     body = _body(root)
     words = len(body.text_content().split())
@@ -36,12 +36,11 @@ def load(content: bytes, media_type: str, limits: Limits) -> Extract:
     if not least * words <= len(re.findall(r"[^\s|*#-]\S*", text)) < most * words:
         text = to_markdown(lxml.html.tostring(body, encoding="unicode"))
     if not text:
-        raise UnreadableError("no text: the page has none in its HTML (it may be drawn by scripts)")
-    require_chars(len(text), limits)
+        raise UnreadableError("no text: the page has none in its HTML (scripts may add it in a browser)")
     return Extract(text, title)
 
 
-def _decoded(content: bytes) -> str:
+def _decode(content: bytes) -> str:
     declared = _META_CHARSET.search(content[:2048])
     if declared and not content.startswith(codecs.BOM_UTF8):
         try:
@@ -51,7 +50,7 @@ def _decoded(content: bytes) -> str:
     return decode(content)
 
 
-def _parsed(source: str) -> Any:
+def _parse(source: str) -> Any:
     parser = lxml.html.HTMLParser(no_network=True, huge_tree=False, remove_comments=True, remove_pis=True)
     try:
         root = lxml.html.document_fromstring(_XML_ENCODING.sub("", source.translate(_CONTROL)), parser=parser)
@@ -77,9 +76,9 @@ def _article(source: str) -> str:
 
 
 def body_markdown(content: bytes) -> str:
-    """The whole body of a page that is all content: a mail, a chapter; "" where it is empty."""
+    """The whole body, for mails and chapters, which have no boilerplate; "" where it is empty."""
     try:
-        body = _body(_parsed(_decoded(content)))
+        body = _body(_parse(_decode(content)))
     except UnreadableError:
         return ""
     return to_markdown(lxml.html.tostring(body, encoding="unicode"))
@@ -87,7 +86,7 @@ def body_markdown(content: bytes) -> str:
 
 class _Markdown(markdownify.MarkdownConverter):
     def convert_img(self, el: Any, text: str, parent_tags: Any) -> str:
-        """The words for an image; never its address or its data."""
+        """The alternative text, without address or data."""
         del text, parent_tags
         return one_line(el.attrs.get("alt") or "")
 
@@ -99,7 +98,7 @@ _CONVERTER = _Markdown(
 
 
 def to_markdown(html: str) -> str:
-    """Headings, lists, tables and code of an HTML fragment as Markdown; links and images as their words."""
+    """An HTML fragment as Markdown; links and images become their text."""
     try:
         return tidy(_CONVERTER.convert(html))
     except RecursionError as exc:

@@ -1,19 +1,20 @@
-"""JSON as text: notebooks by their cells, anything else as indented "name: value" lines."""
+"""JSON as text: notebooks cell by cell, anything else as indented "name: value" lines."""
 
 import json
 from collections.abc import Iterator
 from typing import Any
 
+from indexing.document import one_line
 from indexing.errors import UnreadableError
-from indexing.read.formats.extract import Extract, Limits, one_line, require_chars, tidy
+from indexing.read.formats.extract import Extract, tidy
 from indexing.read.formats.text import decode, title_of
 
 _MANY = 16
-"""Numbers in a row past which a list is an embedding or a measurement, not something to read."""
+"""A longer list of numbers is replaced by its length: it is an embedding or a measurement."""
 
 
-def parsed(content: bytes) -> Any:
-    """Raises UnreadableError that names the place of the mistake."""
+def parse(content: bytes) -> Any:
+    """Raises UnreadableError with line and column of the mistake."""
     try:
         return json.loads(decode(content))
     except RecursionError as exc:
@@ -24,14 +25,13 @@ def parsed(content: bytes) -> Any:
         raise UnreadableError(f"broken JSON: {exc}") from exc
 
 
-def load(value: Any, limits: Limits) -> Extract:
+def load(value: Any) -> Extract:
     if isinstance(value, dict) and isinstance(value.get("cells"), list) and "nbformat" in value:
         text = _notebook(value)
     else:
         text = tidy(as_text(value))
     if not text:
         raise UnreadableError("empty: it has no values")
-    require_chars(len(text), limits)
     title = value.get("title") if isinstance(value, dict) else None
     return Extract(text, one_line(title) if isinstance(title, str) else title_of(text))
 
@@ -65,14 +65,14 @@ def _entry(label: str, value: Any, indent: str) -> Iterator[str]:
 
 
 def _notebook(notebook: dict[str, Any]) -> str:
-    """Markdown cells as they are, code in fences, text outputs in fences."""
+    """Markdown cells unchanged; code and text outputs in fences."""
     language = notebook.get("metadata", {}).get("kernelspec", {}).get("language", "python")
     blocks = []
     for cell in notebook["cells"]:
         source = _joined(cell.get("source"))
         if cell.get("cell_type") == "code":
             blocks.append(f"```{language}\n{source}\n```")
-            blocks += [f"```\n{said}\n```" for output in cell.get("outputs", []) if (said := _output(output))]
+            blocks += [f"```\n{text}\n```" for output in cell.get("outputs", []) if (text := _output(output))]
         else:
             blocks.append(source)
     return tidy("\n\n".join(blocks))

@@ -1,19 +1,19 @@
-"""JSONL, and JSON lists of records: one document a record, by the names that collections use for its fields."""
+"""JSONL, and JSON lists of records: one document a record. Fields are found by the usual names."""
 
 import json
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
-from indexing.document import Scalar
+from indexing.document import Scalar, one_line
 from indexing.errors import UnreadableError
-from indexing.read.formats.extract import Extract, Limits, one_line, require_chars, tidy
-from indexing.read.formats.json import as_text, parsed
+from indexing.read.formats.extract import Extract, Limits, tidy
+from indexing.read.formats.json import as_text, parse
 
 TEXT = ("text", "content", "page_content", "contents", "body", "passage", "abstract", "markdown")
 TITLE = ("title", "name", "headline")
 _LONG_VALUE = 4096
-"""Characters past which a field is content, not metadata."""
+"""Characters; a longer field is content, not metadata."""
 KEY = ("_id", "id", "doc_id", "document_id", "docid", "uid")
 
 
@@ -23,9 +23,9 @@ def are_records(value: Any) -> bool:
 
 
 def load(stream: BinaryIO, limits: Limits) -> Iterator[tuple[bytes, Extract]]:
-    """(raw line, its extract) of each record, read line by line. A record without a text field is all its fields.
+    """(raw line, extract) of each record, read line by line.
 
-    Raises UnreadableError after the last record where lines were no records: what could be read has been given by then.
+    Raises UnreadableError after the last record where some lines are not JSON.
     """
     wrong: list[str] = []
     found = 0
@@ -37,30 +37,29 @@ def load(stream: BinaryIO, limits: Limits) -> Iterator[tuple[bytes, Extract]]:
         if not line.strip():
             continue
         try:
-            record = parsed(line)
+            record = parse(line)
         except UnreadableError as exc:
             wrong.append(f"line {number} ({exc})")
             continue
         found += 1
-        yield line, of_record(record, number, limits)
+        yield line, of_record(record, number)
     if wrong:
         raise UnreadableError(f"{len(wrong)} of {found + len(wrong)} lines are not JSON, the first: {wrong[0]}")
     if not found:
         raise UnreadableError("empty: it has no records")
 
 
-def of_list(values: list[Any], limits: Limits) -> Iterator[tuple[bytes, Extract]]:
+def of_list(values: list[Any]) -> Iterator[tuple[bytes, Extract]]:
     for number, value in enumerate(values, 1):
-        yield json.dumps(value, sort_keys=True).encode(), of_record(value, number, limits)
+        yield json.dumps(value, sort_keys=True).encode(), of_record(value, number)
 
 
-def of_record(record: Any, number: int, limits: Limits) -> Extract:
-    """Its text, else its title; its id, else its place in the file."""
+def of_record(record: Any, number: int) -> Extract:
+    """The text field, else all fields; the key is the id, else the number in the file."""
     if not isinstance(record, dict):
         return Extract(tidy(as_text(record)), key=str(number))
     field = _text_field(record)
     text = tidy(str(record[field]) if field else as_text(record))
-    require_chars(len(text), limits)
     title = one_line(tidy(_first(record, TITLE)))
     return Extract(
         text or title, title, metadata=_metadata(record, {field, *TITLE}), key=_first(record, KEY) or str(number)
@@ -78,7 +77,7 @@ def _first(record: Mapping[str, Any], names: tuple[str, ...]) -> str:
 
 
 def _metadata(record: Mapping[str, Any], taken: set[str]) -> dict[str, Scalar]:
-    """Scalar fields, and those of an object named metadata; the record's id as record_id."""
+    """Scalar fields, and those of an object named metadata or meta; the id is record_id."""
     fields: dict[str, Any] = {}
     for name in ("metadata", "meta"):
         if isinstance(record.get(name), dict):
@@ -90,7 +89,7 @@ def _metadata(record: Mapping[str, Any], taken: set[str]) -> dict[str, Scalar]:
 
 
 def _is_storable(value: Any) -> bool:
-    """What a database column can hold: of JSON's numbers not those past 64 bits, and not NaN."""
+    """Whether a database column can hold it: no integer beyond 64 bits, no NaN or infinity."""
     if isinstance(value, str):
         return len(value) <= _LONG_VALUE and value.isprintable()
     if isinstance(value, float):

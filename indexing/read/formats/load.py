@@ -1,4 +1,4 @@
-"""Files and uploads to Documents. Runs in a parser process (indexing.read.pool), which holds time and memory."""
+"""Files and uploads to Documents, in a parser process (indexing.read.worker)."""
 
 import hashlib
 import io
@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import BinaryIO
 
-from indexing.document import RECORD, Document, document_id
-from indexing.errors import NotADocumentError, UnreadableError
+from indexing.document import RECORD, Document, document_id, file_of
+from indexing.errors import UnreadableError
 from indexing.read.formats import (
     csv,
     doc_ppt,
@@ -30,31 +30,31 @@ from indexing.read.formats import (
     xlsx,
     xml,
 )
-from indexing.read.formats.extract import Extract, Limits, real_title
+from indexing.read.formats.extract import Extract, Limits, real_title, require_chars
 
 _LOADERS = {
-    "epub": epub.load, "html": html.load, "legacy": doc_ppt.load, "mail": eml.load, "message": msg.load,
-    "opendocument": odf.load, "pdf": pdf.load, "rich_text": rtf.load, "sheet": xlsx.load,
-    "slides": pptx.load, "table": csv.load, "text": text.load, "word": docx.load, "xml": xml.load,
+    "csv": csv.load, "doc_ppt": doc_ppt.load, "docx": docx.load, "eml": eml.load, "epub": epub.load,
+    "html": html.load, "msg": msg.load, "odf": odf.load, "pdf": pdf.load, "pptx": pptx.load, "rtf": rtf.load,
+    "text": text.load, "xlsx": xlsx.load, "xml": xml.load,
 }  # fmt: skip
-_STREAMED = {"records": jsonl.load, "mbox": mbox.load}
-"""Read piece by piece, with a document of each: the whole may be larger than the memory."""
+_STREAMED = {"jsonl": jsonl.load, "mbox": mbox.load}
+"""Read record by record: the file may be larger than the memory."""
 
 
 def load(path: Path, limits: Limits | None = None) -> Iterator[Document]:
-    """The documents of a file: one, or one a record. Raises UnreadableError."""
+    """The document of a file, or one a record. Raises UnreadableError."""
     limits = limits or Limits()
-    with _opened(path) as stream:
+    with _open(path) as stream:
         yield from _documents(stream, str(path), path.name, limits)
 
 
 def load_bytes(content: bytes, name: str, limits: Limits | None = None, *, source: str = "") -> Iterator[Document]:
-    """The documents of an upload; `name` is only a name: its extension counts, its folders do not."""
+    """The documents of an upload. Only the extension and the stem of `name` are used."""
     yield from _documents(io.BytesIO(content), source or name, name, limits or Limits())
 
 
-def _opened(path: Path) -> BinaryIO:
-    """A regular file, never through a link that was put in its place."""
+def _open(path: Path) -> BinaryIO:
+    """Open a regular file; a link that has replaced it is refused."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as exc:
@@ -68,29 +68,31 @@ def _opened(path: Path) -> BinaryIO:
 def _documents(stream: BinaryIO, source: str, name: str, limits: Limits) -> Iterator[Document]:
     head = stream.read(sniff.HEAD)
     kind = None if sniff.is_container(head) else sniff.sniff(head, name)
-    if kind is not None and kind.family in _STREAMED:
+    if kind is not None and kind.loader in _STREAMED:
         stream.seek(0)
-        yield from _each(_STREAMED[kind.family](stream, limits), source, kind.media_type)
+        yield from _records(_STREAMED[kind.loader](stream, limits), source, kind.media_type, limits)
         return
     content = head + stream.read(limits.max_bytes + 1 - len(head))
     if len(content) > limits.max_bytes:
         raise UnreadableError(f"too large: more than the limit of {limits.max_bytes:,} bytes")
     kind = kind or sniff.sniff_container(content)
-    if kind.family == "json":
-        value = json.parsed(content)
+    if kind.loader == "json":
+        value = json.parse(content)
         if jsonl.are_records(value):
-            yield from _each(jsonl.of_list(value, limits), source, kind.media_type)
+            yield from _records(jsonl.of_list(value), source, kind.media_type, limits)
             return
-        extract = json.load(value, limits)
+        extract = json.load(value)
     else:
-        extract = _LOADERS[kind.family](content, kind.media_type, limits)
-    if not extract.text:
-        raise NotADocumentError("empty: it has no text")
-    yield _document(extract, source, content, kind.media_type)
+        extract = _LOADERS[kind.loader](content, kind.media_type, limits)
+    if not extract.text.strip():
+        raise UnreadableError("no text: it holds only pictures or nothing")
+    yield _document(extract, source, content, kind.media_type, limits)
 
 
-def _each(found: Iterator[tuple[bytes, Extract]], source: str, media_type: str) -> Iterator[Document]:
-    """One document a record; of records with the same key, the later ones are told apart by their number."""
+def _records(
+    found: Iterator[tuple[bytes, Extract]], source: str, media_type: str, limits: Limits
+) -> Iterator[Document]:
+    """One document a record with text. A key that was seen before gets the record's number appended."""
     seen: set[str] = set()
     empty = True
     for number, (raw, extract) in enumerate(found, 1):
@@ -98,16 +100,17 @@ def _each(found: Iterator[tuple[bytes, Extract]], source: str, media_type: str) 
         seen.add(key)
         if extract.text:
             empty = False
-            yield _document(extract, f"{source}{RECORD}{key}", raw, media_type)
+            yield _document(extract, f"{source}{RECORD}{key}", raw, media_type, limits)
     if empty:
         raise UnreadableError("empty: its records have no text")
 
 
-def _document(extract: Extract, source: str, raw: bytes, media_type: str) -> Document:
+def _document(extract: Extract, source: str, raw: bytes, media_type: str, limits: Limits) -> Document:
+    require_chars(len(extract.text), limits)
     return Document(
         id=document_id(source),
         source=source,
-        title=real_title(extract.title) or PurePath(source.partition(RECORD)[0]).stem,
+        title=real_title(extract.title) or PurePath(file_of(source)).stem,
         text=extract.text,
         media_type=media_type,
         metadata=extract.metadata,

@@ -1,4 +1,4 @@
-"""XML and archives of XML, opened so that a hostile file can neither reach out nor blow up."""
+"""XML and archives of XML, opened without network access, entity expansion, or parts beyond the limits."""
 
 import io
 import zipfile
@@ -7,12 +7,13 @@ from collections.abc import Container, Iterator
 
 from lxml import etree
 
+from indexing.document import one_line
 from indexing.errors import UnreadableError
 from indexing.read.formats.extract import Limits
 
 
 def parse_xml(content: bytes) -> etree._Element:
-    """The root; entities stay unexpanded, nothing is fetched, and libxml2's own limits on depth and size hold."""
+    """The root. Entities are not expanded, nothing is fetched, and libxml2's limits on depth and size apply."""
     parser = etree.XMLParser(
         resolve_entities=False,
         no_network=True,
@@ -36,7 +37,7 @@ def local_name(element: etree._Element) -> str:
 
 
 def own_rows(table: etree._Element, names: Container[str]) -> Iterator[etree._Element]:
-    """Elements of these local names; those of a table inside a cell are that cell's text."""
+    """The elements with these local names, without those of tables in its cells."""
     for child in table:
         if local_name(child) in names:
             yield child
@@ -46,7 +47,7 @@ def own_rows(table: etree._Element, names: Container[str]) -> Iterator[etree._El
 
 def flat_text(element: etree._Element) -> str:
     """All text below it, on one line."""
-    return " ".join("".join(map(str, element.itertext())).split())
+    return one_line("".join(map(str, element.itertext())))
 
 
 class Package:
@@ -92,8 +93,15 @@ class Package:
         return parse_xml(self.read(name))
 
     def check_parts(self, prefix: str) -> None:
-        """Refuse too large XML parts before a library that does not look opens them."""
+        """Refuse XML parts beyond the limit, before a library without limits opens them."""
         for member in self._zip.infolist():
             markup = member.filename.startswith(prefix) and member.filename.endswith((".xml", ".rels"))
             if markup and member.file_size > self._limits.max_part_bytes:
                 self.read(member.filename)
+
+
+def core_title(package: Package) -> str:
+    """dc:title of an OOXML package."""
+    if "docProps/core.xml" not in package.names:
+        return ""
+    return one_line(package.xml("docProps/core.xml").findtext("{http://purl.org/dc/elements/1.1/}title") or "")

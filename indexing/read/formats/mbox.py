@@ -1,4 +1,4 @@
-"""Mailboxes: one document a mail, known by its Message-ID."""
+"""Mailboxes: one document a mail, with its Message-ID as key."""
 
 import re
 from collections.abc import Iterator
@@ -16,9 +16,9 @@ _MESSAGE_ID = re.compile(rb"^Message-ID:\s*<?([^\s>]+)", re.IGNORECASE | re.MULT
 
 
 def load(stream: BinaryIO, limits: Limits) -> Iterator[tuple[bytes, Extract]]:
-    """(raw mail, its extract) of each, in the order of the file.
+    """(raw mail, extract) of each mail, in the order of the file.
 
-    Raises UnreadableError after the last mail where some cannot be read: the others have been given by then.
+    Raises UnreadableError after the last mail where some cannot be read.
     """
     wrong: list[str] = []
     number = 0
@@ -28,14 +28,14 @@ def load(stream: BinaryIO, limits: Limits) -> Iterator[tuple[bytes, Extract]]:
         except UnreadableError as exc:
             wrong.append(f"mail {number} ({exc})")
             continue
-        named = _MESSAGE_ID.search(_HEADERS_END.split(raw, maxsplit=1)[0])
-        yield raw, replace(extract, key=named[1].decode("utf-8", "replace") if named else str(number))
+        key = _MESSAGE_ID.search(_HEADERS_END.split(raw, maxsplit=1)[0])
+        yield raw, replace(extract, key=key[1].decode("utf-8", "replace") if key else str(number))
     if wrong:
         raise UnreadableError(f"{len(wrong)} of {number} mails cannot be read, the first: {wrong[0]}")
 
 
 def _mails(stream: BinaryIO, limits: Limits) -> Iterator[bytes]:
-    """Each without its separator, a line of envelope after a blank line."""
+    """Each mail without its separator, the "From " line after a blank line."""
     lines: list[bytes] = []
     size, blank = 0, True
     for line in iter(lambda: stream.readline(limits.max_part_bytes), b""):

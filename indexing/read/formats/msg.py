@@ -1,4 +1,4 @@
-"""Outlook MSG: the properties that a mail has, read from its OLE streams ([MS-OXMSG], [MS-OXPROPS])."""
+"""Outlook MSG: subject, correspondents and body, from the OLE streams ([MS-OXMSG], [MS-OXPROPS])."""
 
 import io
 import re
@@ -6,9 +6,10 @@ from typing import Any
 
 import olefile
 
+from indexing.document import one_line
 from indexing.errors import UnreadableError
 from indexing.read.formats.eml import letter
-from indexing.read.formats.extract import Extract, Limits, one_line, require_chars, tidy
+from indexing.read.formats.extract import Extract, Limits, tidy
 from indexing.read.formats.html import body_markdown
 from indexing.read.formats.text import decode
 
@@ -19,14 +20,12 @@ _SUBJECT, _SENDER, _ADDRESS, _TO, _CC, _BODY, _HTML, _HEADERS, _FILE, _CLASS = (
 )  # fmt: skip
 
 
-def load(content: bytes, media_type: str, limits: Limits) -> Extract:
-    del media_type
+def load(content: bytes, _media_type: str, _limits: Limits) -> Extract:
     try:
         with olefile.OleFileIO(io.BytesIO(content)) as ole:
             extract = _letter(ole)
     except (OSError, ValueError, IndexError) as exc:
         raise UnreadableError(f"broken MSG: {one_line(str(exc))}") from exc
-    require_chars(len(extract.text), limits)
     return extract
 
 
@@ -57,7 +56,7 @@ def _bytes(ole: Any, stream: str) -> bytes:
 
 
 def _string(ole: Any, tag: str, folder: str = "") -> str:
-    """A property as UTF-16 (type 001F) or in some 8-bit encoding (001E)."""
+    """A property of type 001F (UTF-16), else of type 001E (an 8-bit encoding); "" without one."""
     if wide := _bytes(ole, f"{folder}__substg1.0_{tag}001F"):
         return wide.decode("utf-16-le", "replace")
     narrow = _bytes(ole, f"{folder}__substg1.0_{tag}001E")

@@ -1,10 +1,11 @@
-"""ODT and ODP: headings by outline level, lists, tables; ODP with one page a slide."""
+"""ODT and ODP: headings by outline level, lists, tables; in ODP each slide is a page."""
 
 from lxml import etree
 
+from indexing.document import one_line
 from indexing.errors import UnreadableError
 from indexing.read.formats import table_text
-from indexing.read.formats.extract import Extract, Limits, joined_pages, one_line, require_chars, tidy
+from indexing.read.formats.extract import Extract, Limits, joined_pages, tidy
 from indexing.read.formats.markup import Package, local_name, own_rows
 
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
@@ -13,7 +14,7 @@ _OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
 _PRESENTATION = "{urn:oasis:names:tc:opendocument:xmlns:presentation:1.0}"
 _DC = "{http://purl.org/dc/elements/1.1/}"
-_SILENT = frozenset(("annotation", "tracked-changes", "sequence-decls", "forms", "desc", "title", "settings"))
+_SKIPPED = frozenset(("annotation", "tracked-changes", "sequence-decls", "forms", "desc", "title", "settings"))
 
 
 def load(content: bytes, media_type: str, limits: Limits) -> Extract:
@@ -29,9 +30,6 @@ def load(content: bytes, media_type: str, limits: Limits) -> Extract:
         text, starts = joined_pages(pages, limits)
     else:
         text, starts = tidy("\n\n".join(_blocks(body[0]))), ()
-    if not text.strip():
-        raise UnreadableError("no text: it holds only pictures or nothing")
-    require_chars(len(text), limits)
     return Extract(text, title, starts)
 
 
@@ -56,20 +54,20 @@ def _blocks(parent: etree._Element, depth: int = 0) -> list[str]:
         name = local_name(element)
         if element.tag == f"{_TEXT}h":
             level = int(element.get(f"{_TEXT}outline-level", "1"))
-            blocks += [f"{'#' * min(max(level, 1), 6)} {said}"] if (said := _said(element)) else []
+            blocks += [f"{'#' * min(max(level, 1), 6)} {text}"] if (text := _text_of(element)) else []
         elif element.tag == f"{_TEXT}p":
-            blocks += [_said(element), *_framed(element)]
+            blocks += [_text_of(element), *_text_boxes(element)]
         elif element.tag == f"{_TEXT}list":
             blocks.append("\n".join(_items(element, depth)))
         elif element.tag == f"{_TABLE}table":
             blocks.append(_table(element))
-        elif name not in _SILENT:
+        elif name not in _SKIPPED:
             blocks += _blocks(element, depth)
     return [block for block in blocks if block]
 
 
-def _framed(paragraph: etree._Element) -> list[str]:
-    """Text boxes that are anchored in a paragraph."""
+def _text_boxes(paragraph: etree._Element) -> list[str]:
+    """The blocks of text boxes that are anchored in a paragraph."""
     return [block for box in paragraph.iter(f"{_DRAW}text-box") for block in _blocks(box)]
 
 
@@ -79,24 +77,24 @@ def _items(element: etree._Element, depth: int) -> list[str]:
         for child in item:
             if child.tag == f"{_TEXT}list":
                 lines += _items(child, depth + 1)
-            elif said := _said(child):
-                lines.append(f"{'  ' * depth}- {said}")
+            elif text := _text_of(child):
+                lines.append(f"{'  ' * depth}- {text}")
     return lines
 
 
 def _table(table: etree._Element) -> str:
-    """Cells of a table's own rows; a table inside a cell is read as text."""
-    found = []
+    """A table inside a cell becomes that cell's text."""
+    rows = []
     for row in own_rows(table, ("table-row",)):
         cells = []
         for cell in row.iterchildren(f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"):
             repeated = min(int(cell.get(f"{_TABLE}number-columns-repeated", "1")), 64)
             cells += [" ".join(_blocks(cell))] * repeated
-        found.append(cells)
-    return table_text.render(found)
+        rows.append(cells)
+    return table_text.render(rows)
 
 
-def _said(element: etree._Element) -> str:
+def _text_of(element: etree._Element) -> str:
     parts: list[str] = []
     _gather(element, parts)
     return one_line("".join(parts))
@@ -104,7 +102,7 @@ def _said(element: etree._Element) -> str:
 
 def _gather(element: etree._Element, parts: list[str]) -> None:
     name = local_name(element)
-    if name in _SILENT or name in ("note-citation", "frame", "custom-shape"):
+    if name in _SKIPPED or name in ("note-citation", "frame", "custom-shape"):
         return
     if name in ("tab", "s", "line-break"):
         parts.append(" ")

@@ -1,4 +1,4 @@
-"""PDF by pdfium: the text layer page by page, with headings."""
+"""PDF by pdfium: the text layer, page by page, with headings."""
 
 import re
 from typing import Any
@@ -6,10 +6,18 @@ from typing import Any
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
+from indexing.document import one_line
 from indexing.errors import UnreadableError
 from indexing.read.formats import scan
-from indexing.read.formats.extract import Extract, Limits, joined_pages, one_line, real_title, require_chars, tidy
-from indexing.read.formats.pdf_headings import NO_LEVELS, Line, levels_by_size, lines_of, marked, named
+from indexing.read.formats.extract import Extract, Limits, joined_pages, real_title, require_chars, tidy
+from indexing.read.formats.pdf_headings import (
+    NO_LEVELS,
+    Line,
+    levels_by_size,
+    lines_of,
+    mark_by_bookmarks,
+    mark_by_size,
+)
 
 _SCAN = (
     "no text: its pages are images or empty (a scan?), and OCR is off: `pip install ragline[docling]` and set"
@@ -17,30 +25,29 @@ _SCAN = (
 )
 
 
-def load(content: bytes, media_type: str, limits: Limits) -> Extract:
-    del media_type
-    document = _opened(content)
+def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
+    document = _open(content)
     try:
         if len(document) > limits.max_pages:
             raise UnreadableError(f"too large: {len(document):,} pages, more than the limit of {limits.max_pages:,}")
         lines = _lines(document, limits)
         bookmarks = _bookmarks(document)
         levels = levels_by_size(lines)
-        within = NO_LEVELS if bookmarks else levels
-        pages = named([_text(marked(page, within)) for page in lines], bookmarks)
+        used = NO_LEVELS if bookmarks else levels
+        pages = mark_by_bookmarks([_text(mark_by_size(page, used)) for page in lines], bookmarks)
         if not any(pages):
             if limits.scan_models:
                 return scan.load(content, limits)
             raise UnreadableError(_SCAN)
-        title = real_title(_title(document)) or _largest(_text(marked(lines[0], levels)))
+        title = real_title(_title(document)) or _first_heading(_text(mark_by_size(lines[0], levels)))
     finally:
         document.close()
     text, starts = joined_pages(pages, limits)
-    silent = sum(not page for page in pages)
-    return Extract(text, title, starts, {"pages_without_text": silent} if silent else {})
+    empty = sum(not page for page in pages)
+    return Extract(text, title, starts, {"pages_without_text": empty} if empty else {})
 
 
-def _opened(content: bytes) -> Any:
+def _open(content: bytes) -> Any:
     try:
         return pdfium.PdfDocument(content)
     except pdfium.PdfiumError as exc:
@@ -60,7 +67,7 @@ def _lines(document: Any, limits: Limits) -> list[list[Line]]:
 
 
 def _page(document: Any, number: int) -> list[Line]:
-    """[] for a page that pdfium cannot read: the others still count."""
+    """The lines of a page; [] where pdfium cannot read it."""
     try:
         page = document[number]
         text_page = page.get_textpage()
@@ -73,7 +80,7 @@ def _page(document: Any, number: int) -> list[Line]:
 
 
 def _text(raw: str) -> str:
-    # pdfium writes U+FFFE (or U+0002) for the hyphen of a word that a line end cuts in two.
+    # pdfium writes U+FFFE or U+0002 for a hyphen that divides a word at the end of a line.
     return tidy(re.sub("[\ufffe\x02]\n?", "", raw))
 
 
@@ -91,8 +98,8 @@ def _bookmarks(document: Any) -> list[tuple[int, int, str]]:
     return found
 
 
-def _largest(page: str) -> str:
-    """The first heading of the highest level on a page, or of the next: small capitals take a title's second line."""
+def _first_heading(page: str) -> str:
+    """The first heading of the highest level on the page or the next: small capitals are two sizes."""
     headings: list[tuple[str, str]] = re.findall(r"^(#{1,6}) (.+)$", page, re.MULTILINE)
     highest = min((len(marks) for marks, _ in headings), default=0)
     return next((title for marks, title in headings if len(marks) <= highest + 1), "")

@@ -1,4 +1,4 @@
-"""Headings of a PDF, which has none by name: lines that its bookmarks name, else those set larger than the text."""
+"""Finds the headings of a PDF: the lines that its bookmarks name, else those set larger than the text."""
 
 import ctypes
 import re
@@ -9,31 +9,32 @@ from typing import Any
 
 import pypdfium2.raw as pdfium_c
 
-from indexing.read.formats.extract import LONG_TITLE, one_line
+from indexing.document import one_line
+from indexing.read.formats.extract import LONG_TITLE
 
 _LARGER = 1.12
-"""Times the size of the text: a heading."""
+"""A heading's size at least, as a multiple of the text's."""
 _TEXT_SHARE = 0.1
-"""Of the characters; the largest size with so many is taken for the text's."""
-_MOST_LINES = 0.15
-"""Share of lines past which large lines are no headings: slides, forms, posters."""
+"""Share of the characters; the largest size with at least as many is the text's."""
+_MAX_HEADINGS = 0.15
+"""Share of the lines; with more large lines, as in slides, forms and posters, size does not tell headings."""
 _RUNNING = 0.2
-"""Share of the pages; a title on more of them is a running one."""
-_LONGEST = 120
+"""Share of the pages; a large line that is repeated on more of them is a running title."""
+_MAX_CHARS = 120
 _LEVELS = 4
 _HEADING = re.compile(r"(?![•·●▪◦‣*{\u2013-])(?=.*[^\W\d_]{2})[^@]{3,}[^@.,;:]")
-"""No list's item, no address of an author, no sentence."""
+"""No list item, no e-mail address, no sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
     text: str
     size: float
-    """Height of its first character's font box in points; 0 where it has none."""
+    """Height of its first character's font box in points; 0 without one."""
 
 
 def lines_of(text_page: Any, page_box: tuple[float, float, float, float]) -> list[Line]:
-    """The lines of a page as pdfium orders them, without those that lie outside of it (left, bottom, right, top)."""
+    """The lines of a page in pdfium's order, without those outside of `page_box` (left, bottom, right, top)."""
     raw: str = text_page.get_text_range()
     lines = []
     at = 0
@@ -41,14 +42,14 @@ def lines_of(text_page: Any, page_box: tuple[float, float, float, float]) -> lis
         box = _box(text_page, at + len(text) - len(text.lstrip())) if text.strip() else None
         if box is None:
             lines.append(Line(text.rstrip("\r"), 0.0))
-        elif _meet(box, page_box):
+        elif _overlap(box, page_box):
             lines.append(Line(text.rstrip("\r"), round(2 * (box[3] - box[1])) / 2))
         at += len(text) + 1
     return lines
 
 
 def _box(text_page: Any, text_index: int) -> tuple[float, float, float, float] | None:
-    """Of a character's font, which says its size: (left, bottom, right, top) in points."""
+    """(left, bottom, right, top) in points of a character's font box, whose height is the font's."""
     box = pdfium_c.FS_RECTF()
     index = pdfium_c.FPDFText_GetCharIndexFromTextIndex(text_page, text_index)
     if index < 0 or not pdfium_c.FPDFText_GetLooseCharBox(text_page, index, ctypes.byref(box)):
@@ -56,7 +57,7 @@ def _box(text_page: Any, text_index: int) -> tuple[float, float, float, float] |
     return (min(box.left, box.right), min(box.bottom, box.top), max(box.left, box.right), max(box.bottom, box.top))
 
 
-def _meet(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
     return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
 
 
@@ -66,10 +67,10 @@ class Levels:
 
     sizes: Mapping[float, int]
     running: frozenset[str]
-    """Titles that stand on page after page: where the document is, they do not say."""
+    """Running titles, which are no headings."""
 
     def of(self, line: Line) -> int:
-        """0: no heading."""
+        """The level of a line's heading; 0 where it is none."""
         return self.sizes.get(line.size, 0) if is_heading(line.text) and line.text not in self.running else 0
 
 
@@ -86,7 +87,7 @@ def levels_by_size(pages: Sequence[Sequence[Line]]) -> Levels:
     running = _running(large)
     found = [line for page in large for line in page if line.text not in running]
     lines = sum(bool(line.text.strip()) for page in pages for line in page)
-    if len(found) > max(_MOST_LINES * lines, 1):
+    if len(found) > max(_MAX_HEADINGS * lines, 1):
         return Levels({}, running)
     sizes = sorted({line.size for line in found}, reverse=True)
     return Levels({size: min(level, _LEVELS) for level, size in enumerate(sizes, 1)}, running)
@@ -98,16 +99,16 @@ def _running(large: Sequence[Sequence[Line]]) -> frozenset[str]:
 
 
 def is_heading(text: str) -> bool:
-    return len(text) <= _LONGEST and bool(_HEADING.fullmatch(text.strip()))
+    return len(text) <= _MAX_CHARS and bool(_HEADING.fullmatch(text.strip()))
 
 
-def marked(page: Sequence[Line], levels: Levels) -> str:
-    """The page's text with headings as Markdown; lines of one size that follow each other are one heading."""
+def mark_by_size(page: Sequence[Line], levels: Levels) -> str:
+    """The page's text with headings as Markdown; consecutive lines of one level are one heading."""
     out: list[str] = []
     open_level = 0
     for line in page:
         level = levels.of(line)
-        if level and level == open_level and len(out[-1]) + len(line.text) < _LONGEST:
+        if level and level == open_level and len(out[-1]) + len(line.text) < _MAX_CHARS:
             out[-1] += " " + one_line(line.text)
         elif level:
             out += ["", f"{'#' * level} {one_line(line.text)}"]
@@ -117,13 +118,13 @@ def marked(page: Sequence[Line], levels: Levels) -> str:
     return "\n".join(out)
 
 
-def named(pages: Sequence[str], bookmarks: Sequence[tuple[int, int, str]]) -> list[str]:
-    """Lines that a bookmark (page, level, title) names become headings; one that is not on its page is left out."""
+def mark_by_bookmarks(pages: Sequence[str], bookmarks: Sequence[tuple[int, int, str]]) -> list[str]:
+    """Make headings of the lines that a bookmark (page, level, title) names on its page."""
     pages = list(pages)
     for page, level, title in bookmarks:
         if page >= len(pages) or len(title) > LONG_TITLE:
             continue
-        # A number before the title may be in the text only; a title may run over two lines.
+        # The text may number a title that the bookmark does not number, and break it over two lines.
         words = r"\s+".join(map(re.escape, title.split()))
         line = re.compile(rf"^(?!#)((?:[\dA-Z][\d.]*\s+)?{words})[ \t]*$", re.MULTILINE | re.IGNORECASE)
         heading = "#" * min(level + 1, 6)

@@ -1,32 +1,29 @@
-"""PPTX: one page a slide, in the order of the show; titles as headings, tables as rows, notes at the end."""
+"""PPTX: one page a slide, in the order of the presentation; titles as headings, then text and tables, then notes."""
 
 import posixpath
 import re
 
 from lxml import etree
 
+from indexing.document import one_line
 from indexing.errors import UnreadableError
 from indexing.read.formats import table_text
-from indexing.read.formats.docx import core_title
-from indexing.read.formats.extract import Extract, Limits, joined_pages, one_line, tidy
-from indexing.read.formats.markup import Package, local_name
+from indexing.read.formats.extract import Extract, Limits, joined_pages, tidy
+from indexing.read.formats.markup import Package, core_title, local_name
 
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
 _REL = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _TITLES = ("title", "ctrTitle")
-_SILENT = ("dt", "ftr", "sldNum", "sldImg")
+_SKIPPED = ("dt", "ftr", "sldNum", "sldImg")
 
 
-def load(content: bytes, media_type: str, limits: Limits) -> Extract:
-    del media_type
+def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
     package = Package(content, limits)
     slides = _slides(package)
     if len(slides) > limits.max_pages:
         raise UnreadableError(f"too large: {len(slides):,} slides, more than the limit of {limits.max_pages:,}")
     pages = [_slide(package, name) for name in slides]
-    if not any(pages):
-        raise UnreadableError("no text: its slides hold only pictures or nothing")
     text, starts = joined_pages(pages, limits)
     return Extract(text, core_title(package) or _first_title(text), starts)
 
@@ -37,7 +34,7 @@ def _first_title(text: str) -> str:
 
 
 def _slides(package: Package) -> list[str]:
-    """Part names by the presentation's own list; by number where that is broken."""
+    """The part names in the order that the presentation lists them; by number where the list is broken."""
     if "ppt/presentation.xml" in package.names and "ppt/_rels/presentation.xml.rels" in package.names:
         targets = _targets(package, "ppt/presentation.xml")
         listed = package.xml("ppt/presentation.xml").iter("{*}sldId")
@@ -64,8 +61,8 @@ def _targets(package: Package, part: str) -> dict[str, str]:
 def _slide(package: Package, name: str) -> str:
     shapes = _shapes(package.xml(name))
     notes = next((part for part in _targets(package, name).values() if "notesSlide" in part), "")
-    if notes in package.names and (said := _shapes(package.xml(notes))):
-        shapes.append("Notes: " + "\n".join(said))
+    if notes in package.names and (text := _shapes(package.xml(notes))):
+        shapes.append("Notes: " + "\n".join(text))
     return tidy("\n\n".join(shapes))
 
 
@@ -76,7 +73,7 @@ def _shapes(root: etree._Element) -> list[str]:
     for shape in root.iter(f"{_P}sp", f"{_P}graphicFrame"):
         placeholder = shape.find(f"./{_P}nvSpPr/{_P}nvPr/{_P}ph")
         kind = "" if placeholder is None else placeholder.get("type", "body")
-        if kind in _SILENT:
+        if kind in _SKIPPED:
             continue
         if kind in _TITLES and (title := one_line(" ".join(_paragraphs(shape)))):
             titles.append(f"## {title}")
@@ -92,14 +89,14 @@ def _shapes(root: etree._Element) -> list[str]:
 
 
 def _paragraphs(shape: etree._Element) -> list[str]:
-    """Lines, indented by their level in a list."""
+    """Lines, indented by list level."""
     lines = []
     for paragraph in shape.iter(f"{_A}p"):
-        said = one_line("".join(_run(node) for node in paragraph.iter() if local_name(node) in ("t", "br", "tab")))
+        text = one_line("".join(_run(node) for node in paragraph.iter() if local_name(node) in ("t", "br", "tab")))
         properties = paragraph.find(f"{_A}pPr")
         level = int(properties.get("lvl", "0")) if properties is not None else 0
-        if said:
-            lines.append(f"{'  ' * (level - 1)}- {said}" if level else said)
+        if text:
+            lines.append(f"{'  ' * (level - 1)}- {text}" if level else text)
     return lines
 
 

@@ -1,6 +1,6 @@
-"""PDFs without a text layer, read by docling: its OCR and its models of a page's layout. An extra, and off by default.
+"""PDFs without a text layer, read by docling (OCR and layout models): an extra, off by default.
 
-Models come from a folder, never from a network: a parser may not connect.
+The models come from a folder, as a parser process may not use the network.
 """
 
 from functools import cache
@@ -12,7 +12,7 @@ from indexing.read.formats.extract import Extract, Limits, joined_pages, tidy
 
 
 def prepare(models: str) -> None:
-    """Load the models, before the parser's rights are taken. Raises IndexingError where they are not there."""
+    """Load the models, before the process is confined. Raises IndexingError where docling or the models are missing."""
     converter = _converter(models)
     from docling.datamodel.base_models import InputFormat  # noqa: PLC0415
 
@@ -24,7 +24,6 @@ def prepare(models: str) -> None:
 
 
 def load(content: bytes, limits: Limits) -> Extract:
-    """The text that is read in the pictures of the pages."""
     from docling.datamodel.base_models import DocumentStream  # noqa: PLC0415
     from docling.exceptions import ConversionError  # noqa: PLC0415
 
@@ -35,7 +34,7 @@ def load(content: bytes, limits: Limits) -> Extract:
         raise UnreadableError(f"no text layer, and docling cannot read it: {exc}") from exc
     pages = [tidy(read.export_to_markdown(page_no=number)) for number in sorted(read.pages)]
     if not any(pages):
-        raise UnreadableError("no text: neither a text layer, nor any that docling sees")
+        raise UnreadableError("no text: it has no text layer, and docling finds no text in its pages")
     text, starts = joined_pages(pages, limits)
     return Extract(text, "", starts, {"ocr": True})
 

@@ -1,4 +1,4 @@
-"""Which loader reads a file: by its first bytes, then by its name, so that a wrong extension does not matter."""
+"""Picks the loader of a file by its first bytes, then by its name, so that a wrong extension does not matter."""
 
 import io
 import re
@@ -11,22 +11,22 @@ import olefile
 from indexing.errors import NotADocumentError, UnreadableError
 
 HEAD = 8192
-"""Bytes that are looked at before a file is read whole."""
+"""Bytes that are examined before the whole file is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A family of formats, named as its loader, and the media type that the document carries."""
+    """The loader of a format, by its module's name, and the media type of the document."""
 
-    family: str
+    loader: str
     media_type: str
 
 
 _OOXML = "application/vnd.openxmlformats-officedocument"
 PDF = Kind("pdf", "application/pdf")
-RTF = Kind("rich_text", "application/rtf")
+RTF = Kind("rtf", "application/rtf")
 HTML = Kind("html", "text/html")
-MAIL = Kind("mail", "message/rfc822")
+MAIL = Kind("eml", "message/rfc822")
 MBOX = Kind("mbox", "application/mbox")
 XML = Kind("xml", "application/xml")
 JSON = Kind("json", "application/json")
@@ -35,10 +35,10 @@ PLAIN = Kind("text", "text/plain")
 _BY_SUFFIX: dict[str, Kind] = {
     **dict.fromkeys((".htm", ".html", ".xhtml"), HTML),
     **dict.fromkeys((".md", ".markdown", ".mdx", ".qmd", ".rmd"), Kind("text", "text/markdown")),
-    **dict.fromkeys((".jsonl", ".ndjson"), Kind("records", "application/jsonl")),
+    **dict.fromkeys((".jsonl", ".ndjson"), Kind("jsonl", "application/jsonl")),
     **dict.fromkeys((".xml", ".nxml", ".rss", ".atom"), XML),
-    ".csv": Kind("table", "text/csv"),
-    ".tsv": Kind("table", "text/tab-separated-values"),
+    ".csv": Kind("csv", "text/csv"),
+    ".tsv": Kind("csv", "text/tab-separated-values"),
     ".json": JSON,
     ".ipynb": Kind("json", "application/x-ipynb+json"),
     ".eml": MAIL,
@@ -84,7 +84,7 @@ _HTML_START = re.compile(
 
 
 def sniff(head: bytes, name: str) -> Kind:  # noqa: PLR0911 (a table of cases)
-    """By the first HEAD bytes. Raises UnreadableError for what is no document. Zip and OLE: see `sniff_container`."""
+    """By the first HEAD bytes. Raises UnreadableError for what is no document. For zip and OLE: sniff_container()."""
     if not head:
         raise NotADocumentError("empty: it has no bytes")
     if b"%PDF-" in head[:1024]:
@@ -117,20 +117,20 @@ def is_container(head: bytes) -> bool:
 
 
 def sniff_container(content: bytes) -> Kind:
-    """Of a whole zip or OLE file. Raises UnreadableError for archives and for what a password protects."""
+    """By the parts of a zip or OLE file. Raises UnreadableError for archives and password-protected files."""
     return _sniff_ole(content) if content.startswith(olefile.MAGIC) else _sniff_zip(content)
 
 
 _ZIP_KINDS = (
-    ("word/", Kind("word", f"{_OOXML}.wordprocessingml.document")),
-    ("ppt/", Kind("slides", f"{_OOXML}.presentationml.presentation")),
-    ("xl/", Kind("sheet", f"{_OOXML}.spreadsheetml.sheet")),
+    ("word/", Kind("docx", f"{_OOXML}.wordprocessingml.document")),
+    ("ppt/", Kind("pptx", f"{_OOXML}.presentationml.presentation")),
+    ("xl/", Kind("xlsx", f"{_OOXML}.spreadsheetml.sheet")),
 )
 _MIMETYPES = {
     "application/epub+zip": "epub",
-    "application/vnd.oasis.opendocument.text": "opendocument",
-    "application/vnd.oasis.opendocument.presentation": "opendocument",
-    "application/vnd.oasis.opendocument.spreadsheet": "sheet",
+    "application/vnd.oasis.opendocument.text": "odf",
+    "application/vnd.oasis.opendocument.presentation": "odf",
+    "application/vnd.oasis.opendocument.spreadsheet": "xlsx",
 }
 
 
@@ -141,9 +141,8 @@ def _sniff_zip(content: bytes) -> Kind:
             mimetype = archive.read("mimetype")[:100].decode("ascii", "replace").strip() if "mimetype" in names else ""
     except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError, EOFError) as exc:
         raise UnreadableError(f"broken file: its zip archive cannot be opened ({exc})") from exc
-    plain = mimetype.removesuffix("-template")
-    if plain in _MIMETYPES:
-        return Kind(_MIMETYPES[plain], mimetype)
+    if loader := _MIMETYPES.get(mimetype.removesuffix("-template")):
+        return Kind(loader, mimetype)
     if "META-INF/container.xml" in names:
         return Kind("epub", "application/epub+zip")
     for prefix, kind in _ZIP_KINDS:
@@ -153,11 +152,11 @@ def _sniff_zip(content: bytes) -> Kind:
 
 
 _OLE_KINDS = (
-    ("WordDocument", Kind("legacy", "application/msword")),
-    ("PowerPoint Document", Kind("legacy", "application/vnd.ms-powerpoint")),
-    ("Workbook", Kind("sheet", "application/vnd.ms-excel")),
-    ("Book", Kind("sheet", "application/vnd.ms-excel")),
-    ("__properties_version1.0", Kind("message", "application/vnd.ms-outlook")),
+    ("WordDocument", Kind("doc_ppt", "application/msword")),
+    ("PowerPoint Document", Kind("doc_ppt", "application/vnd.ms-powerpoint")),
+    ("Workbook", Kind("xlsx", "application/vnd.ms-excel")),
+    ("Book", Kind("xlsx", "application/vnd.ms-excel")),
+    ("__properties_version1.0", Kind("msg", "application/vnd.ms-outlook")),
 )
 
 

@@ -1,15 +1,15 @@
-"""Rows of cells as text: each row says its column names itself, so that a chunk of a long table still has them."""
+"""Tables as text. Each row of a long table repeats the column names, so that every chunk has them."""
 
 from collections.abc import Iterable, Sequence
 
-from indexing.read.formats.extract import one_line
+from indexing.document import one_line
 
 SMALL = 12
-"""Rows up to which a table is one Markdown table, which fits a chunk with its header."""
+"""Rows of a Markdown table at most: with its header it fits a chunk."""
 
 
 def render(rows: Iterable[Sequence[str]]) -> str:
-    """ "" for no cells. A header is a first row of distinct words; without one, cells are only separated."""
+    """Markdown, or "name: cell" lines for more rows than SMALL; "" without cells, only separators without a header."""
     cells = [[one_line(cell) for cell in row] for row in rows]
     cells = [row for row in cells if any(row)]
     if not cells:
@@ -27,6 +27,7 @@ def render(rows: Iterable[Sequence[str]]) -> str:
 
 
 def has_header(cells: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row is a header: mostly filled, with distinct words and no numbers."""
     first = [cell for cell in cells[0] if cell]
     return (
         len(cells) > 1
@@ -41,7 +42,7 @@ def _number(cell: str) -> bool:
 
 
 def markdown_table(cells: Sequence[Sequence[str]]) -> str:
-    """The first row is the header; all rows have its width or less."""
+    """The first row is the header; no row may be wider."""
     width = len(cells[0])
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
     return "\n".join([lines[0], "|" + " --- |" * width, *lines[1:]])

@@ -1,11 +1,12 @@
-"""Text in any encoding: Markdown, plain text, source code, subtitles; light markup gets Markdown headings."""
+"""Text in any encoding: Markdown, plain text, source code, subtitles; other light markup gets Markdown headings."""
 
 import re
 
 import charset_normalizer
 
+from indexing.document import is_markdown, one_line
 from indexing.errors import NotADocumentError
-from indexing.read.formats.extract import Extract, Limits, one_line, require_chars, tidy
+from indexing.read.formats.extract import Extract, Limits, tidy
 
 _BOMS = (
     (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"),
@@ -13,15 +14,15 @@ _BOMS = (
 )  # fmt: skip
 _WESTERN = "cp1252"
 _NOT_WESTERN = re.compile(rb"[\x80-\xff]{3}|[A-Za-z][\xb3\xb9\xbf][a-z]")
-"""Three characters past ASCII in a row, as in other scripts; Polish letters of cp1250, which cp1252 has as ³, ¹, ¿."""
+"""Three non-ASCII bytes in a row, as in other scripts; Polish letters of cp1250, which are ³, ¹, ¿ in cp1252."""
 _SAMPLE = 256 * 2**10
 _TOLERANCE = 0.4
 _ODD = 0.05
-"""Share of control and undecodable characters past which it is no text."""
+"""Share of control and undecodable characters; with more, the file is binary."""
 
 
 def decode(content: bytes) -> str:
-    """Text of bytes: BOM, UTF-8, UTF-16/32 without BOM by their zero bytes, else a guess."""
+    """By the BOM, as UTF-8, as UTF-16/32 by the positions of zero bytes, else by a guess."""
     for bom, encoding in _BOMS:
         if content.startswith(bom):
             return content.decode(encoding, "replace")
@@ -35,7 +36,7 @@ def decode(content: bytes) -> str:
 
 
 def _guess(content: bytes) -> str:
-    """charset-normalizer's; where that is no better than cp1252 or knows no language, cp1252, if it may be that."""
+    """The encoding by charset-normalizer; cp1252 where that is as likely, or no language is recognized."""
     found = charset_normalizer.from_bytes(content[:_SAMPLE])
     best = found.best()
     if best is None:
@@ -56,7 +57,7 @@ def _may_be_western(content: bytes) -> bool:
 
 
 def _wide(content: bytes) -> str:
-    """UTF-16 and UTF-32 of mostly Latin text have zeros in fixed places; other zeros mean binary data."""
+    """UTF-16 or UTF-32, whose zero bytes have fixed positions in mostly Latin text; other zeros mean binary data."""
     sample = content[: 4 * 1024]
     zeros = [sample[i::4].count(0) / max(len(sample[i::4]), 1) for i in range(4)]
     for encoding, pattern in (
@@ -68,11 +69,12 @@ def _wide(content: bytes) -> str:
     raise NotADocumentError("not indexed: binary data, not a document")
 
 
-def load(content: bytes, media_type: str, limits: Limits) -> Extract:
+def load(content: bytes, media_type: str, _limits: Limits) -> Extract:
     raw = decode(content)
     require_printable(raw)
     text = _AS_MARKDOWN.get(media_type, str)(tidy(raw))
-    require_chars(len(text), limits)
+    if not text:
+        raise NotADocumentError("empty: it has no text")
     return Extract(text, title=title_of(text) if is_markdown(media_type) else "")
 
 
@@ -83,17 +85,12 @@ def require_printable(text: str) -> None:
         raise NotADocumentError("not indexed: binary data, not a document")
 
 
-def is_markdown(media_type: str) -> bool:
-    """Whether the text that a loader made of this media type is Markdown; plain text and source code are not."""
-    return not media_type.startswith("text/x-") and media_type not in ("text/plain", "text/vtt", "application/x-subrip")
-
-
 _HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
 _FRONT_TITLE = re.compile(r"\A---\n(?:.*\n)*?title:[ \t]*[\"']?(.+?)[\"']?\n(?:.*\n)*?---\n")
 
 
 def title_of(markdown: str) -> str:
-    """The title of the front matter, else a heading that stands within the first lines; "" where there is none."""
+    """The title of the front matter, else the first heading near the start; "" without one."""
     if front := _FRONT_TITLE.match(markdown[:4096]):
         return one_line(front[1])
     if first := _HEADING.search(markdown[:2048]):
@@ -102,14 +99,14 @@ def title_of(markdown: str) -> str:
 
 
 def _subtitles(text: str) -> str:
-    """Only what is said: no cue numbers, times, styles or tags; one line a cue."""
+    """The spoken text, one line a cue, without numbers, times, styles and tags."""
     cues = []
     for block in text.split("\n\n"):
         lines = block.split("\n")
-        timed = next((i for i, line in enumerate(lines) if "-->" in line), None)
+        timed = next((i for i, text in enumerate(lines) if "-->" in text), None)
         if timed is not None:
-            said = re.sub(r"<v(?:\.[\w.]*)?[ \t]+([^>]+)>", r"\1: ", " ".join(lines[timed + 1 :]))
-            cues.append(one_line(re.sub(r"<[^>]*>", "", said)))
+            line = re.sub(r"<v(?:\.[\w.]*)?[ \t]+([^>]+)>", r"\1: ", " ".join(lines[timed + 1 :]))
+            cues.append(one_line(re.sub(r"<[^>]*>", "", line)))
     return "\n".join(cue for cue in cues if cue)
 
 
@@ -126,7 +123,7 @@ _UNDERLINED = re.compile(r"^(?:([=\-~^\"'`#*+]){3,}\n)?(\S[^\n]*)\n(([=\-~^\"'`#
 
 
 def _rst(text: str) -> str:
-    """Underlined headings by the order in which their characters appear."""
+    """Underlined headings; the order in which underline characters first appear gives the levels."""
     order: list[str] = []
 
     def heading(match: re.Match[str]) -> str:

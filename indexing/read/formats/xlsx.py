@@ -5,20 +5,19 @@ import io
 
 import python_calamine
 
+from indexing.document import one_line
 from indexing.errors import UnreadableError
 from indexing.read.formats import table_text
-from indexing.read.formats.docx import core_title
-from indexing.read.formats.extract import Extract, Limits, one_line, require_chars, tidy
-from indexing.read.formats.markup import Package
+from indexing.read.formats.extract import Extract, Limits, require_chars, tidy
+from indexing.read.formats.markup import Package, core_title
 
 _EXACT = 2**53
-"""Past it, a float is not a whole number that anybody typed."""
+"""A larger float need not be the whole number that was typed."""
 
 Cell = int | float | str | bool | dt.time | dt.date | dt.datetime | dt.timedelta
 
 
-def load(content: bytes, media_type: str, limits: Limits) -> Extract:
-    del media_type
+def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
     package = Package(content, limits) if content.startswith(b"PK") else None
     if package is not None:
         package.check_parts("xl/")
@@ -28,8 +27,6 @@ def load(content: bytes, media_type: str, limits: Limits) -> Extract:
         raise UnreadableError("protected by a password") from exc
     except (python_calamine.CalamineError, OSError, ValueError) as exc:
         raise UnreadableError(f"broken spreadsheet: {one_line(str(exc))}") from exc
-    if not sections:
-        raise UnreadableError("empty: its sheets have no cells")
     text = tidy("\n\n".join(sections))
     return Extract(text, core_title(package) if package else "")
 
@@ -50,7 +47,7 @@ def _sections(content: bytes, limits: Limits) -> list[str]:
 
 
 def _text(cell: Cell) -> str:
-    """Whole numbers without their .0, midnight without its time, as the sheet shows them."""
+    """Whole numbers without .0 and dates without 00:00:00, as the sheet shows them."""
     if isinstance(cell, float) and cell.is_integer() and abs(cell) < _EXACT:
         return str(int(cell))
     if isinstance(cell, dt.datetime) and cell.time() == dt.time():

@@ -1,13 +1,13 @@
-"""XML of any vocabulary: its titles as headings, its paragraphs, its tables' rows; what is data as "name: value"."""
+"""XML of any vocabulary: titles as headings, paragraphs, tables, and other elements as "name: value" lines."""
 
 from lxml import etree
 
-from indexing.errors import UnreadableError
+from indexing.document import one_line
 from indexing.read.formats import table_text
-from indexing.read.formats.extract import Extract, Limits, one_line, require_chars, tidy
+from indexing.read.formats.extract import Extract, Limits, tidy
 from indexing.read.formats.markup import flat_text, local_name, own_rows, parse_xml
 
-# JATS, DocBook, TEI, RSS, patents: the names that these vocabularies share.
+# Names in JATS, DocBook, TEI, RSS and patents.
 _TITLES = frozenset(
     ("title", "article-title", "invention-title", "heading", "head", "h1", "h2", "h3", "h4", "title-of-invention")
 )
@@ -20,15 +20,11 @@ _ROWS = frozenset(("tr", "row"))
 _CELLS = frozenset(("td", "th", "entry"))
 
 
-def load(content: bytes, media_type: str, limits: Limits) -> Extract:
-    del media_type
+def load(content: bytes, _media_type: str, _limits: Limits) -> Extract:
     root = parse_xml(content)
     blocks: list[str] = []
     _walk(root, 0, blocks)
     text = tidy("\n\n".join(blocks).replace("\n\n\0", "\n").replace("\0", ""))
-    if not text:
-        raise UnreadableError("no text: its elements are empty")
-    require_chars(len(text), limits)
     return Extract(text, _title(root))
 
 
@@ -40,7 +36,7 @@ def _title(root: etree._Element) -> str:
 
 
 def _walk(element: etree._Element, depth: int, blocks: list[str]) -> None:
-    """Append the blocks of an element. A line that starts with NUL stays with the line before it."""
+    """Append the blocks of an element. NUL marks a line that follows the one before it without a blank line."""
     name = local_name(element)
     if not name:
         return
@@ -60,7 +56,7 @@ def _walk(element: etree._Element, depth: int, blocks: list[str]) -> None:
 
 
 def _is_mixed(element: etree._Element) -> bool:
-    """Words between its children: running text with inline elements."""
+    """Whether there is text between its children: a paragraph with inline elements."""
     if not len(element):
         return False
     return bool((element.text or "").strip()) or any((child.tail or "").strip() for child in element)

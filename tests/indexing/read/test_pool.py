@@ -51,7 +51,7 @@ async def test_known_records_come_as_their_source_only(tmp_path: Path) -> None:
         (first,) = await all_of(parsers, path)
         known = {parsed.document.source: parsed.document.content_hash for parsed in first.parsed[:3]}
         (second,) = await all_of(parsers, path, known)
-    assert [source.partition("#record=")[2] for source in second.same] == ["r0", "r1", "r2"]
+    assert [source.partition("#record=")[2] for source in second.unchanged] == ["r0", "r1", "r2"]
     assert [parsed.document.text for parsed in second.parsed] == ["words 3", "words 4"]
 
 

@@ -39,7 +39,7 @@ def test_links_out_of_the_folder_are_not_followed(tree: Path, tmp_path_factory: 
 def test_named_files_and_globs(tree: Path) -> None:
     found = sources.find([tree / "sub/photo.JPG", str(tree / "**/*.md")])
     assert sorted(file.name for file in found.files) == ["a.md", "photo.JPG"]
-    assert found.given == {tree / "sub/photo.JPG", tree / "a.md"}
+    assert found.named == {tree / "sub/photo.JPG", tree / "a.md"}
 
 
 def test_each_file_once(tree: Path) -> None:

@@ -42,7 +42,7 @@ async def test_a_page_in_the_encoding_that_its_server_names(site: str) -> None:
         ("/missing", "answers 404"),
         ("/loop", "more than 5 redirects"),
         ("/metadata", r"169\.254\.169\.254, which is not a public address"),
-        ("/file", "only http and https"),
+        ("/file", "give an http or https URL"),
         ("/nowhere", "not a URL: Invalid IPv6 URL"),
         ("/large", "1,000 bytes"),
     ],

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from indexing.document import Document, document_id
-from indexing.sync.changes import Plan
+from indexing.sync.changes import KnownDocuments
 
 
 def document(source: str, content_hash: str = "new") -> Document:
@@ -14,27 +14,27 @@ def test_moved_only_where_the_old_file_is_gone_and_only_once(tmp_path: Path) -> 
     stays = tmp_path / "stays.txt"
     stays.write_text("x")
     gone = str(tmp_path / "gone.txt")
-    plan = Plan({str(stays): ("1", "h"), gone: ("2", "h")})
-    assert plan.moved("h") == "2"
-    assert plan.moved("h") is None
-    assert plan.moved("other") is None
+    known = KnownDocuments({str(stays): ("1", "h"), gone: ("2", "h")})
+    assert known.take_moved("h") == "2"
+    assert known.take_moved("h") is None
+    assert known.take_moved("other") is None
 
 
 def test_an_edited_file_keeps_its_id_even_after_a_move() -> None:
-    plan = Plan({"/new/a.txt": ("id-of-the-old-place", "h")})
-    assert plan.identified(document("/new/a.txt")).id == "id-of-the-old-place"
+    known = KnownDocuments({"/new/a.txt": ("id-of-the-old-place", "h")})
+    assert known.with_id(document("/new/a.txt")).id == "id-of-the-old-place"
 
 
 def test_a_new_file_in_the_place_of_a_moved_one_gets_its_own_id() -> None:
     moved = document_id("/a.txt")
-    plan = Plan({"/b.txt": (moved, "h")})
-    assert plan.identified(document("/a.txt")).id not in ("", moved)
-    assert plan.identified(document("/c.txt")).id == document_id("/c.txt")
+    known = KnownDocuments({"/b.txt": (moved, "h")})
+    assert known.with_id(document("/a.txt")).id not in ("", moved)
+    assert known.with_id(document("/c.txt")).id == document_id("/c.txt")
 
 
 def test_records_belong_to_their_file() -> None:
-    plan = Plan({"/a.jsonl#record=1": ("1", "h1"), "/a.jsonl#record=2": ("2", "h2"), "/a.json": ("3", "h3")})
-    assert set(plan.of_file(Path("/a.jsonl"))) == {"/a.jsonl#record=1", "/a.jsonl#record=2"}
+    known = KnownDocuments({"/a.jsonl#record=1": ("1", "h1"), "/a.jsonl#record=2": ("2", "h2"), "/a.json": ("3", "h3")})
+    assert set(known.of_file(Path("/a.jsonl"))) == {"/a.jsonl#record=1", "/a.jsonl#record=2"}
 
 
 def test_gone_only_below_the_roots(tmp_path: Path) -> None:
@@ -44,4 +44,4 @@ def test_gone_only_below_the_roots(tmp_path: Path) -> None:
         f"{tmp_path}/gone.jsonl#record=1": ("3", ""), f"{tmp_path}-beside/gone.txt": ("4", ""),
         "https://example.org/": ("5", ""),
     }  # fmt: skip
-    assert sorted(Plan(known).gone([tmp_path])) == ["2", "3"]
+    assert sorted(KnownDocuments(known).gone([tmp_path])) == ["2", "3"]

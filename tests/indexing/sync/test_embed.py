@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from indexing.sync.embed import Embedding
+from indexing.sync.embed import Embedder
 from services.errors import EngineError, UnavailableError
 
 pytestmark = pytest.mark.anyio
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.anyio
 async def test_full_batches_and_vectors_in_their_order(embed_server) -> None:
     client = embed_server.client()
     texts = [f"text number {i}" for i in range(100)]
-    async with Embedding(client, batch=32, in_flight=2) as embeds:
+    async with Embedder(client, batch_size=32, in_flight=2) as embeds:
         vectors = np.stack(await embeds.vectors(texts))
     assert vectors.shape == (100, 32)
     assert np.allclose(vectors[7], (await client.embed(["text number 7"], input_type="document"))[0])
@@ -24,7 +24,7 @@ async def test_full_batches_and_vectors_in_their_order(embed_server) -> None:
 
 async def test_the_same_text_is_embedded_once(embed_server) -> None:
     client = embed_server.client()
-    async with Embedding(client, batch=8, in_flight=2) as embeds:
+    async with Embedder(client, batch_size=8, in_flight=2) as embeds:
         await asyncio.gather(*(embeds.vectors(["same", "same", f"other {i}"]) for i in range(5)))
     assert embed_server.texts.count("same") == 1
     assert embeds.embedded == 6
@@ -33,7 +33,7 @@ async def test_the_same_text_is_embedded_once(embed_server) -> None:
 
 async def test_a_refused_text_takes_no_other_with_it(embed_server) -> None:
     client = embed_server.client()
-    async with Embedding(client, batch=16, in_flight=1) as embeds:
+    async with Embedder(client, batch_size=16, in_flight=1) as embeds:
         good = asyncio.create_task(embeds.vectors([f"good {i}" for i in range(10)]))
         with pytest.raises(EngineError, match="this text is refused"):
             await embeds.vectors(["a poison text"])
@@ -44,7 +44,7 @@ async def test_a_refused_text_takes_no_other_with_it(embed_server) -> None:
 async def test_a_service_that_is_away_for_a_while_is_waited_for(embed_server) -> None:
     client = embed_server.client()
     embed_server.down = True
-    async with Embedding(client, batch=4, in_flight=1) as embeds:
+    async with Embedder(client, batch_size=4, in_flight=1) as embeds:
         waiting = asyncio.create_task(embeds.vectors(["a", "b"]))
         await asyncio.sleep(0.5)
         assert not waiting.done()
@@ -56,7 +56,7 @@ async def test_a_service_that_is_away_for_a_while_is_waited_for(embed_server) ->
 async def test_a_service_that_stays_away_is_an_error(embed_server) -> None:
     client = embed_server.client()
     embed_server.down = True
-    async with Embedding(client, batch=4, in_flight=1, patience_s=0.1) as embeds:
+    async with Embedder(client, batch_size=4, in_flight=1, retry_for_s=0.1) as embeds:
         with pytest.raises(UnavailableError, match="starting"):
             await embeds.vectors(["a"])
     await client.aclose()

@@ -1,4 +1,4 @@
-"""Builds over real files, a real store and an embedding server over HTTP."""
+"""Runs of the indexer over real files, a real store and an embedding server over HTTP."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from indexing.errors import UnreadableError
 from indexing.read.web import Fetcher
 from indexing.settings import IndexSettings
 from indexing.store.local import Store
-from indexing.sync.indexer import Builder, manifest_of
+from indexing.sync.indexer import Indexer, manifest_of
 from indexing.sync.progress import Progress
 from services.errors import NotFoundError, UnavailableError
 
@@ -46,16 +46,16 @@ async def store(tmp_path: Path, embed_server) -> AsyncIterator[Store]:
 
 
 @pytest.fixture
-async def builder(store: Store, embed_server) -> AsyncIterator[Builder]:
+async def indexer(store: Store, embed_server) -> AsyncIterator[Indexer]:
     client = embed_server.client()
-    async with Builder(store, client, SETTINGS) as builder:
-        yield builder
+    async with Indexer(store, client, SETTINGS) as indexer:
+        yield indexer
     await client.aclose()
 
 
-async def test_everything_is_found_and_progress_ends_at_the_total(builder, store, docs) -> None:
+async def test_everything_is_found_and_progress_ends_at_the_total(indexer, store, docs) -> None:
     seen: list[Progress] = []
-    report = await builder.sync([docs], on_progress=seen.append)
+    report = await indexer.sync([docs], on_progress=seen.append)
     assert (report.documents, report.failures, report.unchanged) == (42, (), 0)
     assert report.chunks == store.stats().chunks == 42
     assert (seen[-1].files, seen[-1].total_files, seen[-1].documents) == (3, 3, 42)
@@ -71,29 +71,29 @@ async def test_progress_is_told_while_a_long_document_is_embedded(store, embed_s
     embed_server.delay_s = 0.3
     seen: list[Progress] = []
     client = embed_server.client()
-    async with Builder(store, client, SETTINGS.model_copy(update={"batch_chunks": 2, "embed_in_flight": 1})) as builder:
-        report = await builder.sync([long], on_progress=seen.append)
+    async with Indexer(store, client, SETTINGS.model_copy(update={"batch_chunks": 2, "embed_in_flight": 1})) as indexer:
+        report = await indexer.sync([long], on_progress=seen.append)
     await client.aclose()
-    early, last = seen[0], seen[-1]
+    early, last = next(p for p in seen if p.chunks), seen[-1]
     assert early.documents == 0
-    assert 0 < early.chunks < early.total_chunks == report.chunks
+    assert early.chunks < early.total_chunks == report.chunks
     assert (last.documents, last.chunks, last.total_chunks) == (1, report.chunks, report.chunks)
     assert [p.chunks for p in seen] == sorted(p.chunks for p in seen)
 
 
-async def test_a_second_run_embeds_nothing(builder, docs, embed_server) -> None:
-    await builder.sync([docs])
+async def test_a_second_run_embeds_nothing(indexer, docs, embed_server) -> None:
+    await indexer.sync([docs])
     embed_server.texts.clear()
-    report = await builder.sync([docs])
+    report = await indexer.sync([docs])
     assert (report.documents, report.unchanged, report.embedded) == (0, 42, 0)
     assert embed_server.texts == []
 
 
-async def test_an_edited_file_is_replaced_and_only_it_is_embedded(builder, store, docs, embed_server) -> None:
-    await builder.sync([docs])
+async def test_an_edited_file_is_replaced_and_only_it_is_embedded(indexer, store, docs, embed_server) -> None:
+    await indexer.sync([docs])
     embed_server.texts.clear()
     (docs / "bees.md").write_text("# Bees\n\nBees dance to show the way.\n")
-    report = await builder.sync([docs])
+    report = await indexer.sync([docs])
     assert (report.documents, report.unchanged) == (1, 41)
     assert len(embed_server.texts) == 1
     assert store.search_sparse("nectar", 3) == []
@@ -101,13 +101,13 @@ async def test_an_edited_file_is_replaced_and_only_it_is_embedded(builder, store
     assert store.stats().documents == 42
 
 
-async def test_records_that_change_come_and_go_one_by_one(builder, store, docs, embed_server) -> None:
-    await builder.sync([docs])
+async def test_records_that_change_come_and_go_one_by_one(indexer, store, docs, embed_server) -> None:
+    await indexer.sync([docs])
     embed_server.texts.clear()
     lines = (docs / "ants.jsonl").read_text().splitlines()
     edited = json.dumps({"_id": "r7", "title": "Ant 7", "text": "Seven now eats sugar."})
     (docs / "ants.jsonl").write_text("\n".join([*lines[:7], edited, *lines[9:], '{"_id": "new", "text": "Newcomer."}']))
-    report = await builder.sync([docs])
+    report = await indexer.sync([docs])
     assert (report.documents, report.removed) == (2, 1)
     assert len(embed_server.texts) == 2
     assert store.stats().documents == 42
@@ -117,71 +117,71 @@ async def test_records_that_change_come_and_go_one_by_one(builder, store, docs, 
     )
 
 
-async def test_a_record_put_before_the_others_shifts_nothing(builder, store, docs) -> None:
+async def test_a_record_put_before_the_others_shifts_nothing(indexer, store, docs) -> None:
     path = docs / "plain.jsonl"
     path.write_text("".join(json.dumps({"text": f"line {i}"}) + "\n" for i in range(5)))
-    await builder.sync([path])
+    await indexer.sync([path])
     path.write_text('{"text": "line new"}\n' + path.read_text())
-    await builder.sync([path])
+    await indexer.sync([path])
     texts = sorted(store.document_chunks(identity)[0].text for identity, _ in store.known().values())
     assert texts == sorted(["line new", *(f"line {i}" for i in range(5))])
 
 
-async def test_a_renamed_file_is_moved_without_embedding(builder, store, docs, embed_server) -> None:
-    await builder.sync([docs])
+async def test_a_renamed_file_is_moved_without_embedding(indexer, store, docs, embed_server) -> None:
+    await indexer.sync([docs])
     before = store.known()[str(docs / "bees.md")]
     embed_server.texts.clear()
     (docs / "bees.md").rename(docs / "renamed.md")
-    report = await builder.sync([docs], prune=True)
+    report = await indexer.sync([docs], prune=True)
     assert (report.moved, report.removed, report.documents) == (1, 0, 0)
     assert store.known()[str(docs / "renamed.md")] == before
     assert embed_server.texts == []
     (docs / "bees.md").write_text("# Bees\n\nOther bees live here now.\n")
-    await builder.sync([docs])
+    await indexer.sync([docs])
     assert {str(docs / "bees.md"), str(docs / "renamed.md")} <= set(store.known())
 
 
-async def test_files_that_cannot_be_looked_at_are_not_gone(builder, store, docs) -> None:
+async def test_files_that_cannot_be_looked_at_are_not_gone(indexer, store, docs) -> None:
     away = docs / "away"
     away.mkdir()
     (away / "hornets.md").write_text("Hornets hunt bees.")
-    await builder.sync([docs])
+    await indexer.sync([docs])
     (away / "hornets.md").unlink()
     away.rmdir()
     away.symlink_to(away)
-    report = await builder.sync([docs], prune=True)
+    report = await indexer.sync([docs], prune=True)
     assert report.removed == 0
     assert str(away / "hornets.md") in store.known()
     away.unlink()
-    assert (await builder.sync([docs], prune=True)).removed == 1
+    assert (await indexer.sync([docs], prune=True)).removed == 1
 
 
-async def test_gone_files_go_with_prune_only_and_only_below_the_roots(builder, store, docs, tmp_path) -> None:
+async def test_gone_files_go_with_prune_only_and_only_below_the_roots(indexer, store, docs, tmp_path) -> None:
     other = tmp_path / "other.txt"
     other.write_text("elsewhere")
-    await builder.sync([docs, other])
+    await indexer.sync([docs, other])
     (docs / "bees.md").unlink()
     other.unlink()
-    assert (await builder.sync([docs])).removed == 0
-    assert (await builder.sync([docs], prune=True)).removed == 1
+    assert (await indexer.sync([docs])).removed == 0
+    assert (await indexer.sync([docs], prune=True)).removed == 1
     assert str(other) in store.known()
-    assert (await builder.sync([other], prune=True)).removed == 1
+    assert (await indexer.sync([other], prune=True)).removed == 1
 
 
-async def test_the_same_text_in_two_files_is_embedded_once(builder, store, docs, embed_server) -> None:
+async def test_the_same_text_in_two_files_is_embedded_once(indexer, store, docs, embed_server) -> None:
     (docs / "copy").mkdir()
     (docs / "copy/bees.md").write_bytes((docs / "bees.md").read_bytes())
-    report = await builder.sync([docs])
+    report = await indexer.sync([docs])
     assert report.documents == 43
     assert sum("nectar" in text for text in embed_server.texts) == 1
 
 
-async def test_what_cannot_be_read_is_reported_and_stops_nothing(builder, store, docs) -> None:
+async def test_what_cannot_be_read_is_reported_and_stops_nothing(indexer, store, docs) -> None:
     (docs / "broken.pdf").write_bytes(b"%PDF-1.4 nothing")
     (docs / "picture.txt").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0")
     (docs / "poison.txt").write_text("the service refuses poison")
     (docs / "mixed.jsonl").write_text('{"text": "good"}\nbad\n')
-    report = await builder.sync([docs])
+    report = await indexer.sync([docs])
     reasons = {Path(failure.source).name: failure.reason for failure in report.failures}
     assert set(reasons) == {"broken.pdf", "poison.txt", "mixed.jsonl"}
     assert "refused" in reasons["poison.txt"]
@@ -193,12 +193,12 @@ async def test_what_cannot_be_read_is_reported_and_stops_nothing(builder, store,
     )  # fmt: skip
 
 
-async def test_what_the_store_refuses_is_reported_and_stops_nothing(builder, store, docs) -> None:
+async def test_what_the_store_refuses_is_reported_and_stops_nothing(indexer, store, docs) -> None:
     old = os.fsdecode(b"caf\xe9.txt")  # Latin-1, as old disks and archives have it
     (docs / old).write_text("an old name")
     odd = [{"_id": "name", "text": "bad name", "\ud800": "x"}, {"_id": "\ud800", "text": "bad key"}]
     (docs / "odd.jsonl").write_text("\n".join(map(json.dumps, [*odd, {"_id": "good", "text": "good"}])))
-    report = await builder.sync([docs], prune=True)
+    report = await indexer.sync([docs], prune=True)
     reasons = {failure.source: failure.reason for failure in report.failures}
     assert set(reasons) == {
         f"{docs}/caf\\udce9.txt", f"{docs}/odd.jsonl#record=name", f"{docs}/odd.jsonl#record=\\ud800",
@@ -208,40 +208,40 @@ async def test_what_the_store_refuses_is_reported_and_stops_nothing(builder, sto
     assert dict(store.job(report.job).failures) == reasons
 
 
-async def test_a_title_that_cannot_be_hashed_is_that_documents_failure(builder, store) -> None:
+async def test_a_title_that_cannot_be_hashed_is_that_documents_failure(indexer, store) -> None:
     bad = Document("bad", "bad", "\ud800", "# Text\n\nwords", "text/markdown", {}, (), "h")
     good = Document("good", "good", "Good", "words", "text/markdown", {}, (), "h")
-    report = await builder.add_all([bad, good], count=2)
+    report = await indexer.add_all([bad, good], count=2)
     assert [failure.source for failure in report.failures] == ["bad"]
     assert set(store.known()) == {"good"}
 
 
-async def test_a_file_that_breaks_keeps_its_old_version(builder, store, docs) -> None:
+async def test_a_file_that_breaks_keeps_its_old_version(indexer, store, docs) -> None:
     (docs / "data.json").write_text('{"colour": "ultramarine"}')
-    await builder.sync([docs])
+    await indexer.sync([docs])
     (docs / "data.json").write_text('{"colour": ')
-    report = await builder.sync([docs], prune=True)
+    report = await indexer.sync([docs], prune=True)
     assert len(report.failures) == 1
     assert len(store.search_sparse("ultramarine", 1)) == 1
 
 
-async def test_a_service_that_is_away_ends_the_run_and_the_next_one_goes_on(builder, store, docs, embed_server) -> None:
+async def test_a_service_that_is_away_ends_the_run_and_the_next_one_goes_on(indexer, store, docs, embed_server) -> None:
     embed_server.down = True
     client = embed_server.client()
-    async with Builder(store, client, SETTINGS, patience_s=0.2) as impatient:
+    async with Indexer(store, client, SETTINGS, retry_for_s=0.2) as impatient:
         with pytest.raises(UnavailableError):
             await impatient.sync([docs])
     await client.aclose()
     assert store.jobs()[0].state == "failed"
     embed_server.down = False
-    assert (await builder.sync([docs])).documents == 42
+    assert (await indexer.sync([docs])).documents == 42
 
 
-async def test_stopping_keeps_what_is_committed(builder, store, docs, embed_server) -> None:
+async def test_stopping_keeps_what_is_committed(indexer, store, docs, embed_server) -> None:
     lines = [json.dumps({"_id": str(i), "text": f"Sentence {i} " * 8}) for i in range(600)]
     (docs / "many.jsonl").write_text("\n".join(lines))
     embed_server.delay_s = 0.05
-    build = asyncio.create_task(builder.sync([docs]))
+    build = asyncio.create_task(indexer.sync([docs]))
     while store.stats().documents < 100:
         await asyncio.sleep(0.02)
     build.cancel()
@@ -251,45 +251,45 @@ async def test_stopping_keeps_what_is_committed(builder, store, docs, embed_serv
     assert 100 <= kept < 642
     assert store.jobs()[0].state == "cancelled"
     embed_server.delay_s = 0.0
-    report = await builder.sync([docs])
+    report = await indexer.sync([docs])
     assert report.unchanged >= kept
     assert store.stats().documents == 642
 
 
-async def test_adding_and_replacing_one_text(builder, store) -> None:
-    assert await builder.add(NOTE) == 1
-    await builder.add(replace(NOTE, text="Second words.", content_hash="h2"))
+async def test_adding_and_replacing_one_text(indexer, store) -> None:
+    assert await indexer.add(NOTE) == 1
+    await indexer.add(replace(NOTE, text="Second words.", content_hash="h2"))
     assert [chunk.text for chunk in store.document_chunks("note-1")] == ["Second words."]
     assert store.stats().documents == 1
 
 
-async def test_uploads_keep_their_name_and_get_the_given_id_and_metadata(builder, store, tmp_path) -> None:
+async def test_uploads_keep_their_name_and_get_the_given_id_and_metadata(indexer, store, tmp_path) -> None:
     spooled = tmp_path / "spool-1"
     spooled.write_text("# Notes\n\nUploaded words.")
-    assert await builder.upload(spooled, "../note.md", document_id="up-1", metadata={"by": "me"}) == 1
+    assert await indexer.upload(spooled, "../note.md", document_id="up-1", metadata={"by": "me"}) == 1
     row = store.document("up-1")
     assert row is not None
     assert (row.title, row.source, dict(row.metadata)) == ("Notes", "../note.md", {"by": "me"})
-    await builder.upload(spooled, "../note.md", document_id="up-1", title="Mine")
+    await indexer.upload(spooled, "../note.md", document_id="up-1", title="Mine")
     row = store.document("up-1")
     assert row is not None
     assert (row.title, dict(row.metadata)) == ("Mine", {})
     spooled.write_bytes(b"")
     with pytest.raises(UnreadableError, match="empty"):
-        await builder.upload(spooled, "empty.md", document_id="up-1")
+        await indexer.upload(spooled, "empty.md", document_id="up-1")
     assert store.document("up-1") is not None
 
 
-async def test_an_upload_of_records_replaces_those_of_its_id(builder, store, tmp_path) -> None:
+async def test_an_upload_of_records_replaces_those_of_its_id(indexer, store, tmp_path) -> None:
     spooled = tmp_path / "spool"
 
     async def upload(*lines: str) -> dict[str, str]:
         spooled.write_text("\n".join(lines))
-        await builder.upload(spooled, "notes.jsonl", document_id="up", title="Notes")
+        await indexer.upload(spooled, "notes.jsonl", document_id="up", title="Notes")
         rows, _ = store.documents()
         return {row.id: store.text(row.id) for row in rows}
 
-    await builder.upload(await _file(tmp_path, "beside"), "b.txt", document_id="up-2")
+    await indexer.upload(await _file(tmp_path, "beside"), "b.txt", document_id="up-2")
     a, b = '{"id": "a", "text": "alpha"}', '{"id": "b", "text": "beta"}'
     first = {"up#record=a": "alpha", "up#record=b": "beta", "up-2": "beside"}
     assert await upload(a, b) == first
@@ -298,7 +298,7 @@ async def test_an_upload_of_records_replaces_those_of_its_id(builder, store, tmp
     assert store.text("up#record=a") == "changed"
     assert store.text("up#record=b") == "beta"
     assert await upload(b) == {"up#record=b": "beta", "up-2": "beside"}
-    await builder.upload(await _file(tmp_path, "one text"), "notes.txt", document_id="up")
+    await indexer.upload(await _file(tmp_path, "one text"), "notes.txt", document_id="up")
     assert {row.id for row in store.documents()[0]} == {"up", "up-2"}
 
 
@@ -311,11 +311,11 @@ async def _file(folder: Path, text: str) -> Path:
 async def test_what_is_known_to_the_store_is_not_held_in_memory(store, embed_server, tmp_path) -> None:
     client = embed_server.client()
     (tmp_path / "a.txt").write_text("the same words")
-    async with Builder(store, client, SETTINGS) as builder:
-        await builder.upload(tmp_path / "a.txt", "a.txt", document_id="a")
+    async with Indexer(store, client, SETTINGS) as indexer:
+        await indexer.upload(tmp_path / "a.txt", "a.txt", document_id="a")
         embed_server.texts.clear()
         store.delete(["a"])
-        await builder.upload(tmp_path / "a.txt", "a.txt", document_id="b")
+        await indexer.upload(tmp_path / "a.txt", "a.txt", document_id="b")
     await client.aclose()
     assert embed_server.texts == ["a\n\nthe same words"]
 
@@ -323,36 +323,36 @@ async def test_what_is_known_to_the_store_is_not_held_in_memory(store, embed_ser
 async def test_closing_ends_an_upload_that_waits_for_its_vectors(store, embed_server, tmp_path) -> None:
     client = embed_server.client()
     (tmp_path / "a.txt").write_text("words")
-    builder = Builder(store, client, SETTINGS)
-    await builder.add(NOTE)
+    indexer = Indexer(store, client, SETTINGS)
+    await indexer.add(NOTE)
     embed_server.down = True
-    upload = asyncio.create_task(builder.upload(tmp_path / "a.txt", "a.txt", document_id="a"))
+    upload = asyncio.create_task(indexer.upload(tmp_path / "a.txt", "a.txt", document_id="a"))
     await asyncio.sleep(0.3)
-    await builder.aclose()
+    await indexer.aclose()
     async with asyncio.timeout(10):
         with pytest.raises(UnavailableError):
             await upload
     await client.aclose()
 
 
-async def test_uploads_at_once(builder, store, tmp_path) -> None:
+async def test_uploads_at_once(indexer, store, tmp_path) -> None:
     for i in range(8):
         (tmp_path / f"{i}.txt").write_text(f"shared words and number {i}")
-    await asyncio.gather(*(builder.upload(tmp_path / f"{i}.txt", f"{i}.txt", document_id=str(i)) for i in range(8)))
+    await asyncio.gather(*(indexer.upload(tmp_path / f"{i}.txt", f"{i}.txt", document_id=str(i)) for i in range(8)))
     assert store.stats().documents == 8
 
 
-async def test_a_path_that_is_not_there(builder, tmp_path) -> None:
+async def test_a_path_that_is_not_there(indexer, tmp_path) -> None:
     with pytest.raises(NotFoundError, match="nothing at"):
-        await builder.sync([tmp_path / "no/such/folder"])
+        await indexer.sync([tmp_path / "no/such/folder"])
 
 
 async def test_a_page_by_its_url_is_fetched_again_only_where_it_changed(store, embed_server, site) -> None:
     client = embed_server.client()
     fetcher = Fetcher(max_bytes=10_000, allowed=lambda address: address.is_loopback)
-    async with Builder(store, client, SETTINGS, fetcher=fetcher) as builder:
-        first = await builder.sync([f"{site}/", f"{site}/guide.md", f"{site}/missing", "http://a..b/"])
-        second = await builder.sync([f"{site}/"], prune=True)
+    async with Indexer(store, client, SETTINGS, fetcher=fetcher) as indexer:
+        first = await indexer.sync([f"{site}/", f"{site}/guide.md", f"{site}/missing", "http://a..b/"])
+        second = await indexer.sync([f"{site}/"], prune=True)
     await client.aclose()
     assert (first.documents, second.unchanged, second.removed) == (2, 1, 0)
     assert {failure.reason for failure in first.failures} == {
@@ -367,13 +367,13 @@ async def test_the_event_loop_is_never_blocked(store, embed_server, docs, tmp_pa
     fetcher = Fetcher(max_bytes=10_000, allowed=lambda address: address.is_loopback)
     (tmp_path / "spool").write_text("uploaded")
     with blockbuster_ctx("indexing"):
-        async with Builder(store, client, SETTINGS, fetcher=fetcher) as builder:
-            assert (await builder.sync([docs, f"{site}/"])).documents == 43
-            assert (await builder.sync([docs], prune=True)).unchanged == 42
-            await builder.upload(tmp_path / "spool", "u.txt", document_id="u")
+        async with Indexer(store, client, SETTINGS, fetcher=fetcher) as indexer:
+            assert (await indexer.sync([docs, f"{site}/"])).documents == 43
+            assert (await indexer.sync([docs], prune=True)).unchanged == 42
+            await indexer.upload(tmp_path / "spool", "u.txt", document_id="u")
     await client.aclose()
 
 
-async def test_private_urls_are_refused(builder, site) -> None:
-    report = await builder.sync([f"{site}/"])
+async def test_private_urls_are_refused(indexer, site) -> None:
+    report = await indexer.sync([f"{site}/"])
     assert "not a public address" in report.failures[0].reason

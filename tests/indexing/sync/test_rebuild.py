@@ -11,7 +11,7 @@ from indexing.document import Chunk
 from indexing.errors import IndexingError
 from indexing.settings import IndexSettings
 from indexing.store.local import Store
-from indexing.sync.indexer import Builder, manifest_of
+from indexing.sync.indexer import Indexer, manifest_of
 from indexing.sync.rebuild import copy, reindex
 from tests.indexing.conftest import hashed_vector
 
@@ -35,8 +35,8 @@ async def path(tmp_path: Path, docs: Path, embed_server) -> Path:
     """A collection of `docs`."""
     client = embed_server.client()
     with Store.create_or_open(tmp_path / "index/c", await manifest_of(client, BEFORE)) as store:
-        async with Builder(store, client, BEFORE) as builder:
-            await builder.sync([docs])
+        async with Indexer(store, client, BEFORE) as indexer:
+            await indexer.sync([docs])
     await client.aclose()
     return tmp_path / "index/c"
 
@@ -65,10 +65,10 @@ async def test_what_is_written_meanwhile_is_there_afterwards(path, docs, embed_s
     build = asyncio.create_task(reindex(path, client, AFTER, lambda _: None))
     await asyncio.sleep(0.5)
     with Store.open(path) as live:
-        async with Builder(live, client, BEFORE) as builder:
+        async with Indexer(live, client, BEFORE) as indexer:
             (docs / "late.md").write_text("# Late\n\nThis came in late.")
             (docs / "long.md").write_text("# Long\n\nShort by now.")
-            await builder.sync([docs])
+            await indexer.sync([docs])
             gone = next(identity for source, (identity, _) in live.known().items() if source.endswith("record=7"))
             live.delete([gone])
     await build

@@ -10,8 +10,8 @@ from rich.console import Console
 from indexing.cli.index import _index_changes
 from indexing.settings import IndexSettings
 from indexing.store.local import Store
-from indexing.sync.indexer import Builder, manifest_of
-from indexing.sync.watch import changes, look
+from indexing.sync.indexer import Indexer, manifest_of
+from indexing.sync.watch import list_files, watch_files
 
 pytestmark = pytest.mark.anyio
 
@@ -20,7 +20,7 @@ async def test_new_changed_and_gone_files(tmp_path: Path) -> None:
     kept, edited, removed = (tmp_path / name for name in ("kept.md", "edited.md", "removed.md"))
     for path in (kept, edited, removed):
         path.write_text("words")
-    seen = changes([tmp_path], await look([tmp_path]), every_s=0.05)
+    seen = watch_files([tmp_path], await list_files([tmp_path]), every_s=0.05)
     first = asyncio.create_task(anext(seen))
     await asyncio.sleep(0.3)
     assert not first.done()
@@ -38,7 +38,7 @@ async def test_new_changed_and_gone_files(tmp_path: Path) -> None:
 
 
 async def test_a_file_that_is_still_being_written_is_waited_for(tmp_path: Path) -> None:
-    seen = changes([tmp_path], await look([tmp_path]), every_s=0.1)
+    seen = watch_files([tmp_path], await list_files([tmp_path]), every_s=0.1)
     first = asyncio.create_task(anext(seen))
     await asyncio.sleep(0.2)
     growing = tmp_path / "growing.txt"
@@ -58,12 +58,12 @@ async def test_a_change_is_followed_beside_others_that_are_undone_by_then(tmp_pa
     for path in (kept, removed, below):
         path.write_text(f"words of {path.name}")
     with Store.create_or_open(tmp_path / "index", await manifest_of(client, settings)) as store:
-        async with Builder(store, client, settings) as builder:
-            await builder.sync([docs])
+        async with Indexer(store, client, settings) as indexer:
+            await indexer.sync([docs])
             kept.write_text("other words")
             shutil.rmtree(docs / "sub")
             removed.unlink()
-            assert await _index_changes(builder, [below, kept, removed], "default", Console(quiet=True))
+            assert await _index_changes(indexer, [below, kept, removed], "default", Console(quiet=True))
         assert set(store.known()) == {str(kept)}
         assert len(store.search_sparse("other", 3)) == 1
     await client.aclose()

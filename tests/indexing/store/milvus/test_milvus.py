@@ -14,7 +14,7 @@ from indexing.errors import IndexMismatchError, InvalidDocumentError
 from indexing.settings import IndexingSettings, IndexSettings, MilvusSettings
 from indexing.store.interface import Stores
 from indexing.store.open import stores_of
-from indexing.sync.indexer import Builder, manifest_of
+from indexing.sync.indexer import Indexer, manifest_of
 from services.errors import UnavailableError
 from tests.indexing.made import MANIFEST, item, vector_of
 
@@ -171,7 +171,7 @@ async def test_a_build_reports_what_milvus_cannot_hold_and_goes_on(milvus_lite: 
     (tmp_path / "records.jsonl").write_text("\n".join(map(json.dumps, records)))
     client, settings = embed_server.client(), IndexSettings()
     with closing(milvus_lite.create_or_open("refusing", await manifest_of(client, settings))) as store:
-        async with Builder(store, client, settings) as builder:
+        async with Indexer(store, client, settings) as builder:
             report = await builder.sync([tmp_path])
         assert {source.partition("#record=")[2] for source in store.known()} == {"a", "b"}
     milvus_lite.drop("refusing")
