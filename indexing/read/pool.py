@@ -155,10 +155,11 @@ class _Worker:
             raise UnreadableError(f"given up: it stops the parser or needs more than {memory} MB") from exc
 
     async def _start(self) -> asyncio.subprocess.Process:
-        # The rest of this environment may hold keys.
-        env = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "TOKENIZERS_PARALLELISM": "false"}
+        # The rest of this environment may hold keys. -P: nothing is imported from the folder that we were started in.
+        path = os.pathsep.join(filter(None, sys.path))
+        env = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "TOKENIZERS_PARALLELISM": "false"}
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "indexing.read.worker", stdin=asyncio.subprocess.PIPE,
+            sys.executable, "-P", "-m", "indexing.read.worker", stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE, start_new_session=True, env=env,
         )  # fmt: skip
         self._process = process
@@ -173,7 +174,7 @@ class _Worker:
         except (EOFError, ConnectionError, TimeoutError) as exc:
             await self.stop()
             raise EngineError(
-                f"the parser process does not start; run `{sys.executable} -m indexing.read.worker` to see why"
+                f"the parser process does not start; run `{sys.executable} -P -m indexing.read.worker` to see why"
             ) from exc
         if "refused" in started:
             await self.stop()

@@ -1,4 +1,4 @@
-"""A parser process: `python -m indexing.read.worker`, started by indexing.read.pool.
+"""A parser process: `python -P -m indexing.read.worker`, started by indexing.read.pool.
 
 Messages on stdin and stdout are JSON after a length (4 bytes, big-endian). The first one configures; then each request
 gets any number of messages and a last one, {"end": reason or ""}. Files are parsed in a process of their own to limit
