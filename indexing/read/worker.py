@@ -87,7 +87,7 @@ def _answer(
         reason = "too large: it needs more memory than a parser may have"
     except RecursionError:
         reason = "broken file: it is nested too deep"
-    except Exception as exc:  # noqa: BLE001 (whatever a parser trips over is that file's failure)
+    except Exception as exc:  # noqa: BLE001 (any exception is a failure of this file only)
         reason = f"cannot be read: {type(exc).__name__}: {exc}"
     _exit_after(0)
     send(stdout, {"end": reason, "document": document})
@@ -101,10 +101,10 @@ def _exit_after(seconds: float) -> None:
 def _messages(request: Mapping[str, Any], limits: Limits, chunker: Chunker) -> Iterator[dict[str, Any]]:
     """The documents in batches; those in `known` only by their source. An error comes after what was read before it."""
     batch = _Batch()
-    file = len(request.get("source") or request.get("name") or request.get("path", ""))
+    prefix = len(request.get("source") or request.get("name") or request.get("path", ""))
     try:
         for document in _documents(request, limits):
-            if request["known"].get(document.source[file:]) == document.content_hash[:KNOWN_DIGITS]:
+            if request["known"].get(document.source[prefix:]) == document.content_hash[:KNOWN_DIGITS]:
                 batch.unchanged.append(document.source)
             else:
                 batch.documents.append(_pack(document, chunker))
