@@ -1,4 +1,4 @@
-"""Text to BM25's terms: words of any script, stemmed, without stop words and accents."""
+"""Analyzes text into BM25's terms: words of any script, stemmed, without stop words and accents."""
 
 import tantivy
 
@@ -8,21 +8,20 @@ MAX_TERMS = 64
 """Different terms of a query that are searched."""
 MAX_REPEATS = 3
 """How often a term that comes several times in a query counts at most."""
-_LONGEST = 64
-"""Bytes of a term."""
-# A word, or one character of a script that sets no spaces.
+_MAX_TERM_BYTES = 64
+# A term is a word, or one character of a script without spaces between words.
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _WORD = rf"[{_UNSPACED}]|[\p{{Alphabetic}}\p{{M}}\p{{N}}--[{_UNSPACED}]]+"
 
 
 def analyzer(language: str) -> tantivy.TextAnalyzer:
-    """Raises IndexMismatchError for a language that has no stemmer; "none" has no need of one."""
-    filters = [tantivy.Filter.remove_long(_LONGEST), tantivy.Filter.lowercase()]
+    """Without stemming and stop words for "none". Raises IndexMismatchError for a language without a stemmer."""
+    filters = [tantivy.Filter.remove_long(_MAX_TERM_BYTES), tantivy.Filter.lowercase()]
     if language != "none":
         stopword, stemmer = tantivy.Filter.stopword(language), tantivy.Filter.stemmer(language)
         if not _is_known(stemmer):
             raise IndexMismatchError(
-                f"index.language {language!r} has no stemmer; say 'english', or 'none' for no stemming"
+                f"index.language {language!r} has no stemmer: set it to 'english', or to 'none' for no stemming"
             )
         filters += [stopword, stemmer] if _is_known(stopword) else [stemmer]
     builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.regex(_WORD))
@@ -32,7 +31,7 @@ def analyzer(language: str) -> tantivy.TextAnalyzer:
 
 
 def _is_known(each: tantivy.Filter) -> bool:
-    """tantivy tells only when the filter is used, and then that builder is spent."""
+    """tantivy raises only when a filter is used, and the builder is unusable after that."""
     try:
         tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw()).filter(each)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What a store refuses: wrong names of collections, documents, and vectors. Those come from other stages and users."""
+"""Checks of what a store is given: names of collections, documents and vectors."""
 
 import re
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ def check_collection_name(name: str) -> None:
     """Raises CollectionNameError."""
     if not is_collection_name(name):
         raise CollectionNameError(
-            f"{name[:80]!r} is not a name of a collection: lower-case letters, digits, - and _, at most 64,"
-            " starting with a letter or a digit"
+            f"{name[:80]!r} is not a name for a collection: use lower-case letters, digits, - and _, at most 64,"
+            " and start with a letter or a digit"
         )
 
 
@@ -48,7 +48,7 @@ def check_item(document: Document, chunks: Sequence[Chunk], vectors: Vectors, ma
     for chunk in chunks:
         if chunk.text != document.text[chunk.start : chunk.end]:
             raise InvalidDocumentError(
-                f"chunk {chunk.ordinal} of {document.source} is not its text from {chunk.start} to {chunk.end}"
+                f"chunk {chunk.ordinal} of {document.source} is not its text at {chunk.start} to {chunk.end}"
             )
     _check_vectors(document, len(chunks), vectors, manifest)
 
@@ -56,12 +56,12 @@ def check_item(document: Document, chunks: Sequence[Chunk], vectors: Vectors, ma
 def _check_text(document: Document) -> None:
     for field in ("id", "source", "title", "text"):
         if not storable(getattr(document, field)):
-            raise InvalidDocumentError(f"{field} of {document.source!a} has a surrogate, which is no character")
+            raise InvalidDocumentError(f"{field} of {document.source!a} has a surrogate, which UTF-8 cannot write")
     for name, value in document.metadata.items():
         if not isinstance(value, str | int | float) or not storable(value) or not storable(name):
             raise InvalidDocumentError(
-                f"metadata {name!a} of {document.source!a} is {value!a:.80}: a string, a finite number of 64 bits or a"
-                " boolean is asked for"
+                f"metadata {name!a} of {document.source!a} is {value!a:.80}, and must be a string, a finite number of"
+                " 64 bits or a boolean"
             )
 
 
@@ -69,11 +69,11 @@ def _check_vectors(document: Document, count: int, vectors: Vectors, manifest: M
     if vectors.ndim == 2 and vectors.shape[1] != manifest.dimension and count:  # noqa: PLR2004
         raise IndexMismatchError(
             f"the index holds vectors of {manifest.dimension} dimensions from {manifest.embedding_model}, and these"
-            f" have {vectors.shape[1]}: run `ragline index reindex` to embed all anew, or serve that model again"
+            f" have {vectors.shape[1]}: run `ragline index reindex` to embed all again, or serve that model again"
         )
     if vectors.shape != (count, manifest.dimension) and (count or vectors.size):
-        raise InvalidDocumentError(f"{document.source} has {count} chunks and vectors of shape {vectors.shape}")
+        raise InvalidDocumentError(f"{document.source} has {count} chunks, but vectors of shape {vectors.shape}")
     norms = np.linalg.norm(vectors.reshape(count, -1), axis=1) if count else np.ones(0)
     if not (np.abs(norms - 1) < _NORM_TOLERANCE).all():
         worst = norms[np.argmax(np.abs(norms - 1))]
-        raise InvalidDocumentError(f"a vector of {document.source} has length {worst}, and not 1")
+        raise InvalidDocumentError(f"a vector of {document.source} has length {worst}, not 1: embed with normalization")

@@ -1,4 +1,4 @@
-"""Connections to the SQLite file of a generation: one that writes, and a pool that reads, for any thread."""
+"""Connections to an SQLite file: one that writes, and a pool that reads, for any thread."""
 
 import errno
 import os
@@ -30,14 +30,14 @@ class Database:
         self._writer: sqlite3.Connection | None = None
         self._version_reader: sqlite3.Connection | None = None
         self._immutable: tuple[int, int] | None = None
-        """Modification time and size of a file that cannot be written to and has no write-ahead log."""
+        """While the file is opened as immutable, as on a read-only disk: its modification time in ns, and its size."""
         self._lock = threading.Lock()
         self._write_lock = threading.Lock()
         self._closed = False
 
     @classmethod
     def create(cls, path: Path, manifest: str, dimension: int) -> "Database":
-        """Raises FileExistsError where there is one."""
+        """Raises FileExistsError."""
         with path.open("xb"):
             pass
         database = cls(path)
@@ -54,7 +54,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """A connection that reads, in one transaction: all its answers are of one moment."""
+        """A transaction that reads: it sees one commit throughout."""
         with storage_errors(self.path):
             connection = self._acquire()
             try:
@@ -66,7 +66,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """One transaction; durable when it is left, undone when it is left by an error."""
+        """A transaction that writes: durable when the context is left, rolled back on an error."""
         with storage_errors(self.path), self._write_lock:
             connection = self._writing_connection()
             connection.execute("BEGIN IMMEDIATE")
@@ -78,7 +78,7 @@ class Database:
                 raise
 
     def execute(self, statement: str) -> None:
-        """Run what cannot be in a transaction: VACUUM, a checkpoint, VACUUM INTO."""
+        """Run a statement outside of a transaction, such as VACUUM."""
         with storage_errors(self.path), self._write_lock:
             self._writing_connection().execute(statement)
 
@@ -91,7 +91,7 @@ class Database:
             copy.close()
 
     def data_version(self) -> tuple[int, ...]:
-        """Another one after each commit, of any connection of any process."""
+        """Changes with each commit, by any connection of any process."""
         with storage_errors(self.path), self._lock:
             self._drop_if_changed()
             if self._version_reader is None:
@@ -138,7 +138,7 @@ class Database:
         return _connect(self.path, writes=False, immutable=True)
 
     def _drop_if_changed(self) -> None:
-        """Leave the connections that took the file for one that never changes, if it has after all."""
+        """Close connections that opened the file as immutable where it has changed after all."""
         if self._immutable is not None and (self._immutable != self._mtime_and_size() or self._wal().exists()):
             self._drop_readers()
             self._immutable = None
@@ -159,7 +159,7 @@ class Database:
 
 def _connect(path: Path, *, writes: bool, immutable: bool = False) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?{'immutable=1' if immutable else 'mode=rw'}"
-    # Threads share connections, one at a time: the pool and the writer's lock see to it.
+    # The pool and the lock of the writer let only one thread at a time use a connection.
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
     try:
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
@@ -173,26 +173,26 @@ def _connect(path: Path, *, writes: bool, immutable: bool = False) -> sqlite3.Co
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Translates what SQLite and the system say of the files under `path`."""
+    """Raises errors of SQLite and the system as StorageError, DamagedIndexError or IndexBusyError."""
     try:
         yield
     except sqlite3.DatabaseError as exc:
         raise _translated(exc, path) from exc
     except OSError as exc:
         if exc.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO, errno.EFBIG}:
-            raise StorageError(f"{path} cannot be written: {exc.strerror}. {_WAY_OUT}") from exc
+            raise StorageError(f"{path} cannot be written: {exc.strerror}. {_NOT_KEPT}") from exc
         raise
 
 
-_WAY_OUT = "Nothing of this write is kept; make room or give the right to write there, and try again"
+_NOT_KEPT = "Nothing of this write is kept: make room or give the right to write there, and try again"
 
 
 def _translated(exc: sqlite3.DatabaseError, path: Path) -> Exception:
     code = getattr(exc, "sqlite_errorcode", 0) & 0xFF
     if code in _FULL:
-        return StorageError(f"{path} cannot be used: {exc}. {_WAY_OUT}")
+        return StorageError(f"{path} cannot be used: {exc}. {_NOT_KEPT}")
     if code in _BROKEN:
-        return DamagedIndexError(f"{path}: {exc}. Restore a snapshot: `ragline index restore`")
+        return DamagedIndexError(f"{path}: {exc}. Run `ragline index restore` with a snapshot")
     if code == sqlite3.SQLITE_BUSY:
         return IndexBusyError(f"{path}: another process has been writing for {_BUSY_S:g} s", retry_after=5)
     return exc

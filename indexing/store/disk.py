@@ -1,4 +1,4 @@
-"""Files that are written once: on the disk for sure, and known by their checksums."""
+"""Durable files and their checksums."""
 
 import hashlib
 import os
@@ -8,7 +8,7 @@ _BLOCK = 2**20
 
 
 def fsync(path: Path) -> None:
-    """Of a file or a directory."""
+    """Flush a file or a folder to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

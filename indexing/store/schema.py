@@ -1,29 +1,29 @@
-"""The SQLite file: the one truth about a generation. Everything else can be built again from it.
+"""The tables of the SQLite file, from which the indexes beside it can be built again.
 
-A document's chunks have consecutive ids, from first_chunk on. Ids and keys are never used twice: a document that is
+A document's chunks have consecutive ids from first_chunk on. Ids and keys are never used again: a document that is
 replaced gets a new key, and its chunks new ids.
 """
 
 APPLICATION_ID = 0x5241474C  # "RAGL"
 
-PAGES = (8192, 16384, 32768)
-"""Sizes of a page in bytes that are considered."""
+_PAGES = (8192, 16384, 32768)
 _FULL = 0.85
+"""Share of a page that rows of vectors should fill."""
 _ROW_BYTES = 12
-"""Of a vector's row, beside the vector."""
+"""Of a row, beside its vector."""
 
 
 def page_bytes(dimension: int) -> int:
-    """The smallest page that rows of float32 vectors fill well, else the one that they fill best.
+    """The smallest page size that rows of float32 vectors fill well, else the one that they fill best.
 
-    A page of 8 kB holds five vectors of 384 dimensions, and of 1024 one: half of it would be empty. A row that is
-    longer than a page is spread over several in any case.
+    A page of 8 kB holds five vectors of 384 dimensions, but only one of 1024, and is half empty then. A row that is
+    longer than a page goes over several in any case.
     """
     row = 4 * dimension + _ROW_BYTES
-    if row > PAGES[0]:
-        return PAGES[0]
-    share = {size: size // row * row / size for size in PAGES}
-    return next((size for size in PAGES if share[size] >= _FULL), max(PAGES, key=share.__getitem__))
+    if row > _PAGES[0]:
+        return _PAGES[0]
+    share = {size: size // row * row / size for size in _PAGES}
+    return next((size for size in _PAGES if share[size] >= _FULL), max(_PAGES, key=share.__getitem__))
 
 
 SCHEMA = """
@@ -48,7 +48,7 @@ CREATE TABLE documents (
 ) STRICT;
 CREATE INDEX documents_by_source ON documents (source);
 
-CREATE TABLE counts (                    -- one row; of a million rows, counting takes longer than a search
+CREATE TABLE counts (                    -- one row, for count(*) of a million rows takes longer than a search
     documents INTEGER NOT NULL,
     chunks INTEGER NOT NULL
 ) STRICT;
@@ -92,14 +92,14 @@ CREATE TABLE vectors (
     vector BLOB NOT NULL                 -- float32, little-endian, L2-normalized
 ) STRICT;
 
-CREATE TABLE dead (                      -- chunks that are gone, while an index beside this file still has them
+CREATE TABLE dead (                      -- tombstones: deleted chunks that an index may still hold
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     document INTEGER NOT NULL,
     first_chunk INTEGER NOT NULL,
     last_chunk INTEGER NOT NULL
 ) STRICT;
 
-CREATE TABLE segments (                  -- FAISS files; a chunk whose id is past the last of them is in none
+CREATE TABLE segments (                  -- FAISS files; chunks past the last one are in the buffer
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     file TEXT NOT NULL,
     first_chunk INTEGER NOT NULL,
@@ -109,7 +109,7 @@ CREATE TABLE segments (                  -- FAISS files; a chunk whose id is pas
     effort INTEGER NOT NULL,             -- nprobe or efSearch
     bytes INTEGER NOT NULL,
     sha256 TEXT NOT NULL,
-    deaths INTEGER NOT NULL              -- the file holds none of the rows of `dead` up to this one
+    deaths INTEGER NOT NULL              -- seq of the newest tombstone that the file has applied
 ) STRICT;
 
 CREATE TABLE jobs (

@@ -1,16 +1,16 @@
-"""Collections in Milvus, which several machines read and write at once, without a lock between them.
+"""Collections in a Milvus, which several machines read and write at once, without a lock.
 
-Milvus' own collection PREFIXcollections has a row for each of ours, with its manifest; and of each there are three,
+Milvus' collection PREFIXcollections has a row with the manifest of each of our collections. Each has three in Milvus,
 PREFIXNAME_...:
 
-chunks      a row a chunk: its text, vector and terms, and what filters look at
-documents   a row a version of a document: what it is, without its text
-texts       a document's text in blocks
+chunks      a row for each chunk: text, vector, terms, and what filters compare
+documents   a row for each version of a document, without its text
+texts       the texts of documents, in blocks
 
-A document is put as a new version: chunks and texts first, then its row, then what is older goes. Readers take the
-newest version that has a row, and drop what belongs to another. So a writer that dies leaves what nobody sees, which
-the next put of that document or `repair` removes; and of two that put the same document at once, one wins whole.
-Jobs belong to the machine that runs them, and stay there.
+A document is put as a new version: its chunks and text, then its row, then older versions are deleted. Readers take the
+newest version that has a row, and drop rows of others. What a writer leaves that dies is never seen; the next put of
+the document or `repair` deletes it. Of two writers of the same document, one wins with the whole document.
+Jobs stay on the machine that runs them, in an SQLite file.
 """
 
 from indexing.store.milvus.stores import MilvusStores

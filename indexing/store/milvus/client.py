@@ -1,4 +1,4 @@
-"""The connection to a Milvus, with its errors in our words."""
+"""The connection to a Milvus; its errors are raised as ours."""
 
 import logging
 import re
@@ -14,22 +14,22 @@ from indexing.errors import IndexingError, UnknownCollectionError
 from indexing.settings import MilvusSettings
 from services.errors import UnavailableError
 
-logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it prints each error with its trace; ours are raised
+logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # it logs each error that it raises, with its trace
 
 Row = dict[str, Any]
 Consistency = Literal["Strong", "Session"]
 _NOT_FOUND = 100
-_AWAY = re.compile("connect|unavailable|timeout|deadline", re.IGNORECASE)
-"""Its errors have no codes for it."""
+_UNREACHABLE = re.compile("connect|unavailable|timeout|deadline", re.IGNORECASE)
+"""In messages of pymilvus, whose errors have no code for it."""
 ROWS = 1000
-"""Of one request: with vectors of 4096 dimensions 16 MB."""
+"""Rows of one request: 16 MB with vectors of 4096 dimensions."""
 
 
 class Client:
     """For any thread."""
 
     def __init__(self, settings: MilvusSettings) -> None:
-        """Raises UnavailableError where no Milvus answers."""
+        """Raises UnavailableError."""
         self.uri = settings.uri
         self._timeout_s = settings.timeout_s
         uri = settings.uri
@@ -98,7 +98,7 @@ class Client:
     def pages(
         self, name: str, where: str, fields: Sequence[str], *, rows: int = ROWS, consistency: Consistency = "Session"
     ) -> Iterator[list[Row]]:
-        """All that match, in the order of their primary keys."""
+        """All matching rows, in the order of their primary keys."""
         with self._translated():
             iterator = self._milvus.query_iterator(
                 name, batch_size=rows, filter=where, output_fields=list(fields),
@@ -115,7 +115,7 @@ class Client:
             iterator.close()
 
     def search(self, name: str, column: str, query: Any, *, limit: int, where: str, fields: Sequence[str]) -> list[Row]:
-        """The hits, best first: {id, distance, entity}."""
+        """Hits {id, distance, entity}, best first."""
         with self._translated():
             found = self._milvus.search(
                 name, data=[query], anns_field=column, limit=limit, filter=where, output_fields=list(fields),
@@ -135,8 +135,8 @@ class Client:
                 raise UnknownCollectionError(
                     f"Milvus at {self.uri}: {exc.message}; another process deleted it"
                 ) from exc
-            if _AWAY.search(exc.message):
+            if _UNREACHABLE.search(exc.message):
                 raise UnavailableError(
-                    f"no Milvus answers at {self.uri} ({exc.message}); start it, or set milvus.uri", retry_after=5
+                    f"no Milvus answers at {self.uri} ({exc.message}): start it, or set milvus.uri", retry_after=5
                 ) from exc
             raise IndexingError(f"Milvus at {self.uri} refuses: {exc.message}") from exc

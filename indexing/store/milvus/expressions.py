@@ -1,31 +1,30 @@
-"""Filters to Milvus' boolean expressions, over the rows of chunks.
+"""Translates filters to Milvus' boolean expressions over the rows of chunks.
 
-Milvus compares JSON by rules of its own, and Milvus Lite takes no parameters. So a name in the metadata is stored with
-its kind (`n_year` is the number "year"), names and values are written so that none ends early, and a condition that is
-negated says that it holds where the name is absent.
+Metadata are in the JSON column `facts`, under names with their kind: `n_year` is the number "year". So values of
+different kinds are never compared. Values are quoted here, for Milvus Lite takes no parameters.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 
 from indexing.document import Metadata, Scalar
-from indexing.store.filters import FIELDS, Comparison, Filter, Filters, by_kind, kind, parsed
+from indexing.store.filters import FIELDS, Comparison, Filter, Filters, by_kind, kind, parse
 
 _SIGNS = {"eq": "==", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _PLAIN = re.compile(r"[A-Za-z0-9_]{1,64}")
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
 _NONE = "id < 0"
-"""Of no row: ids count from 0."""
+"""Matches no row: ids count from 0."""
 _ALL = "id >= 0"
 
 
 def expression(filters: Filters) -> str:
     """Raises FilterError."""
-    return _expression(parsed(filters))
+    return _expression(parse(filters))
 
 
 def facts(metadata: Metadata) -> dict[str, Scalar]:
-    """Metadata as the expressions look at it."""
+    """Metadata as the column `facts` holds it."""
     return {
         _name(key, kind(value)): int(value) if isinstance(value, bool) else value for key, value in metadata.items()
     }
@@ -60,7 +59,7 @@ def _column(node: Comparison) -> str:
 
 
 def _fact(node: Comparison) -> str:
-    """JSON knows no `in` on Milvus Lite, so each value is compared by itself."""
+    """Compares value by value, for Milvus Lite has no `in` for JSON."""
     sign = _SIGNS.get(node.operator, "==")
     kinds = [
         _of_kind(f'facts["{_name(node.key, kind)}"]', sign, values, node)
@@ -77,7 +76,7 @@ def _of_kind(path: str, sign: str, values: Sequence[Scalar], node: Comparison) -
 
 
 def _any(parts: Sequence[str]) -> str:
-    """Nested as a balanced tree: thousands in a row are too deep for a parser."""
+    """Joined as a balanced tree: a chain of thousands is too deep for Milvus' parser."""
     if len(parts) == 1:
         return parts[0]
     half = len(parts) // 2
@@ -85,5 +84,5 @@ def _any(parts: Sequence[str]) -> str:
 
 
 def _name(key: str, kind: str) -> str:
-    """A key of the column `facts`: as it is where it is plain, else in hexadecimal digits."""
+    """The key in `facts`: a plain key as it is, others in hexadecimal digits."""
     return f"{kind}_{key}" if _PLAIN.fullmatch(key) else f"{kind}x_{key.encode().hex()}"

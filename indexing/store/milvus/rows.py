@@ -1,4 +1,4 @@
-"""Documents and chunks, to Milvus' rows and back."""
+"""Documents and chunks as rows of Milvus."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ from indexing.store.milvus.expressions import facts
 from indexing.store.milvus.schema import MAX_BYTES, NO_VECTOR, VECTOR
 
 BLOCK_CHARS = 16_000
-"""Of a document's text in one row: MAX_BYTES even where each takes 4."""
+"""Of a text in one row: MAX_BYTES where each character takes 4."""
 DOCUMENT = (
     "document", "version", "source", "title", "media_type", "metadata", "pages", "content_hash", "chars", "chunks",
     "added",
@@ -27,19 +27,19 @@ _NEWEST = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """A version of a document that is complete."""
+    """A complete version of a document."""
 
     number: int
     row: DocumentRow
 
 
 def document_key(document_id: str, version: int) -> str:
-    """Sorts by document, and the newest version first. In digits: pymilvus puts it into expressions as it is."""
+    """Sorts by document, the newest version first. The id is in hexadecimal, for pymilvus does not quote keys."""
     return f"{document_id.encode().hex()}-{_NEWEST - version:019}"
 
 
 def last_key(document_id: str) -> str:
-    """After all versions of a document."""
+    """Sorts after all versions of a document."""
     return f"{document_id.encode().hex()}-~"
 
 
@@ -78,12 +78,12 @@ def read_document(row: DocumentRow, text: str) -> Document:
 
 
 def _pages(starts: Sequence[int]) -> str:
-    """As steps: thousands of pages fit into a string."""
+    """As differences, so that thousands of pages fit into a string."""
     return json.dumps([after - before for before, after in pairwise((0, *starts))], separators=(",", ":"))
 
 
 def chunk_rows(item: Item, version: int, terms: Sequence[str]) -> list[Row]:
-    """`terms` of each chunk, joined by blanks."""
+    """`terms` are those of each chunk, joined by blanks."""
     document, chunks, vectors = item
     return [
         _checked(document, {
@@ -108,7 +108,7 @@ def chunk_rows(item: Item, version: int, terms: Sequence[str]) -> list[Row]:
 
 
 def chunk_id(document_id: str, version: int, ordinal: int) -> int:
-    """The same for the same; 63 bits, so that among a billion chunks two are the same once in twenty indexes."""
+    """A hash of 63 bits: of indexes of a billion chunks, one in twenty has two chunks with the same id."""
     digest = hashlib.sha256(f"{document_key(document_id, version)}-{ordinal}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 

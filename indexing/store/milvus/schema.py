@@ -1,4 +1,4 @@
-"""Milvus' own collections behind one of ours: their fields and indexes."""
+"""Fields and indexes of the collections in Milvus that make up one of ours."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,18 +9,18 @@ from indexing.errors import IndexMismatchError
 from indexing.store.manifest import Manifest
 
 MAX_BYTES = 65_535
-"""Of a string, in UTF-8."""
+"""Of a string in UTF-8."""
 _KEY_BYTES = 5000
 _TERMS = "terms"
 SPARSE = "sparse"
 VECTOR = "vector"
 NO_VECTOR = [0.0, 0.0]
-"""Milvus has no collection without vectors."""
+"""In collections without vectors, for Milvus demands one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What Milvus calls the parts of a collection. It takes no hyphens, and we no capitals."""
+    """Names of a collection's parts in Milvus, which allows no hyphens: H stands for one, for we allow no capitals."""
 
     chunks: str
     documents: str
@@ -33,7 +33,7 @@ class Names:
 
 
 def catalog() -> tuple[Any, Any]:
-    """Which collections there are."""
+    """Fields and indexes of the list of collections."""
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("name", DataType.VARCHAR, is_primary=True, max_length=MAX_BYTES)
     _add(schema, DataType.VARCHAR, "manifest", max_length=MAX_BYTES)
@@ -41,7 +41,7 @@ def catalog() -> tuple[Any, Any]:
 
 
 def chunks(manifest: Manifest, *, lite: bool) -> tuple[Any, Any]:
-    """Fields and indexes. The words of `terms` are stemmed by us, by the collection's language, as on one machine."""
+    """`terms` has words that our analyzer has stemmed, so that both stores match the same."""
     schema = MilvusClient.create_schema(auto_id=False, enable_dynamic_field=False)
     schema.add_field("id", DataType.INT64, is_primary=True)
     _add(schema, DataType.VARCHAR, "document", "source", "title", "heading", "hash", "text", max_length=MAX_BYTES)
@@ -109,6 +109,6 @@ def dense(vectors: str) -> tuple[str, dict[str, int]]:
     if head.startswith("IVF") and code in {"Flat", "SQ8"} and number:
         return f"IVF_{code.upper()}", {"nlist": number}
     raise IndexMismatchError(
-        f"index.vectors {vectors!r} has no counterpart in Milvus; say 'auto', 'Flat', 'HNSW32', 'IVF4096,Flat' or"
-        " 'IVF4096,SQ8'"
+        f"index.vectors {vectors!r} has no counterpart in Milvus: set it to 'auto', 'Flat', 'HNSW32', 'IVF4096,Flat'"
+        " or 'IVF4096,SQ8'"
     )

@@ -23,18 +23,16 @@ from indexing.store.milvus.client import Client, Row
 from indexing.store.milvus.expressions import among, expression, literal
 from indexing.store.milvus.maintenance import MilvusInfo
 from indexing.store.milvus.schema import SPARSE, VECTOR, Names
-from indexing.store.milvus.versions import Versions, following, slices
+from indexing.store.milvus.versions import Versions, next_number, slices
 
 _ATTEMPTS = 4
 _SPARE = 16
-_MOST_HITS = 16_384
-"""Milvus gives no more."""
+_MAX_HITS = 16_384
+"""Milvus returns no more."""
 _HASHES = 200
 
 
 class MilvusStore(DocumentStore):
-    """As indexing.stores.DocumentStore says. Raises UnavailableError where Milvus does not answer."""
-
     def __init__(self, name: str, client: Client, names: Names, manifest: Manifest, jobs: Database) -> None:
         self._name = name
         self._client = client
@@ -52,7 +50,7 @@ class MilvusStore(DocumentStore):
         for item in items:
             check_item(*item, self._manifest)
         newest = {item[0].id: item for item in items}
-        number = following(self._versions.current(newest, "Strong").values())
+        number = next_number(self._versions.current(newest, "Strong").values())
         chunks = [row for item in newest.values() for row in rows.chunk_rows(item, number, self._terms(item))]
         texts = [row for item in newest.values() for row in rows.text_rows(item[0], number)]
         documents = [rows.document_row(item, number) for item in newest.values()]
@@ -63,7 +61,7 @@ class MilvusStore(DocumentStore):
 
     def delete(self, document_ids: Iterable[str]) -> int:
         there = self._versions.current(document_ids, "Strong")
-        self._versions.remove(there, before=following(there.values()))
+        self._versions.remove(there, before=next_number(there.values()))
         return len(there)
 
     def move(self, document_id: str, source: str) -> bool:
@@ -87,9 +85,9 @@ class MilvusStore(DocumentStore):
         return [Hit(hit.chunk_id, abs(hit.score)) for hit in hits]  # Milvus Lite gives them as distances
 
     def _search(self, column: str, query: Any, k: int, filters: Filters | None) -> list[Hit]:
-        """Hits of versions that are not current are dropped, and then more are asked for."""
+        """Drops hits of versions that are not current, and asks for more until there are k."""
         where = expression(filters) if filters else ""
-        limit = min(k + _SPARE, _MOST_HITS)
+        limit = min(k + _SPARE, _MAX_HITS)
         for _ in range(_ATTEMPTS):
             found = self._client.search(
                 self._names.chunks, column, query, limit=limit, where=where, fields=["document", "version"]
@@ -97,11 +95,11 @@ class MilvusStore(DocumentStore):
             kept = self._current([{**hit["entity"], **hit} for hit in found])
             if len(kept) >= k or len(kept) == len(found) < limit:
                 break
-            limit = min(limit * 4, _MOST_HITS)
+            limit = min(limit * 4, _MAX_HITS)
         return [Hit(row["id"], row["distance"]) for row, _ in kept[:k]]
 
     def _current(self, found: Sequence[Row]) -> list[tuple[Row, DocumentRow]]:
-        """Rows of chunks that belong to a current version, with their documents."""
+        """The rows of chunks of current versions, with their documents."""
         versions = self._versions.current({row["document"] for row in found})
         return [
             (row, versions[row["document"]].row)
@@ -132,8 +130,8 @@ class MilvusStore(DocumentStore):
         return None if version is None else version.row
 
     def documents(self, cursor: str | None = None, limit: int = 100) -> tuple[list[DocumentRow], str | None]:
-        following_ones = self._versions.after(cursor or "", rows=limit + 1)
-        page = [version.row for version in islice(following_ones, limit + 1)]
+        versions = self._versions.after(cursor or "", rows=limit + 1)
+        page = [version.row for version in islice(versions, limit + 1)]
         return page[:limit], page[limit - 1].id if len(page) > limit else None
 
     def known(self) -> dict[str, tuple[str, str]]:
@@ -190,7 +188,7 @@ class MilvusStore(DocumentStore):
         self._jobs.close()
 
     def _terms(self, item: Item) -> list[str]:
-        """What BM25 looks at of each chunk: its words, stemmed, without those that say nothing."""
+        """The BM25 terms of each chunk, joined by blanks."""
         texts = (passage(chunk.heading, chunk.text) for chunk in item[1])
         return [" ".join(self._analyzer.analyze(text)) for text in texts]
 

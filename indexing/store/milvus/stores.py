@@ -1,4 +1,4 @@
-"""The collections that are in Milvus."""
+"""The collections in a Milvus."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -18,10 +18,8 @@ from indexing.store.milvus.store import MilvusStore
 
 
 class MilvusStores:
-    """As indexing.stores.Stores says."""
-
     def __init__(self, settings: MilvusSettings, data_dir: Path) -> None:
-        """Raises UnavailableError. Jobs are kept below `data_dir`."""
+        """Jobs are kept in `data_dir`. Raises UnavailableError."""
         self._prefix = settings.prefix
         self._catalog = f"{settings.prefix}collections"
         self._data_dir = data_dir
@@ -33,7 +31,6 @@ class MilvusStores:
         return [row["name"] for page in self._client.pages(self._catalog, "", ["name"]) for row in page]
 
     def open(self, name: str) -> MilvusStore:
-        """Raises UnknownCollectionError."""
         names, manifest = self._names(name), self._manifest(name)
         if manifest is None:
             raise UnknownCollectionError(
@@ -44,16 +41,15 @@ class MilvusStores:
         return MilvusStore(name, self._client, names, manifest, self._jobs(name))
 
     def create_or_open(self, name: str, manifest: Manifest) -> MilvusStore:
-        """Raises IndexMismatchError where it was built otherwise, or Milvus has no such index."""
         there = self._manifest(name)
         if there is None:
             self._create(name, manifest)
         else:
-            there.check(manifest, Path(name), _WAY_OUT)
+            there.check(manifest, Path(name), _REMEDY)
         return self.open(name)
 
     def _create(self, name: str, manifest: Manifest) -> None:
-        """Its row last: a collection is there when that is."""
+        """The row is last: it makes the collection exist."""
         names = self._names(name)
         analyzer(manifest.language)
         chunks = schema.chunks(manifest, lite=self._client.is_lite)
@@ -64,7 +60,6 @@ class MilvusStores:
         self._client.upsert(self._catalog, [row])
 
     def drop(self, name: str) -> None:
-        """Raises UnknownCollectionError."""
         names = self._names(name)
         if self._manifest(name) is None:
             raise UnknownCollectionError(f"there is no collection {name!r} in Milvus")
@@ -85,16 +80,16 @@ class MilvusStores:
         return Manifest.from_json(found[0]["manifest"], Path(name)) if found else None
 
     def _jobs(self, name: str) -> Database:
-        """Their file appears whole, and once."""
+        """The file is created whole and once, even by two processes."""
         path = self._data_dir / "milvus" / f"{name}.sqlite3"
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             with TemporaryDirectory(dir=path.parent) as folder:
                 made = Path(folder, path.name)
                 Database.create(made, "", dimension=0).close()
-                with suppress(FileExistsError):  # another has just made it
+                with suppress(FileExistsError):  # by another process
                     path.hardlink_to(made)
         return Database(path)
 
 
-_WAY_OUT = "Index into another collection, or set these values back"
+_REMEDY = "Index into another collection, or set these values back"

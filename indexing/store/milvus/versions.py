@@ -1,7 +1,7 @@
-"""Versions of documents: which is current, and what is to go.
+"""Versions of documents.
 
-A version is complete when its row is there; the newest complete one is current. Nobody waits for anybody: versions are
-numbered by the clock, past every number that the writer sees, and a writer removes only what is older than its own.
+A version is complete when its row is written; the newest complete version is current. Writers need no lock: a version's
+number comes from the clock and is larger than any that the writer sees, and a writer deletes only older versions.
 """
 
 import random
@@ -16,10 +16,10 @@ from indexing.store.milvus.schema import Names
 
 T = TypeVar("T")
 
-_AT_ONCE = 500
-"""Documents named in one expression."""
-_CHANCE_BITS = 20
-"""Below the milliseconds since 1970, so that two writers at once have two numbers."""
+_MAX_NAMED = 500
+"""Documents in one expression."""
+_RANDOM_BITS = 20
+"""Below the milliseconds since 1970 in a number, so that two writers have different ones."""
 
 
 class Versions:
@@ -28,9 +28,9 @@ class Versions:
         self._names = names
 
     def current(self, documents: Iterable[str], consistency: Consistency = "Session") -> dict[str, Version]:
-        """By document; without those that are not there."""
+        """Document id -> its current version; without documents that do not exist."""
         found: dict[str, Version] = {}
-        for some in slices(sorted(set(documents)), _AT_ONCE):
+        for some in slices(sorted(set(documents)), _MAX_NAMED):
             for row in self._client.query(self._names.documents, among("document", some), DOCUMENT, consistency):
                 version = read_version(row)
                 if version.row.id not in found or version.number > found[version.row.id].number:
@@ -38,31 +38,31 @@ class Versions:
         return found
 
     def after(self, document: str, consistency: Consistency = "Session", *, rows: int = ROWS) -> Iterator[Version]:
-        """The current ones past a document, in the order of documents."""
+        """The current versions of documents with larger ids, in the order of ids."""
         where = f"key > {literal(last_key(document))}"
         before = document
         for page in self._client.pages(self._names.documents, where, DOCUMENT, rows=rows, consistency=consistency):
             for row in page:
-                if row["document"] != before:  # of each the newest comes first
+                if row["document"] != before:  # the newest version of a document comes first
                     yield read_version(row)
                 before = row["document"]
 
     def remove(self, documents: Iterable[str], before: int) -> None:
-        """All versions that are older, complete or not."""
-        for some in slices(sorted(set(documents)), _AT_ONCE):
+        """Delete all older versions, complete or not."""
+        for some in slices(sorted(set(documents)), _MAX_NAMED):
             where = f"{among('document', some)} and version < {before}"
             for name in (self._names.documents, self._names.chunks, self._names.texts):
                 self._client.delete(name, where)
 
 
-def following(versions: Iterable[Version]) -> int:
-    """A number past all of these, and past what others wrote before now."""
-    now = (time.time_ns() // 1_000_000 << _CHANCE_BITS) + random.getrandbits(_CHANCE_BITS)
+def next_number(versions: Iterable[Version]) -> int:
+    """A number for a new version: larger than these, and than those of earlier writers."""
+    now = (time.time_ns() // 1_000_000 << _RANDOM_BITS) + random.getrandbits(_RANDOM_BITS)
     return max([now, *(1 + version.number for version in versions)])
 
 
 def age_s(version: int) -> float:
-    return time.time() - (version >> _CHANCE_BITS) / 1000
+    return time.time() - (version >> _RANDOM_BITS) / 1000
 
 
 def slices(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from indexing.store.filters import FIELDS, Comparison, Filter, Filters, by_kind, kind, parsed
+from indexing.store.filters import FIELDS, Comparison, Filter, Filters, by_kind, kind, parse
 
 Clause = tuple[str, list[Any]]
 
@@ -13,7 +13,7 @@ _COMPARE = {"eq": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
 def where(filters: Filters) -> Clause:
     """A condition on the table `documents`, and its parameters. Raises FilterError."""
-    return _clause(parsed(filters))
+    return _clause(parse(filters))
 
 
 def _clause(node: Filter) -> Clause:

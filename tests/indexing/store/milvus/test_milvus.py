@@ -23,7 +23,7 @@ pytest.importorskip("milvus_lite", reason="the Milvus store is not tested: pip i
 from indexing.store.milvus import MilvusStores
 from indexing.store.milvus.schema import Names, dense
 from indexing.store.milvus.store import MilvusStore
-from indexing.store.milvus.versions import age_s, following
+from indexing.store.milvus.versions import age_s, next_number
 
 NAME = "milvus-only"
 
@@ -138,9 +138,9 @@ def test_repair_removes_what_nobody_is_writing(store: MilvusStore) -> None:
 
 
 def test_versions_are_numbered_past_a_clock_that_runs_ahead() -> None:
-    ahead = following([]) + 10**15
-    assert following([type("Version", (), {"number": ahead})]) == ahead + 1  # type: ignore[list-item]
-    assert -1 < age_s(following([])) < 1
+    ahead = next_number([]) + 10**15
+    assert next_number([type("Version", (), {"number": ahead})]) == ahead + 1  # type: ignore[list-item]
+    assert -1 < age_s(next_number([])) < 1
 
 
 def test_the_file_of_jobs_appears_whole_and_once(milvus_lite: Stores) -> None:
