@@ -107,7 +107,7 @@ class Generation:
         few = only.documents.tolist() if only is not None and len(only.documents) <= _MAX_DOCUMENT_TERMS else None
         limit = k + _SPARE if only is None or few is not None else self._expected_hits(k, only)
         while True:
-            found = self.sparse.search(text, limit, few)
+            found = self.sparse.current().search(text, limit, few)
             kept = self._filtered(found, only)
             if len(kept) >= k or len(found) < limit:
                 return kept[:k]

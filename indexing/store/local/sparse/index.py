@@ -4,7 +4,6 @@ import logging
 import shutil
 import sqlite3
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 from indexing.errors import DamagedIndexError
@@ -26,9 +25,6 @@ class SparseIndex:
         with database.reading() as connection:
             self.tombstone = int(_meta(connection, "buried", "0"))
             """seq of the newest tombstone that BM25 has applied."""
-
-    def search(self, text: str, k: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
-        return self.current().search(text, k, documents)
 
     def current(self) -> Bm25:
         """Raises DamagedIndexError."""
