@@ -111,7 +111,7 @@ class CurrentGeneration:
         """Raises UnknownCollectionError."""
         self._path = path
         self._threads = threads
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._users: dict[Generation, int] = {}
         self._closed = False
         self._seen = (0, 0)
@@ -121,7 +121,7 @@ class CurrentGeneration:
     @contextmanager
     def using(self) -> Iterator[Generation]:
         """A generation stays open until its last user has left this context."""
-        with self._guard:
+        with self._lock:
             self._refresh()
             generation = self._generation
             if generation is None:
@@ -130,12 +130,12 @@ class CurrentGeneration:
         try:
             yield generation
         finally:
-            with self._guard:
+            with self._lock:
                 self._users[generation] -= 1
                 self._close_unused()
 
     def close(self) -> None:
-        with self._guard:
+        with self._lock:
             self._closed = True
             self._replace(None)
 
