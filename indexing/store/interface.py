@@ -22,12 +22,11 @@ from indexing.store.manifest import Manifest
 Vectors = NDArray[np.float32]
 Item = tuple[Document, Sequence[Chunk], Vectors]
 """A document, its chunks, and their vectors (chunks, dimension), L2-normalized."""
-HASH_BYTES = 16
 
 
 def text_hash(text: str) -> str:
     """The first half of the SHA-256 of an embedded text, passage(heading, text), in hexadecimal digits."""
-    return hashlib.sha256(text.encode()).hexdigest()[: 2 * HASH_BYTES]
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ class Stats:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What `ragline index info` prints; each kind of store adds fields."""
+    """What `ragline index info` prints: its fields are the keys of the JSON. Each kind of store adds some."""
 
     manifest: Manifest
     documents: int
@@ -149,11 +148,11 @@ class DocumentStore(JobStore):
 
     @abstractmethod
     def verify(self) -> list[Problem]:
-        """Compare the stored data with each other. Returns what contradicts; writers may wait meanwhile."""
+        """Find contradictions in what is stored. Writers may wait meanwhile."""
 
     @abstractmethod
     def repair(self) -> list[Problem]:
-        """Repair what verify() finds. Returns what is left, which takes a snapshot."""
+        """Repair what can be. Returns the problems that remain; restore() of a snapshot solves them."""
 
     @abstractmethod
     def close(self) -> None: ...
@@ -185,7 +184,7 @@ class Stores(Protocol):
 
 
 def with_records(store: DocumentStore, document_id: str) -> list[str]:
-    """The stored ids among: the document's own, and those of the records of a file with this id."""
+    """The stored ids of a document and of the records in it, as of the lines of a JSONL file."""
     found = [document_id] if store.document(document_id) is not None else []
     prefix, cursor = document_id + RECORD, document_id + RECORD
     while True:

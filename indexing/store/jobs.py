@@ -120,12 +120,10 @@ class JobStore(ABC):
             found = [
                 _job(connection, row) for row in connection.execute(f"{_SELECT} {clause}", (parameter,)).fetchall()
             ]
-        return [
-            replace(job, state="failed", message=_INTERRUPTED)
-            if job.state == "running" and self._lease_path(job.id) in abandoned
-            else job
-            for job in found
-        ]
+        for at, job in enumerate(found):
+            if job.state == "running" and self._lease_path(job.id) in abandoned:
+                found[at] = replace(job, state="failed", message=_INTERRUPTED)
+        return found
 
 
 _SELECT = "SELECT id, kind, state, total, done, chunks, tokens, message, params, created, updated, seq FROM jobs"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from indexing.errors import IndexBusyError, StorageError
 
+LOCK_TIMEOUT_S = 60.0
 _POLL_S = 0.02
 
 
@@ -32,7 +33,7 @@ class WriterLock:
     def held(self) -> bool:
         return self._fd is not None
 
-    def acquire(self, timeout_s: float) -> None:
+    def acquire(self, timeout_s: float = LOCK_TIMEOUT_S) -> None:
         """Raises IndexBusyError, which names the process that holds the lock, and StorageError."""
         fd = _open(self._path)
         try:
@@ -40,13 +41,10 @@ class WriterLock:
                 self._wait(fd, timeout_s)
             os.ftruncate(fd, 0)
             os.pwrite(fd, str(os.getpid()).encode(), 0)
-        except OSError as exc:
+        except BaseException as exc:
             os.close(fd)
-            if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+            if isinstance(exc, OSError) and exc.errno in {errno.ENOSPC, errno.EDQUOT}:
                 raise StorageError(f"{self._path} cannot be written: {exc.strerror}") from exc
-            raise
-        except BaseException:
-            os.close(fd)
             raise
         self._fd = fd
 

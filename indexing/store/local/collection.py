@@ -14,7 +14,6 @@ from indexing.store.local.generation import Generation
 from indexing.store.lock import WriterLock
 from indexing.store.manifest import Manifest
 
-_LOCK_TIMEOUT_S = 60.0
 _ATTEMPTS = 5
 _CURRENT = "CURRENT"
 """The file that names the generation in use; replaced in one step."""
@@ -28,10 +27,8 @@ def collection_path(data_dir: Path, name: str) -> Path:
 
 def collections(data_dir: Path) -> list[str]:
     """The names of all collections, sorted."""
-    directory = data_dir / "index"
-    if not directory.is_dir():
-        return []
-    return sorted(path.name for path in directory.iterdir() if is_collection_name(path.name) and is_collection(path))
+    paths = (data_dir / "index").glob("*")
+    return sorted(path.name for path in paths if is_collection_name(path.name) and is_collection(path))
 
 
 def is_collection(path: Path) -> bool:
@@ -42,27 +39,30 @@ def create(path: Path, manifest: Manifest) -> None:
     """Create an empty collection, unless another process has just done it."""
     with storage_errors(path):
         path.mkdir(parents=True, exist_ok=True)
-        lock = WriterLock(path)
-        lock.acquire(_LOCK_TIMEOUT_S)
-        try:
+        with locked(path):
             if not is_collection(path):
                 first = path / _generation_name(1)
                 shutil.rmtree(first, ignore_errors=True)  # left by a process that was killed in here
                 Generation.create(first, manifest)
                 point_to(path, first.name)
-        finally:
-            lock.release()
 
 
 def drop(path: Path) -> None:
     """Delete a collection. Raises UnknownCollectionError, IndexBusyError."""
-    lock = WriterLock(path)
     if not is_collection(path):
         raise UnknownCollectionError(f"there is no collection {path.name!r}")
-    lock.acquire(_LOCK_TIMEOUT_S)
-    try:
+    with locked(path):
         (path / _CURRENT).unlink()
         shutil.rmtree(path)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the writer's lock. Raises IndexBusyError."""
+    lock = WriterLock(path)
+    lock.acquire()
+    try:
+        yield
     finally:
         lock.release()
 
@@ -76,16 +76,6 @@ def next_generation(path: Path) -> Path:
     """A path for a new generation. Creates the collection's folder where there is none."""
     path.mkdir(parents=True, exist_ok=True)
     return path / _generation_name(1 + max((int(each.name[1:]) for each in path.glob("g[0-9]*")), default=0))
-
-
-def install_generation(path: Path, generation: Path) -> None:
-    """Take the writer's lock, and replace the generation in use. Raises IndexBusyError."""
-    lock = WriterLock(path)
-    lock.acquire(_LOCK_TIMEOUT_S)
-    try:
-        swap(path, generation)
-    finally:
-        lock.release()
 
 
 def swap(path: Path, generation: Path) -> None:
@@ -121,7 +111,7 @@ class CurrentGeneration:
         """Raises UnknownCollectionError."""
         self._path = path
         self._threads = threads
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._users: dict[Generation, int] = {}
         self._closed = False
         self._seen = (0, 0)
@@ -131,7 +121,7 @@ class CurrentGeneration:
     @contextmanager
     def using(self) -> Iterator[Generation]:
         """A generation stays open until its last user has left this context."""
-        with self._guard:
+        with self._lock:
             self._refresh()
             generation = self._generation
             if generation is None:
@@ -140,12 +130,12 @@ class CurrentGeneration:
         try:
             yield generation
         finally:
-            with self._guard:
+            with self._lock:
                 self._users[generation] -= 1
                 self._close_unused()
 
     def close(self) -> None:
-        with self._guard:
+        with self._lock:
             self._closed = True
             self._replace(None)
 
@@ -161,7 +151,10 @@ class CurrentGeneration:
                 opened = Generation.open(current_generation(self._path), self._threads)
             except FileNotFoundError as exc:
                 if attempt + 1 == _ATTEMPTS or not current.exists():
-                    raise _unknown(self._path) from exc
+                    name = self._path.name
+                    raise UnknownCollectionError(
+                        f"there is no collection {name!r}; `ragline index --collection {name} PATH` makes one"
+                    ) from exc
                 continue
             self._seen = (stat.st_ino, stat.st_mtime_ns)
             self._replace(opened)
@@ -178,9 +171,3 @@ class CurrentGeneration:
             if not users and generation is not self._generation:
                 del self._users[generation]
                 generation.close()
-
-
-def _unknown(path: Path) -> UnknownCollectionError:
-    return UnknownCollectionError(
-        f"there is no collection {path.name!r}; `ragline index --collection {path.name} PATH` makes one"
-    )

@@ -45,7 +45,7 @@ class Merge:
     replaced: tuple[SegmentRow, ...]
     task: MergeTask
     tombstone: int
-    """The newest when the merge began: the merged segment holds no chunk of it or of older ones."""
+    """The newest before the merge began, which the merged segment has applied."""
 
 
 class Generation:
@@ -60,9 +60,8 @@ class Generation:
     @classmethod
     def open(cls, path: Path, threads: int) -> "Generation":
         """Raises FileNotFoundError."""
-        file = path / DATABASE
-        file.stat()
-        database = Database(file)
+        (path / DATABASE).stat()
+        database = Database(path / DATABASE)
         with database.reading() as connection:
             row = connection.execute("SELECT value FROM meta WHERE name = 'manifest'").fetchone()
         return cls(path, database, Manifest.from_json(row[0] if row else "", path.parent), threads)
@@ -107,7 +106,7 @@ class Generation:
         few = only.documents.tolist() if only is not None and len(only.documents) <= _MAX_DOCUMENT_TERMS else None
         limit = k + _SPARE if only is None or few is not None else self._expected_hits(k, only)
         while True:
-            found = self.sparse.search(text, limit, few)
+            found = self.sparse.current().search(text, limit, few)
             kept = self._filtered(found, only)
             if len(kept) >= k or len(found) < limit:
                 return kept[:k]
@@ -168,7 +167,7 @@ class Generation:
 
     def merge_of(self, chosen: Sequence[SegmentRow]) -> Merge:
         with self.database.reading() as connection:
-            tombstone = _newest_tombstone(connection)
+            tombstone = rows.last_seq(connection, "dead")
             live = connection.execute(
                 "SELECT count(*) FROM vectors WHERE id BETWEEN ? AND ?", (chosen[0].first, chosen[-1].last)
             ).fetchone()[0]
@@ -185,12 +184,10 @@ class Generation:
     def install(self, merge: Merge, result: MergeResult | None) -> bool:
         """Replace the merged segments by the new one. False where one of them is gone. By the writer."""
         task = merge.task
-        row = None
-        if result is not None:
-            row = SegmentRow(
-                0, Path(task.out).name, task.first, task.last, result.chunks, result.factory, result.nprobe,
-                result.bytes, result.sha256, merge.tombstone,
-            )  # fmt: skip
+        row = None if result is None else SegmentRow(
+            0, Path(task.out).name, task.first, task.last, result.chunks, result.factory, result.nprobe, result.bytes,
+            result.sha256, merge.tombstone,
+        )  # fmt: skip
         done = self._replace_segments(row, merge.replaced)
         self._delete_unused_files()
         return done
@@ -223,8 +220,3 @@ class Generation:
 def _existing(connection: sqlite3.Connection, ids: list[int]) -> set[int]:
     sql = "SELECT id FROM vectors WHERE id IN (SELECT value FROM json_each(?))"
     return {each for (each,) in connection.execute(sql, (json.dumps(ids),))}
-
-
-def _newest_tombstone(connection: sqlite3.Connection) -> int:
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'dead'").fetchone()
-    return int(row[0]) if row else 0

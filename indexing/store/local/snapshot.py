@@ -9,7 +9,7 @@ from typing import Any
 from indexing.errors import DamagedIndexError, StorageError, UnknownCollectionError
 from indexing.store.database import storage_errors
 from indexing.store.disk import fsync, sha256
-from indexing.store.local.collection import install_generation, next_generation
+from indexing.store.local.collection import locked, next_generation, swap
 from indexing.store.local.generation import DATABASE, VECTORS
 from indexing.store.local.writer import Writer
 
@@ -69,7 +69,8 @@ def restore(source: Path, path: Path) -> None:
         try:
             for name, digest in files.items():
                 _copy_checked(source / name, target / name, digest)
-            install_generation(path, target)
+            with locked(path):
+                swap(path, target)
         except BaseException:
             shutil.rmtree(target, ignore_errors=True)
             raise

@@ -30,7 +30,7 @@ _CATCH_UP_TIMEOUT_S = 1.0
 class Store(DocumentStore):
     def __init__(self, path: Path, *, threads: int = 1) -> None:
         """A search runs on `threads` threads. Raises UnknownCollectionError."""
-        self._path = path
+        self.path = path
         self._current = CurrentGeneration(path, threads)
         self._writer = Writer(path, self._current, os.cpu_count() or 1)
         with self._current.using() as generation:
@@ -65,10 +65,6 @@ class Store(DocumentStore):
         with self._current.using() as generation:
             return generation.manifest
 
-    @property
-    def path(self) -> Path:
-        return self._path
-
     def put(self, items: Sequence[Item]) -> None:
         for document, chunks, vectors in items:
             check_item(document, chunks, vectors, self.manifest)
@@ -93,7 +89,7 @@ class Store(DocumentStore):
             return changed.rowcount > 0
 
     def search_dense(self, vector: Vectors, k: int, filters: Filters | None = None) -> list[Hit]:
-        query = check_query(vector, self.manifest, self._path.name)
+        query = check_query(vector, self.manifest, self.path.name)
         with self._current.using() as generation:
             return generation.search_dense(query, k, generation.allowed(filters))
 
@@ -151,7 +147,7 @@ class Store(DocumentStore):
 
         Put the documents that lag() names into it until there are none, then promote() it.
         """
-        return Store.create_or_open(successor_path(self._path, manifest), manifest)
+        return Store.create_or_open(successor_path(self.path, manifest), manifest)
 
     def lag(self, successor: "Store") -> Lag:
         with self._reading() as old, successor._reading() as new:  # noqa: SLF001 (one of this class)
@@ -171,7 +167,7 @@ class Store(DocumentStore):
                 with successor._writing_jobs() as new:  # noqa: SLF001 (one of this class)
                     jobs.copy(old, new)
                 successor.close()
-                install(self._path, successor.path)
+                install(self.path, successor.path)
             return True
 
     def info(self) -> LocalInfo:
@@ -219,4 +215,4 @@ class Store(DocumentStore):
                     return
 
     def _lease_path(self, job_id: str) -> Path:
-        return self._path / f"lock.job-{job_id}"
+        return self.path / f"lock.job-{job_id}"

@@ -5,14 +5,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from indexing.store.local.collection import (
-    current_generation,
-    drop,
-    is_collection,
-    next_generation,
-    point_to,
-    swap,
-)
+from indexing.store.local.collection import current_generation, drop, is_collection, next_generation, point_to, swap
 from indexing.store.local.generation import Generation
 from indexing.store.local.sqlite.rows import versions
 from indexing.store.local.writer import Writer

@@ -11,12 +11,11 @@ from indexing.store.local.collection import CurrentGeneration
 from indexing.store.local.dense.merge_process import MergeProcess
 from indexing.store.local.dense.segment import SegmentRow
 from indexing.store.local.generation import Generation
-from indexing.store.lock import WriterLock, try_lock
+from indexing.store.lock import LOCK_TIMEOUT_S, WriterLock, try_lock
 from services.errors import RaglineError
 
 log = logging.getLogger(__name__)
 
-_LOCK_TIMEOUT_S = 60.0
 _POLL_S = 0.1
 _MERGE_AFTER_S = 3.0
 _MERGING = "lock.merging"
@@ -37,7 +36,7 @@ class Writer:
         self._threads: list[threading.Thread] = []
 
     @contextmanager
-    def writing(self, timeout_s: float = _LOCK_TIMEOUT_S) -> Iterator[Generation]:
+    def writing(self, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[Generation]:
         """Make this thread the only writer of all processes. The lock is kept until another process wants it.
 
         Raises IndexBusyError after `timeout_s`.

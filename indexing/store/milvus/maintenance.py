@@ -47,7 +47,7 @@ def repair(client: Client, names: Names, versions: Versions) -> list[Problem]:
 
 
 def _stale(client: Client, names: Names, current: set[tuple[str, int]]) -> set[tuple[str, int]]:
-    """Versions that are stored, not current, and that no writer is writing."""
+    """Return the stored versions that are not current and too old to be still being written."""
     there = {key for name in (names.documents, names.chunks, names.texts) for key in _count_rows(client, name)}
     return {(identity, number) for identity, number in there - current if age_s(number) > _WRITING_S}
 

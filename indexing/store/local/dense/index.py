@@ -48,13 +48,13 @@ class DenseIndex:
         self._database = database
         self._dimension = dimension
         self._threads = threads
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._version: tuple[int, ...] = ()
         self._view = View((), None, Buffer.empty(dimension), 0, 0)
 
     def view(self) -> View:
         """The view of the newest commit."""
-        with self._guard, storage_errors(self.directory):
+        with self._lock, storage_errors(self.directory):
             version = self._database.data_version()
             if version != self._version:
                 self._view = self._refreshed()
@@ -66,7 +66,7 @@ class DenseIndex:
         """Chunk ids among which the k best are, for the generation to score exactly."""
         if allowed is not None and allowed.count <= _MAX_EXACT:
             return allowed.ids()
-        faiss.omp_set_num_threads(self._threads)  # of this thread
+        faiss.omp_set_num_threads(self._threads)  # of this thread only
         view = self.view()
         mask = view.live if allowed is None else _mask(view, allowed)
         found = [segment.search(query, k, mask) for segment in view.segments]
@@ -84,7 +84,7 @@ class DenseIndex:
                 except FileNotFoundError as exc:
                     # Deleted by a merge of another process since this transaction began; the next sees its successor.
                     if attempt + 1 == _ATTEMPTS:
-                        raise DamagedIndexError(f"{exc.filename} is missing: `ragline index repair`") from exc
+                        raise DamagedIndexError(f"{exc.filename} is missing: run `ragline index repair`") from exc
         raise AssertionError
 
     def _updated(self, connection: sqlite3.Connection, view: View) -> View:

@@ -124,7 +124,9 @@ class Bm25:
             raise IndexingError(f"{self._directory} cannot be written: {exc}") from exc
 
     def _catch_up(self, connection: sqlite3.Connection, after: int, newest: int) -> int:
-        writer = self._writer or self._open_writer()
+        if self._writer is None:
+            self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
+        writer = self._writer
         sql = "SELECT seq, document FROM dead WHERE seq > ? ORDER BY seq"
         tombstones = connection.execute(sql, (after,)).fetchall()
         for _, document in tombstones:
@@ -141,10 +143,6 @@ class Bm25:
         self._newest = newest
         self._searcher()
         return int(tombstones[-1][0]) if tombstones else after
-
-    def _open_writer(self) -> tantivy.IndexWriter:
-        self._writer = self._index.writer(heap_size=_HEAP_BYTES, num_threads=1)
-        return self._writer
 
     def close_writer(self) -> None:
         """Stop the writer and its merges."""

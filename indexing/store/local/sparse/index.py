@@ -4,7 +4,6 @@ import logging
 import shutil
 import sqlite3
 import threading
-from collections.abc import Sequence
 from pathlib import Path
 
 from indexing.errors import DamagedIndexError
@@ -21,20 +20,17 @@ class SparseIndex:
         self._path = path
         self._database = database
         self._first = _name(1, language)
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._opened: tuple[str, Bm25] | None = None
         with database.reading() as connection:
             self.tombstone = int(_meta(connection, "buried", "0"))
             """seq of the newest tombstone that BM25 has applied."""
 
-    def search(self, text: str, k: int, documents: Sequence[int] | None) -> list[tuple[int, float]]:
-        return self.current().search(text, k, documents)
-
     def current(self) -> Bm25:
         """Raises DamagedIndexError."""
         with self._database.reading() as connection:
             name = _meta(connection, "bm25", self._first)
-        with self._guard:
+        with self._lock:
             if self._opened is None or self._opened[0] != name:
                 self._opened = name, Bm25(self._path / name, _language(name))
             return self._opened[1]
@@ -75,7 +71,7 @@ class SparseIndex:
             _set_meta(connection, "bm25", name)
             self.save_tombstone(connection)
         self.close_writer()
-        with self._guard:
+        with self._lock:
             self._opened = name, fresh
         shutil.rmtree(self._path / old, ignore_errors=True)
 
@@ -85,13 +81,13 @@ class SparseIndex:
 
     def close_writer(self) -> None:
         """Stop tantivy's writer and its merges."""
-        with self._guard:
+        with self._lock:
             if self._opened is not None:
                 self._opened[1].close_writer()
 
     def close(self) -> None:
         """Wait for tantivy's merges, and close."""
-        with self._guard:
+        with self._lock:
             if self._opened is not None:
                 self._opened[1].close()
 

@@ -19,7 +19,7 @@ BLOCK_CHARS = 16_384
 
 
 def insert(connection: sqlite3.Connection, document: Document, chunks: Sequence[Chunk], vectors: Vectors) -> None:
-    first = _newest_chunk(connection) + 1
+    first = last_seq(connection, "chunks") + 1
     key = connection.execute(
         "INSERT INTO documents"
         " (id, source, title, media_type, metadata, pages, content_hash, chars, first_chunk, chunks, added)"
@@ -64,8 +64,9 @@ def remove(connection: sqlite3.Connection, document_id: str) -> bool:
     return True
 
 
-def _newest_chunk(connection: sqlite3.Connection) -> int:
-    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'chunks'").fetchone()
+def last_seq(connection: sqlite3.Connection, table: str) -> int:
+    """The highest key that a table with AUTOINCREMENT has had; 0 for none."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
     return int(row[0]) if row else 0
 
 

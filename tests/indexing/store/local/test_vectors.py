@@ -1,4 +1,4 @@
-"""Segments: sealed from the tail, merged by size, with dead chunks and filters, for several readers."""
+"""Segments: sealed from the buffer, merged by size, with deleted chunks and filters, for several readers."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -82,21 +82,21 @@ def test_a_filter_of_documents_that_are_far_from_the_query(store: Store) -> None
     assert recall(store, rows, {"type": "in", "key": "number", "value": numbers}) >= 0.98
 
 
-def test_the_dead_are_found_no_more_and_a_reader_sees_it(path: Path) -> None:
+def test_deleted_chunks_are_found_no_more_and_a_reader_sees_it(path: Path) -> None:
     with Store.open(path) as reader, Store.open(path) as writer:
         everything = np.arange(ROWS)
         assert recall(reader, everything) >= 0.98
-        dead = [f"bulk{number:05}" for number in range(0, ROWS // 100, 3)]
-        writer.delete(dead)
-        alive = everything[(everything // 100) % 3 != 0]
-        assert recall(reader, alive) >= 0.98
-        assert recall(writer, alive) >= 0.98
+        deleted = [f"bulk{number:05}" for number in range(0, ROWS // 100, 3)]
+        writer.delete(deleted)
+        live = everything[(everything // 100) % 3 != 0]
+        assert recall(reader, live) >= 0.98
+        assert recall(writer, live) >= 0.98
         writer.compact()
         info = writer.info()
         assert len(info.segments) == 1
         assert info.dead == info.tail == 0
-        assert info.segments[0].chunks == len(alive)
-        assert recall(reader, alive) >= 0.98
+        assert info.segments[0].chunks == len(live)
+        assert recall(reader, live) >= 0.98
         assert writer.verify() == []
         for number in range(0, ROWS // 100, 3):  # they come back, under new ids
             writer.put(bulk(VECTORS[number * 100 : number * 100 + 100], number * 100))
