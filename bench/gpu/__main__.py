@@ -1,6 +1,6 @@
 """All that is asked of the torch engine on one GPU, measured in one call. Prints one Markdown table.
 
-    python -m bench.gpu                       one NVIDIA GPU, `pip install -e '.[gpu]'`; about 8 minutes
+    python -m bench.gpu                       one NVIDIA GPU, `pip install -e '.[gpu]'`; about 4 minutes
     python -m bench.gpu --device cpu --small  tiny shapes, to try the script itself
     python -m bench.gpu --only generate
 
