@@ -9,7 +9,8 @@ import mammoth
 
 from indexing.document import one_line
 from indexing.errors import UnreadableError
-from indexing.read.formats.docx_equations import with_equations
+from indexing.read.formats.docx_numbering import printed
+from indexing.read.formats.docx_parts import rewritten
 from indexing.read.formats.extract import Extract, Limits
 from indexing.read.formats.html import to_markdown
 from indexing.read.formats.markup import Package, core_title
@@ -28,10 +29,10 @@ def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
     package = Package(content, limits)
     package.check_parts("word/")
     try:
-        html = _html(with_equations(content))
+        html = _html(rewritten(content, package))
     except _BROKEN as exc:
         raise UnreadableError(f"broken DOCX: {one_line(str(exc)) or type(exc).__name__}") from exc
-    text = to_markdown(html)
+    text = printed(to_markdown(html))
     return Extract(text, core_title(package) or title_of(text))
 
 
