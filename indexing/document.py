@@ -26,6 +26,8 @@ class Document:
     """Start offset of each page, () without pages. The page of offset o, from 1, is bisect_right(pages, o)."""
     content_hash: str
     """SHA-256 of the raw bytes; a source with the same hash is not parsed again."""
+    omitted: tuple[str, ...] = ()
+    """What the source holds and the text does not, such as "2 charts"; for the job's report, not stored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -120,7 +120,7 @@ def _record_hashes(known: Mapping[str, str] | None, file: str) -> dict[str, str]
 
 def _unpack(packed: Mapping[str, Any]) -> Parsed:
     fields = packed["document"]
-    document = Document(**{**fields, "pages": tuple(fields["pages"])})
+    document = Document(**{**fields, "pages": tuple(fields["pages"]), "omitted": tuple(fields["omitted"])})
     chunks = (
         Chunk(ordinal, document.text[start:end], start, end, page, heading)
         for ordinal, (start, end, page, heading) in enumerate(packed["spans"])

@@ -130,7 +130,8 @@ class _Batch:
 
 def _documents(request: Mapping[str, Any], limits: Limits) -> Iterator[Document]:
     if "document" in request:
-        yield Document(**{**request["document"], "pages": tuple(request["document"]["pages"])})
+        fields = request["document"]
+        yield Document(**{**fields, "pages": tuple(fields["pages"]), "omitted": tuple(fields["omitted"])})
     elif "name" in request:
         yield from load_bytes(Path(request["path"]).read_bytes(), request["name"], limits, source=request["source"])
     else:

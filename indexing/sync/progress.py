@@ -1,8 +1,11 @@
 """The counts of a run: while it goes on, and in its report."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+_LISTED = 100
+"""Documents that were not read whole, in the job's row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class Report:
     skipped: Mapping[str, int]
     """Files that were not read, by reason."""
     failures: tuple[Failure, ...]
+    omitted: tuple[Failure, ...]
+    """Documents that were indexed, and what of them was not read."""
     elapsed_s: float
 
 
@@ -72,6 +77,7 @@ class Tally:
     removed: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
+    omitted: list[Failure] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
     def skip(self, reason: str) -> None:
@@ -80,6 +86,17 @@ class Tally:
     def fail(self, source: str, reason: str) -> None:
         """A failure is stored and printed: what UTF-8 cannot encode becomes an escape such as \\udce9."""
         self.failures.append(Failure(_printable(source), _printable(reason)))
+
+    def omit(self, source: str, what: Iterable[str]) -> None:
+        self.omitted.append(Failure(_printable(source), _printable(", ".join(what))))
+
+    def omissions(self) -> str:
+        """The documents that were not read whole, for the job's row; "" without any."""
+        if not self.omitted:
+            return ""
+        listed = "; ".join(f"{each.source}: {each.reason}" for each in self.omitted[:_LISTED])
+        more = f"; and {len(self.omitted) - _LISTED:,} more documents" if len(self.omitted) > _LISTED else ""
+        return f"not read: {listed}{more}"
 
     def progress(self) -> Progress:
         elapsed = time.monotonic() - self.began
@@ -97,7 +114,7 @@ class Tally:
         return Report(
             job=job, documents=self.documents, chunks=self.chunks, tokens=self.tokens, embedded=self.embedded,
             unchanged=self.unchanged, moved=self.moved, removed=self.removed, skipped=dict(self.skipped),
-            failures=tuple(self.failures), elapsed_s=time.monotonic() - self.began,
+            failures=tuple(self.failures), omitted=tuple(self.omitted), elapsed_s=time.monotonic() - self.began,
         )  # fmt: skip
 
 

@@ -3,17 +3,20 @@
 import io
 import zipfile
 import zlib
+from functools import partial
 from xml.parsers.expat import ExpatError
 
 import mammoth
 
 from indexing.document import one_line
 from indexing.errors import UnreadableError
-from indexing.read.formats.docx_equations import with_equations
-from indexing.read.formats.extract import Extract, Limits
-from indexing.read.formats.html import to_markdown
+from indexing.read.formats import rtf
+from indexing.read.formats.docx_numbering import printed
+from indexing.read.formats.docx_parts import rewritten, with_chunks
+from indexing.read.formats.extract import Extract, Limits, tidy
+from indexing.read.formats.html import body_markdown, to_markdown
 from indexing.read.formats.markup import Package, core_title
-from indexing.read.formats.text import title_of
+from indexing.read.formats.text import decode, title_of
 
 _STYLES = """
 p[style-name='Title'] => h1:fresh
@@ -25,14 +28,33 @@ p[style-name='Preformatted Text'] => pre:separator('\\n')
 
 
 def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
+    return _load(content, limits, nested=False)
+
+
+def _load(content: bytes, limits: Limits, *, nested: bool) -> Extract:
     package = Package(content, limits)
     package.check_parts("word/")
     try:
-        html = _html(with_equations(content))
+        new = rewritten(content, package, partial(_embedded, limits=limits, nested=nested))
+        html = _html(new.content)
     except _BROKEN as exc:
         raise UnreadableError(f"broken DOCX: {one_line(str(exc)) or type(exc).__name__}") from exc
-    text = to_markdown(html)
-    return Extract(text, core_title(package) or title_of(text))
+    text = with_chunks(printed(to_markdown(html)), new.chunks)
+    return Extract(text, core_title(package) or title_of(text), omitted=new.omitted)
+
+
+def _embedded(name: str, content: bytes, *, limits: Limits, nested: bool) -> str:
+    """Markdown of a document that is embedded in this one. Raises UnreadableError."""
+    suffix = name.rpartition(".")[2].lower()
+    if suffix in ("htm", "html", "xhtml"):
+        return body_markdown(content)
+    if suffix == "txt":
+        return tidy(decode(content))
+    if suffix == "rtf":
+        return rtf.load(content, "application/rtf", limits).text
+    if suffix == "docx" and not nested:
+        return _load(content, limits, nested=True).text
+    raise UnreadableError(f"embedded document of an unknown kind: {name}")
 
 
 _BROKEN = (

@@ -1,37 +1,17 @@
 """Replaces Word's equations (OMML), which mammoth ignores, by LaTeX-like text."""
 
-import io
-import zipfile
 from collections.abc import Callable
 
 from lxml import etree
 
-from indexing.read.formats.markup import local_name, parse_xml
+from indexing.read.formats.markup import local_name
 
 _M = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
-_BODY = "word/document.xml"
 
 
-def with_equations(content: bytes) -> bytes:
-    """The same DOCX with each equation as a run of text; unchanged where it has none."""
-    with zipfile.ZipFile(io.BytesIO(content)) as package:
-        body = package.read(_BODY) if _BODY in package.namelist() else b""
-        if b"oMath>" not in body:
-            return content
-        return _with_body(package, _spell_equations(body))
-
-
-def _with_body(package: zipfile.ZipFile, body: bytes) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w") as other:
-        for member in package.infolist():
-            other.writestr(member, body if member.filename == _BODY else package.read(member))
-    return out.getvalue()
-
-
-def _spell_equations(body: bytes) -> bytes:
-    root = parse_xml(body)
+def spell(root: etree._Element) -> None:
+    """Replace each equation by a run of text."""
     for equation in list(root.iter(f"{_M}oMath")):
         parent = equation.getparent()
         if parent is None:
@@ -43,7 +23,6 @@ def _spell_equations(body: bytes) -> bytes:
         parent.replace(equation, run)
         if local_name(parent) == "oMathPara" and (outer := parent.getparent()) is not None:
             outer.replace(parent, run)
-    return etree.tostring(root)
 
 
 def latex(element: etree._Element) -> str:

@@ -33,6 +33,8 @@ class Extract:
     metadata: Mapping[str, Scalar] = field(default_factory=dict)
     key: str = ""
     """Identifies a record in its file; "" for a whole file."""
+    omitted: tuple[str, ...] = ()
+    """What the source holds and the text does not, such as "2 charts"."""
 
 
 LONG_TITLE = 300

@@ -8,11 +8,13 @@ from typing import Any
 import lxml.html
 import markdownify
 import trafilatura
+from bs4 import BeautifulSoup
 from lxml import etree
 
 from indexing.document import one_line
 from indexing.errors import UnreadableError
 from indexing.read.formats.extract import Extract, Limits, tidy
+from indexing.read.formats.superscript import spell
 from indexing.read.formats.text import decode
 
 logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
@@ -69,10 +71,15 @@ def _body(root: Any) -> Any:
 
 def _article(source: str) -> str:
     found = trafilatura.extract(
-        source, output_format="markdown", include_comments=False, include_tables=True, include_formatting=True,
-        favor_recall=True,
+        _spelled(source), output_format="markdown", include_comments=False, include_tables=True,
+        include_formatting=True, favor_recall=True,
     )  # fmt: skip
     return tidy(found or "")
+
+
+def _spelled(source: str) -> str:
+    """The page with its powers as text; trafilatura drops the tags."""
+    return str(spell(BeautifulSoup(source, "html.parser"))) if re.search("<su[bp]", source, re.IGNORECASE) else source
 
 
 def body_markdown(content: bytes) -> str:
@@ -100,6 +107,6 @@ _CONVERTER = _Markdown(
 def to_markdown(html: str) -> str:
     """An HTML fragment as Markdown; links and images become their text."""
     try:
-        return tidy(_CONVERTER.convert(html))
+        return tidy(_CONVERTER.convert_soup(spell(BeautifulSoup(html, "html.parser"))))
     except RecursionError as exc:
         raise UnreadableError("broken HTML: its elements are nested too deep") from exc

@@ -116,4 +116,5 @@ def _document(extract: Extract, source: str, raw: bytes, media_type: str, limits
         metadata=extract.metadata,
         pages=extract.pages,
         content_hash=hashlib.sha256(raw).hexdigest(),
+        omitted=extract.omitted,
     )

@@ -18,6 +18,7 @@ from indexing.store.local import Store
 from indexing.sync.indexer import Indexer, manifest_of
 from indexing.sync.progress import Progress
 from services.errors import NotFoundError, UnavailableError
+from tests.indexing.read.test_formats import docx, paragraph
 
 pytestmark = pytest.mark.anyio
 SETTINGS = IndexSettings(chunk_tokens=64, batch_chunks=16)
@@ -206,6 +207,16 @@ async def test_what_the_store_refuses_is_reported_and_stops_nothing(indexer, sto
     assert "rename it" in reasons[f"{docs}/caf\\udce9.txt"]
     assert (report.documents, store.stats().documents) == (43, 43)
     assert dict(store.job(report.job).failures) == reasons
+
+
+async def test_what_was_not_read_of_a_document_is_reported(indexer, store, docs) -> None:
+    sheet = '<o:OLEObject xmlns:o="urn:schemas-microsoft-com:office:office"/>'
+    body = f"{paragraph('Sales')}<w:p><w:r><w:object>{sheet}</w:object></w:r></w:p>"
+    (docs / "r.docx").write_bytes(docx(body))
+    report = await indexer.sync([docs])
+    assert report.failures == ()
+    assert [(Path(each.source).name, each.reason) for each in report.omitted] == [("r.docx", "1 embedded object")]
+    assert store.job(report.job).message == f"not read: {docs / 'r.docx'}: 1 embedded object"
 
 
 async def test_a_title_that_cannot_be_hashed_is_that_documents_failure(indexer, store) -> None:
