@@ -39,7 +39,7 @@ def _sections(content: bytes, limits: Limits) -> list[str]:
             if sheet.typ != python_calamine.SheetTypeEnum.WorkSheet:
                 continue
             cells = book.get_sheet_by_name(sheet.name).iter_rows()
-            if table := table_text.render([_text(cell) for cell in row] for row in cells):
+            if table := table_text.render(([_text(cell) for cell in row] for row in cells), heading="### "):
                 length += len(table)
                 require_chars(length, limits)
                 sections.append(f"## {sheet.name}\n\n{table}")
