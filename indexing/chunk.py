@@ -15,8 +15,9 @@ from semantic_text_splitter import MarkdownSplitter, TextSplitter
 from tokenizers import Tokenizer
 
 from indexing.document import Chunk, Document, is_markdown, one_line
+from indexing.tables import Tables
 
-CHUNKER = "markdown-2"
+CHUNKER = "markdown-3"
 """Part of the manifest; changes when the same text gives other chunks."""
 SEGMENT_CHARS = 65_536
 """Characters that are tokenized and split at once."""
@@ -28,6 +29,8 @@ _LEVELS = 3
 _TITLE_CHARS = 72
 _BYTES_PER_TOKEN = 3
 """Without a tokenizer: English has 4-5 bytes a token, and a CJK character has 3."""
+_LABEL_BYTES_PER_TOKEN = 2
+"""Bounds the caption and columns in a chunk's heading to half of a chunk, at 4 bytes a token."""
 _FILL = 0.9
 """Share of the average chunk's characters that the splitter may use; with more, most chunks must be split again."""
 _MIN_SECTION = 8
@@ -46,10 +49,21 @@ class ChunkerSettings:
     """tokenizer.json of the embedding model; None: a token is taken for _BYTES_PER_TOKEN bytes."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Long:
+    """A table that needs several chunks, by its offsets in a segment."""
+
+    start: int
+    end: int
+    limit: int
+    """Tokens of each chunk."""
+
+
 class Chunker:
     def __init__(self, settings: ChunkerSettings) -> None:
         self._max = settings.max_tokens
         self._overlap = settings.overlap
+        self._label_bytes = settings.max_tokens * _LABEL_BYTES_PER_TOKEN
         self._tokenizer: Tokenizer | None = None
         if settings.tokenizer is not None:
             self._tokenizer = Tokenizer.from_str(settings.tokenizer)
@@ -60,23 +74,30 @@ class Chunker:
         """The chunks in order, and the number of tokens of each. Blank text has none."""
         markdown = is_markdown(document.media_type) and bool(_MARKUP.search(document.text))
         outline = _Outline(document, markdown=markdown)
+        tables = Tables(document.text if markdown else "")
         chunks: list[Chunk] = []
         tokens: list[int] = []
-        for start, end, count in self._spans(document.text, outline, markdown=markdown):
+        for start, end, count in self._spans(document.text, outline, tables, markdown=markdown):
             page = bisect_right(document.pages, start) if document.pages else None
             text = document.text[start:end]
-            chunks.append(Chunk(len(chunks), text, start, end, page, outline.at(start, end)))
+            heading = outline.at(start, end)
+            if (table := tables.at(start)) and (label := table.label(start, self._label_bytes)):
+                heading = f"{heading} > {label}" if heading else label
+            chunks.append(Chunk(len(chunks), text, start, end, page, heading))
             tokens.append(count)
         return chunks, tokens
 
-    def _spans(self, text: str, outline: "_Outline", *, markdown: bool) -> Iterator[tuple[int, int, int]]:
+    def _spans(
+        self, text: str, outline: "_Outline", tables: Tables, *, markdown: bool
+    ) -> Iterator[tuple[int, int, int]]:
         """(start, end, tokens) of each chunk."""
         for start, end in _segments(text):
             segment = text[start:end]
             starts = self._token_starts(segment)
             if starts:
                 headings = [heading - start for heading in outline.headings(start, end)]
-                for at, piece_end in self._split(segment, starts, headings, markdown=markdown):
+                long = self._long_tables(tables, start, end, starts)
+                for at, piece_end in self._split(segment, starts, headings, long, markdown=markdown):
                     yield start + at, start + piece_end, max(_count(starts, at, piece_end), 1)
 
     def _token_starts(self, segment: str) -> "array[int]":
@@ -94,7 +115,7 @@ class Chunker:
         return starts or array("I", [0] * bool(segment.strip()))
 
     def _split(
-        self, segment: str, starts: "array[int]", headings: Sequence[int], *, markdown: bool
+        self, segment: str, starts: "array[int]", headings: Sequence[int], long: Sequence["_Long"], *, markdown: bool
     ) -> Iterator[tuple[int, int]]:
         per_token = len(segment) / len(starts)
         limit = self._max * _MAX_CHARS_PER_TOKEN
@@ -102,8 +123,12 @@ class Chunker:
         overlap = min(int(self._overlap * per_token), capacity // 2)
         splitter = MarkdownSplitter(capacity, overlap) if markdown else TextSplitter(capacity, overlap)
         for first, last in self._sections(len(segment), starts, headings):
-            for at, piece in splitter.chunk_indices(segment[first:last]):
-                yield from self._fit(segment, first + at, first + at + len(piece), starts)
+            for start, end, limit in self._parts(first, last, starts, long):
+                if limit:
+                    yield from self._rows(segment, start, end, starts, limit)
+                else:
+                    for at, piece in splitter.chunk_indices(segment[start:end]):
+                        yield from self._fit(segment, start + at, start + at + len(piece), starts)
 
     def _sections(self, end: int, starts: "array[int]", headings: Sequence[int]) -> Iterator[tuple[int, int]]:
         """Spans from heading to heading, so that all of a chunk is under the heading that labels it."""
@@ -113,6 +138,50 @@ class Chunker:
                 yield first, heading
                 first = heading
         yield first, end
+
+    def _long_tables(self, tables: Tables, start: int, end: int, starts: "array[int]") -> list["_Long"]:
+        """The tables from start to end that need several chunks, each with room for its label."""
+        found = []
+        for table in tables.between(start, end):
+            first, last = max(table.start, start) - start, min(table.end, end) - start
+            label = len(table.label(table.body, self._label_bytes)) * len(starts) // (end - start)
+            limit = max(self._max - label, self._max // 2, 1)
+            if _count(starts, first, last) > limit * _FILL:
+                found.append(_Long(first, last, limit))
+        return found
+
+    def _parts(
+        self, first: int, last: int, starts: "array[int]", long: Sequence["_Long"]
+    ) -> Iterator[tuple[int, int, int]]:
+        """(start, end, limit) of each long table, with a short text above it, and of what is between; limit 0 there."""
+        for table in long:
+            start, end = max(table.start, first), min(table.end, last)
+            if start >= end:
+                continue
+            if _count(starts, first, start) >= self._max // _MIN_SECTION:
+                yield first, start, 0
+            else:
+                start = first
+            yield start, end, table.limit
+            first = end
+        if first < last:
+            yield first, last, 0
+
+    def _rows(self, segment: str, start: int, end: int, starts: "array[int]", limit: int) -> Iterator[tuple[int, int]]:
+        """As many whole rows as have at most `limit` tokens; a longer row is split."""
+        first = at = start
+        while at < end:
+            row_end = segment.find("\n", at, end) + 1 or end
+            if at > first and _count(starts, first, row_end) > limit:
+                yield from self._trimmed(segment, first, at, starts)
+                first = at
+            at = row_end
+        yield from self._trimmed(segment, first, end, starts)
+
+    def _trimmed(self, segment: str, start: int, end: int, starts: "array[int]") -> Iterator[tuple[int, int]]:
+        text = segment[start:end]
+        if text.strip():
+            yield from self._fit(segment, start + len(text) - len(text.lstrip()), start + len(text.rstrip()), starts)
 
     def _fit(self, segment: str, start: int, end: int, starts: "array[int]") -> Iterator[tuple[int, int]]:
         """The span, split until each part has at most max_tokens."""
@@ -157,7 +226,7 @@ def _split_at_breaks(text: str, start: int, stop: int, size: int) -> Iterator[tu
         yield start, stop
 
 
-_MARKUP = re.compile(r"^(?:#{1,6} |```|~~~|\|.*\|$)", re.MULTILINE)
+_MARKUP = re.compile(r"^(?:#{1,6} |```|~~~|\|.*\|$|:?-+:? *\|)", re.MULTILINE)
 """Headings, code, tables. Markdown without any is split better as plain text (docs/indexing.md)."""
 _HEADING = re.compile(r"^(#{1,6})[ \t]+(\S.*?)[ \t#]*$")
 _FENCE = re.compile(r"^[ \t]*(```+|~~~+)")

@@ -40,7 +40,7 @@ class Chunk:
     end: int
     page: int | None
     heading: str
-    """Title > Section > Subsection"""
+    """Title > Section > Subsection; of rows of a table, also its caption and columns: … > Fares: Zone | Price"""
 
 
 @dataclass(frozen=True, slots=True)

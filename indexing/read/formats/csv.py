@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 
 from indexing.errors import UnreadableError
 from indexing.read.formats import table_text
@@ -9,17 +10,22 @@ from indexing.read.formats.extract import Extract, Limits, require_chars, tidy
 from indexing.read.formats.text import decode, require_printable
 
 csv.field_size_limit(16 * 2**20)
+_SEPARATOR = re.compile(r"\A\"?sep=([^\n\"]?)\"?[ \t]*(?:\n|\Z)", re.IGNORECASE)
+"""The line by which Excel is told the delimiter; its tab is gone, as a trailing blank."""
 
 
 def load(content: bytes, media_type: str, limits: Limits) -> Extract:
     text = tidy(decode(content))
     require_printable(text)
     require_chars(len(text), limits)
+    told = _SEPARATOR.match(text)
+    text = text[told.end() :] if told else text
     if not text:
         raise UnreadableError("empty: it has no rows")
-    delimiter = "\t" if media_type == "text/tab-separated-values" else _delimiter(text)
+    usual = "\t" if media_type == "text/tab-separated-values" else _delimiter(text)
+    delimiter = (told[1] or "\t") if told else usual
     try:
-        rendered = table_text.render(csv.reader(io.StringIO(text), delimiter=delimiter))
+        rendered = table_text.render(csv.reader(io.StringIO(text), delimiter=delimiter), heading="# ")
     except csv.Error as exc:
         raise UnreadableError(f"broken CSV: {exc}") from exc
     return Extract(rendered)
