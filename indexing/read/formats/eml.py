@@ -1,128 +1,122 @@
-"""EML by the standard library: subject, correspondents and date, then the body; attachments by name only."""
+"""EML by the standard library: subject, correspondents and date, then all that a mail program shows of the body."""
 
-import base64
 import binascii
 import email
-import email.policy
-import quopri
 import re
+from collections.abc import Callable, Iterator
 from email.message import Message
+from typing import Any
 
-from indexing.document import one_line
-from indexing.errors import NotADocumentError, UnreadableError
+from indexing.errors import UnreadableError
 from indexing.read.formats import charset
 from indexing.read.formats.extract import Extract, Limits, require_chars, tidy
-from indexing.read.formats.html import body_markdown
+from indexing.read.formats.html import body_markdown, body_words
+from indexing.read.formats.mail_headers import Policy, decoded, filename, header, is_attachment, label_of
 from indexing.read.formats.text import decode
 
 _HEADERS = ("From", "To", "Cc", "Date")
-_ENCODED_WORD = re.compile(r"=\?([^?*\s]{1,75})(?:\*[^?\s]{0,75})?\?([bBqQ])\?([^?]*)\?=")
+_NOT_SHOWN = frozenset(("calendar", "vcard", "x-vcard", "directory", "css", "javascript", "rtf", "x-amp-html"))
+"""Subtypes of text that mail programs do not show as text."""
+_SAID = 0.8
+"""Share of the words of the HTML that its plain alternative must have to stand for it: stubs have fewer."""
 
-
-class _Policy(email.policy.Compat32):
-    """Headers as text, whatever bytes they have; nothing is parsed, so that nothing fails."""
-
-    def header_fetch_parse(self, _name: str, value: str) -> str:
-        return _eight_bit(value, "")
+_HtmlReader = Callable[[bytes, str], str]
 
 
 def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
     if charset.by_bom(content) or b"\0" in content[:64]:
         content = decode(content).encode()
-    message = email.message_from_bytes(content, policy=_Policy())
+    message = _parse(content)
     if not message.keys():
         raise UnreadableError("broken mail: it has no headers")
     if message.get_content_type() in ("application/pkcs7-mime", "multipart/encrypted"):
         raise UnreadableError("encrypted: the mail can only be read with its recipient's key")
-    headers = {name: _header(message, name) for name in (*_HEADERS, "Subject")}
-    attached = [name for part in message.walk() if (name := _attachment(part))]
-    extract = letter(headers, tidy(_body(message)), attached)
+    extract = _mail(message, body_markdown, 1)
     require_chars(len(extract.text), limits)
     return extract
 
 
-def letter(headers: dict[str, str], body: str, attached: list[str]) -> Extract:
-    """A mail as Markdown: subject as heading, other headers, body, names of attachments."""
+def _parse(content: bytes) -> Message:
+    return email.message_from_bytes(content, policy=Policy())
+
+
+def _mail(message: Message, read_html: _HtmlReader, level: int) -> Extract:
+    headers = {name: header(message, name) for name in (*_HEADERS, "Subject")}
+    attached: list[str] = []
+    texts = [tidy(text) for text in _texts(message, attached, read_html, level)]
+    return letter(headers, "\n\n".join(text for text in texts if text.strip()), attached, level)
+
+
+def letter(headers: dict[str, str], body: str, attached: list[str], level: int = 1) -> Extract:
+    """A mail as Markdown: subject as heading of the level, other headers, body, names of attachments."""
     lines = [f"{name}: {headers[name]}" for name in _HEADERS if headers.get(name)]
     subject = headers.get("Subject", "")
     files = f"Attachments: {', '.join(attached)}" if attached else ""
-    text = "\n\n".join(part for part in (f"# {subject}" if subject else "", "\n".join(lines), body, files) if part)
+    heading = f"{'#' * level} {subject}" if subject else ""
+    text = "\n\n".join(part for part in (heading, "\n".join(lines), body, files) if part)
     metadata = {name.lower(): headers[name] for name in ("From", "To", "Date") if headers.get(name)}
     return Extract(text, subject, metadata=metadata)
 
 
-def _header(message: Message, name: str) -> str:
-    """On one line. Bytes beyond ASCII are in the charset of the mail's first text, where its header names none."""
-    raw = next((str(value) for key, value in message.raw_items() if key.lower() == name.lower()), "")
-    label = next((_label(part) for part in message.walk() if _label(part)), "")
-    return one_line(tidy(_words(_eight_bit(raw, label))))
+def _texts(part: Message, attached: list[str], read_html: _HtmlReader, level: int) -> Iterator[str]:
+    """The texts below a part in the order in which they are shown; the names of what is not shown go to `attached`."""
+    kind = part.get_content_type()
+    parts = _parts(part)
+    if kind == "message/rfc822" and parts:
+        yield _mail(_forwarded(part), read_html, min(level + 1, 6)).text
+    elif kind == "message/delivery-status":
+        yield "\n\n".join("\n".join(f"{name}: {header(block, name)}" for name in dict(block)) for block in parts)
+    elif kind == "multipart/alternative" and parts and read_html is not body_words:
+        yield from _alternative(parts, attached, read_html, level)
+    elif parts:
+        for inner in parts:
+            yield from _texts(inner, attached, read_html, level)
+    elif is_attachment(part) or not _is_shown(part):
+        if is_attachment(part) or (filename(part) and part.get_content_maintype() != "image"):
+            attached.append(filename(part) or "unnamed")
+    elif part.get_content_subtype() == "html":
+        yield read_html(_payload(part), label_of(part))
+    else:
+        yield decoded(_payload(part), label_of(part))
 
 
-def _label(part: Message) -> str:
-    label = part.get_param("charset", "")
-    return label if isinstance(label, str) else label[2]
+def _parts(part: Message) -> list[Message]:
+    payload: Any = part.get_payload() if part.is_multipart() else []
+    return list(payload)
 
 
-def _eight_bit(value: str, label: str) -> str:
-    """A header of the parser, which keeps bytes beyond ASCII as lone surrogates."""
-    return _decoded(value.encode("utf-8", "surrogateescape"), label) if not value.isascii() else value
+def _is_shown(part: Message) -> bool:
+    """Text, or a multipart without boundary, which the parser leaves as text."""
+    return part.get_content_maintype() in ("text", "multipart") and part.get_content_subtype() not in _NOT_SHOWN
 
 
-def _words(value: str) -> str:
-    """RFC 2047. Words of one charset are joined before they are decoded: some cut between the bytes of a character."""
-    value = re.sub(r"(?<=\?=)[ \t\r\n]{1,200}(?==\?)", "", value)
-    out, end, label, content = [], 0, "", b""
-    for word in _ENCODED_WORD.finditer(value):
-        if content and (word.start() > end or word[1].lower() != label):
-            out.append(_decoded(content, label))
-            content = b""
-        out.append(value[end : word.start()])
-        content += _word_bytes(word[2], word[3])
-        label, end = word[1].lower(), word.end()
-    return "".join((*out, _decoded(content, label), value[end:]))
-
-
-def _word_bytes(coding: str, text: str) -> bytes:
-    content = text.encode("utf-8", "replace")
-    if coding in "qQ":
-        return quopri.decodestring(content, header=True)
+def _forwarded(part: Message) -> Message:
+    """The mail in a part. Some programs encode it in base64, against RFC 2046."""
+    inner = _parts(part)[0]
+    if inner.keys() or "base64" not in str(part.get("Content-Transfer-Encoding", "")).lower():
+        return inner
     try:
-        return base64.b64decode(content + b"==")
+        return _parse(binascii.a2b_base64(str(inner.get_payload())))
     except binascii.Error:
-        return content
+        return inner
 
 
-def _decoded(content: bytes, label: str) -> str:
-    try:
-        return decode(content, label)
-    except NotADocumentError:
-        return charset.replaced(content, charset.codec(label) or "utf-8")
+def _alternative(parts: list[Message], attached: list[str], read_html: _HtmlReader, level: int) -> Iterator[str]:
+    """The last one, which is the richest; the plain text where it says the same."""
+    shown = [part for part in parts if part.is_multipart() or _is_shown(part)] or parts
+    best, best_words = shown[0], _words(shown[0])
+    for part in shown[1:]:
+        words = _words(part)
+        if words and len(words & best_words) < _SAID * len(words):
+            best, best_words = part, words
+    for part in parts:
+        texts = list(_texts(part, attached, read_html if part is best else body_words, level))
+        if part is best:
+            yield from texts
 
 
-def _attachment(part: Message) -> str:
-    disposition = str(part.get("Content-Disposition", "")).partition(";")[0].strip().lower()
-    return _filename(part) or "unnamed" if disposition == "attachment" else ""
-
-
-def _filename(part: Message) -> str:
-    name = part.get_param("filename", None, "content-disposition") or part.get_param("name", "")
-    if isinstance(name, tuple):
-        label, _language, value = name
-        name = _decoded(value.encode("latin-1", "replace"), label or "")
-    return one_line(_words(str(name or "")))
-
-
-def _body(message: Message) -> str:
-    """The plain text, else the HTML as Markdown."""
-    parts = [part for part in message.walk() if part.get_content_maintype() == "text" and not _attachment(part)]
-    part = next((p for kind in ("plain", "html") for p in parts if p.get_content_subtype() == kind), None)
-    if part is None:
-        part = next(iter(parts), None)
-    if part is None:
-        return ""
-    if part.get_content_subtype() == "html":
-        return body_markdown(_payload(part), _label(part))
-    return _decoded(_payload(part), _label(part))
+def _words(part: Message) -> set[str]:
+    return set(re.findall(r"\w+", " ".join(_texts(part, [], body_words, 1)).casefold()))
 
 
 def _payload(part: Message) -> bytes:

@@ -83,6 +83,14 @@ def body_markdown(content: bytes, label: str = "") -> str:
     return to_markdown(lxml.html.tostring(body, encoding="unicode"))
 
 
+def body_words(content: bytes, label: str = "") -> str:
+    """The words of the body without any structure, which takes a tenth of the time; "" where it is empty."""
+    try:
+        return one_line(" ".join(_body(_parse(_decode(content, label))).itertext()))
+    except UnreadableError:
+        return ""
+
+
 class _Markdown(markdownify.MarkdownConverter):
     def convert_img(self, el: Any, text: str, parent_tags: Any) -> str:
         """The alternative text, without address or data."""
