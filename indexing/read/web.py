@@ -5,7 +5,6 @@ DNS rebinding, nor an unusual spelling of an address leads to a private network 
 """
 
 import asyncio
-import codecs
 import ipaddress
 import socket
 from collections.abc import Callable, Iterable
@@ -18,6 +17,7 @@ import httpcore2
 import httpx2
 
 from indexing.errors import UnreadableError
+from indexing.read.formats import charset
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _REDIRECTS = 5
@@ -130,19 +130,14 @@ def _name(url: httpx2.URL, content_type: str) -> str:
 
 
 def _to_utf8(content: bytes, content_type: str) -> bytes:
-    """Unchanged where the server names no encoding or a wrong one. Latin-1 on the web means cp1252."""
+    """Unchanged where the server names no encoding, or one that the bytes contradict."""
     header = Message()
     header["Content-Type"] = content_type
-    charset = header.get_content_charset()
-    if charset is None or header.get_content_maintype() != "text" or header.get_content_subtype() == "xml":
+    label = header.get_param("charset")
+    if not isinstance(label, str) or header.get_content_maintype() != "text" or header.get_content_subtype() == "xml":
         return content
-    try:
-        name = codecs.lookup(charset).name
-        if name == "utf-8":
-            return content
-        return content.decode({"iso8859-1": "cp1252", "ascii": "cp1252"}.get(name, name)).encode("utf-8-sig")
-    except (LookupError, UnicodeError):
-        return content
+    text = charset.labelled(content, label)
+    return content if text is None or charset.codec(label) == "utf-8" else text.encode("utf-8-sig", "replace")
 
 
 class _GuardedBackend(httpcore2.AsyncNetworkBackend):

@@ -112,7 +112,7 @@ def _messages(request: Mapping[str, Any], limits: Limits, chunker: Chunker) -> I
             if batch.chars > _BATCH_CHARS:
                 yield batch.message()
                 batch = _Batch()
-    except UnreadableError:
+    except Exception:  # of whatever kind: _answer() tells it
         yield batch.message()
         raise
     yield batch.message()

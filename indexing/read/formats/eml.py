@@ -1,81 +1,124 @@
-"""EML by the standard library: subject, correspondents and date, then the body; attachments by name only."""
+"""EML by the standard library: subject, correspondents and date, then all that a mail program shows of the body."""
 
+import binascii
 import email
-import email.policy
-from email.message import EmailMessage, MIMEPart
+import re
+from collections.abc import Callable, Iterator
+from email.message import Message
+from typing import Any
 
-from indexing.document import one_line
 from indexing.errors import UnreadableError
+from indexing.read.formats import charset
 from indexing.read.formats.extract import Extract, Limits, require_chars, tidy
-from indexing.read.formats.html import body_markdown
+from indexing.read.formats.html import body_markdown, body_words
+from indexing.read.formats.mail_headers import Policy, decoded, filename, header, is_attachment, label_of
 from indexing.read.formats.text import decode
 
 _HEADERS = ("From", "To", "Cc", "Date")
+_NOT_SHOWN = frozenset(("calendar", "vcard", "x-vcard", "directory", "css", "javascript", "rtf", "x-amp-html"))
+"""Subtypes of text that mail programs do not show as text."""
+_SAID = 0.8
+"""Share of the words of the HTML that its plain alternative must have to stand for it: stubs have fewer."""
+
+_HtmlReader = Callable[[bytes, str], str]
 
 
 def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in content[:64]:
+    if charset.by_bom(content) or b"\0" in content[:64]:
         content = decode(content).encode()
-    message = email.message_from_bytes(content, policy=email.policy.default)
-    if not isinstance(message, EmailMessage) or not message.keys():
+    message = _parse(content)
+    if not message.keys():
         raise UnreadableError("broken mail: it has no headers")
     if message.get_content_type() in ("application/pkcs7-mime", "multipart/encrypted"):
         raise UnreadableError("encrypted: the mail can only be read with its recipient's key")
-    headers = {name: one_line(_header(message, name)) for name in (*_HEADERS, "Subject")}
-    attached = [name for part in message.walk() if (name := _attachment(part))]
-    extract = letter(headers, tidy(_body(message)), attached)
+    extract = _mail(message, body_markdown, 1)
     require_chars(len(extract.text), limits)
     return extract
 
 
-def letter(headers: dict[str, str], body: str, attached: list[str]) -> Extract:
-    """A mail as Markdown: subject as heading, other headers, body, names of attachments."""
+def _parse(content: bytes) -> Message:
+    return email.message_from_bytes(content, policy=Policy())
+
+
+def _mail(message: Message, read_html: _HtmlReader, level: int) -> Extract:
+    headers = {name: header(message, name) for name in (*_HEADERS, "Subject")}
+    attached: list[str] = []
+    texts = [tidy(text) for text in _texts(message, attached, read_html, level)]
+    return letter(headers, "\n\n".join(text for text in texts if text.strip()), attached, level)
+
+
+def letter(headers: dict[str, str], body: str, attached: list[str], level: int = 1) -> Extract:
+    """A mail as Markdown: subject as heading of the level, other headers, body, names of attachments."""
     lines = [f"{name}: {headers[name]}" for name in _HEADERS if headers.get(name)]
     subject = headers.get("Subject", "")
     files = f"Attachments: {', '.join(attached)}" if attached else ""
-    text = "\n\n".join(part for part in (f"# {subject}" if subject else "", "\n".join(lines), body, files) if part)
+    heading = f"{'#' * level} {subject}" if subject else ""
+    text = "\n\n".join(part for part in (heading, "\n".join(lines), body, files) if part)
     metadata = {name.lower(): headers[name] for name in ("From", "To", "Date") if headers.get(name)}
     return Extract(text, subject, metadata=metadata)
 
 
-def _header(message: EmailMessage, name: str) -> str:
+def _texts(part: Message, attached: list[str], read_html: _HtmlReader, level: int) -> Iterator[str]:
+    """The texts below a part in the order in which they are shown; the names of what is not shown go to `attached`."""
+    kind = part.get_content_type()
+    parts = _parts(part)
+    if kind == "message/rfc822" and parts:
+        yield _mail(_forwarded(part), read_html, min(level + 1, 6)).text
+    elif kind == "message/delivery-status":
+        yield "\n\n".join("\n".join(f"{name}: {header(block, name)}" for name in dict(block)) for block in parts)
+    elif kind == "multipart/alternative" and parts and read_html is not body_words:
+        yield from _alternative(parts, attached, read_html, level)
+    elif parts:
+        for inner in parts:
+            yield from _texts(inner, attached, read_html, level)
+    elif is_attachment(part) or not _is_shown(part):
+        if is_attachment(part) or (filename(part) and part.get_content_maintype() != "image"):
+            attached.append(filename(part) or "unnamed")
+    elif part.get_content_subtype() == "html":
+        yield read_html(_payload(part), label_of(part))
+    else:
+        yield decoded(_payload(part), label_of(part))
+
+
+def _parts(part: Message) -> list[Message]:
+    payload: Any = part.get_payload() if part.is_multipart() else []
+    return list(payload)
+
+
+def _is_shown(part: Message) -> bool:
+    """Text, or a multipart without boundary, which the parser leaves as text."""
+    return part.get_content_maintype() in ("text", "multipart") and part.get_content_subtype() not in _NOT_SHOWN
+
+
+def _forwarded(part: Message) -> Message:
+    """The mail in a part. Some programs encode it in base64, against RFC 2046."""
+    inner = _parts(part)[0]
+    if inner.keys() or "base64" not in str(part.get("Content-Transfer-Encoding", "")).lower():
+        return inner
     try:
-        return tidy(str(message.get(name) or ""))
-    except (ValueError, TypeError, IndexError, AttributeError, LookupError):
-        # Raised by the standard library for some malformed headers: take the raw value.
-        return next((str(value) for key, value in message.raw_items() if key.lower() == name.lower()), "")
+        return _parse(binascii.a2b_base64(str(inner.get_payload())))
+    except binascii.Error:
+        return inner
 
 
-def _attachment(part: EmailMessage) -> str:
-    try:
-        return one_line(part.get_filename() or "") if part.get_content_disposition() == "attachment" else ""
-    except (ValueError, TypeError, IndexError, AttributeError, LookupError):
-        return "unnamed"
+def _alternative(parts: list[Message], attached: list[str], read_html: _HtmlReader, level: int) -> Iterator[str]:
+    """The last one, which is the richest; the plain text where it says the same."""
+    shown = [part for part in parts if part.is_multipart() or _is_shown(part)] or parts
+    best, best_words = shown[0], _words(shown[0])
+    for part in shown[1:]:
+        words = _words(part)
+        if words and len(words & best_words) < _SAID * len(words):
+            best, best_words = part, words
+    for part in parts:
+        texts = list(_texts(part, attached, read_html if part is best else body_words, level))
+        if part is best:
+            yield from texts
 
 
-def _body(message: EmailMessage) -> str:
-    """The plain text, else the HTML as Markdown."""
-    try:
-        part = message.get_body(("plain", "html"))
-    except (KeyError, AttributeError, ValueError):
-        part = None
-    if part is None:
-        part = next((p for p in message.walk() if p.get_content_maintype() == "text"), None)
-    if part is None:
-        return ""
-    if part.get_content_subtype() == "html":
-        return body_markdown(_payload(part))
-    return _text(part)
+def _words(part: Message) -> set[str]:
+    return set(re.findall(r"\w+", " ".join(_texts(part, [], body_words, 1)).casefold()))
 
 
-def _payload(part: MIMEPart) -> bytes:
+def _payload(part: Message) -> bytes:
     payload = part.get_payload(decode=True)
     return payload if isinstance(payload, bytes) else b""
-
-
-def _text(part: MIMEPart) -> str:
-    payload = _payload(part)
-    try:
-        return payload.decode(part.get_content_charset() or "utf-8")
-    except (UnicodeDecodeError, LookupError):
-        return payload.decode("utf-8", "replace")

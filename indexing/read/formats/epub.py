@@ -16,14 +16,15 @@ def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
     package = Package(content, limits)
     opf_name = _opf(package)
     opf = package.xml(opf_name)
-    if "META-INF/encryption.xml" in package.names and b"EncryptedData" in package.read("META-INF/encryption.xml"):
-        raise UnreadableError("protected: its chapters are encrypted (DRM)")
+    encrypted = _encrypted(package)
     folder = posixpath.dirname(opf_name)
     targets = {item.get("id"): item.get("href", "") for item in opf.iter("{*}item")}
     chapters: list[str] = []
     length = 0
     for reference in opf.iter("{*}itemref"):
         name = posixpath.normpath(posixpath.join(folder, unquote(targets.get(reference.get("idref")) or "")))
+        if name in encrypted:
+            raise UnreadableError("protected: its chapters are encrypted (DRM)")
         if name in package.names:
             chapters.append(body_markdown(package.read(name)))
             length += len(chapters[-1])
@@ -38,3 +39,11 @@ def _opf(package: Package) -> str:
     if rootfile is None:
         raise UnreadableError("broken EPUB: its container names no package")
     return str(rootfile.get("full-path", ""))
+
+
+def _encrypted(package: Package) -> frozenset[str]:
+    """The parts that META-INF/encryption.xml names, from the root of the archive; often only fonts."""
+    if "META-INF/encryption.xml" not in package.names:
+        return frozenset()
+    references = package.xml("META-INF/encryption.xml").iter("{*}CipherReference")
+    return frozenset(posixpath.normpath(unquote(str(found.get("URI", "")))).lstrip("/") for found in references)

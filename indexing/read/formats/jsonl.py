@@ -7,6 +7,7 @@ from typing import Any, BinaryIO
 
 from indexing.document import Scalar, one_line
 from indexing.errors import UnreadableError
+from indexing.read.formats import charset
 from indexing.read.formats.extract import Extract, Limits, tidy
 from indexing.read.formats.json import as_text, parse
 
@@ -30,7 +31,8 @@ def load(stream: BinaryIO, limits: Limits) -> Iterator[tuple[bytes, Extract]]:
     wrong: list[str] = []
     found = 0
     number = 0
-    while line := stream.readline(limits.max_record_bytes + 1):
+    readline = charset.line_reader(stream)
+    while line := readline(limits.max_record_bytes + 1):
         number += 1
         if len(line) > limits.max_record_bytes:
             raise UnreadableError(f"too large: line {number} has more than {limits.max_record_bytes:,} bytes")

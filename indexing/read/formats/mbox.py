@@ -8,8 +8,15 @@ from typing import BinaryIO
 from indexing.errors import UnreadableError
 from indexing.read.formats import eml
 from indexing.read.formats.extract import Extract, Limits
+from indexing.read.formats.sniff import MAIL_HEADER
 
 _SEPARATOR = re.compile(rb"From .*\d\d:\d\d")
+_DATED = re.compile(rb"From .*\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b,? .*\b\d\d?\b.*\d\d:\d\d")
+_OWN_HEADER = re.compile(rb"(?:From|Received|Return-Path|Message-ID):", re.IGNORECASE)
+"""One of them must follow a separator with a date of another form than asctime()'s."""
+_HEADER = re.compile(rb">?From |[!-9;-~]+[ \t]*:|[ \t]")
+_MAX_HEADERS = 200
+"""Lines after a "From " line in which a header of mails must stand."""
 _QUOTED = re.compile(rb"^>(>*From )", re.MULTILINE)
 _HEADERS_END = re.compile(rb"\r?\n\r?\n")
 _MESSAGE_ID = re.compile(rb"^Message-ID:\s*<?([^\s>]+)", re.IGNORECASE | re.MULTILINE)
@@ -22,9 +29,9 @@ def load(stream: BinaryIO, limits: Limits) -> Iterator[tuple[bytes, Extract]]:
     """
     wrong: list[str] = []
     number = 0
-    for number, raw in enumerate(_mails(stream, limits), 1):
+    for number, (raw, is_whole) in enumerate(_mails(stream, limits), 1):
         try:
-            extract = eml.load(_QUOTED.sub(rb"\1", raw), "", limits)
+            extract = _extract(raw, limits, is_whole=is_whole)
         except UnreadableError as exc:
             wrong.append(f"mail {number} ({exc})")
             continue
@@ -34,20 +41,52 @@ def load(stream: BinaryIO, limits: Limits) -> Iterator[tuple[bytes, Extract]]:
         raise UnreadableError(f"{len(wrong)} of {number} mails cannot be read, the first: {wrong[0]}")
 
 
-def _mails(stream: BinaryIO, limits: Limits) -> Iterator[bytes]:
-    """Each mail without its separator, the "From " line after a blank line."""
+def _extract(raw: bytes, limits: Limits, *, is_whole: bool) -> Extract:
+    if not is_whole:
+        raise UnreadableError(f"too large: more than {limits.max_part_bytes:,} bytes")
+    try:
+        return eml.load(_QUOTED.sub(rb"\1", raw), "", limits)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as exc:
+        raise UnreadableError(f"broken mail: {type(exc).__name__}: {exc}") from exc
+
+
+def _mails(stream: BinaryIO, limits: Limits) -> Iterator[tuple[bytes, bool]]:
+    """Each mail without its separator, the "From " line after a blank line and before headers; whether it is whole."""
     lines: list[bytes] = []
     size, blank = 0, True
-    for line in iter(lambda: stream.readline(limits.max_part_bytes), b""):
-        if blank and _SEPARATOR.match(line):
+    ahead: list[bytes] = []
+    while line := ahead.pop() if ahead else stream.readline(limits.max_part_bytes):
+        if blank and _SEPARATOR.match(line) and _are_headers(line, ahead or _block(stream, ahead)):
             if size:
-                yield b"".join(lines)
+                yield b"".join(lines), size <= limits.max_part_bytes
             lines, size = [], 0
         else:
-            lines.append(line)
             size += len(line)
-        if size > limits.max_part_bytes:
-            raise UnreadableError(f"too large: one of its mails has more than {limits.max_part_bytes:,} bytes")
+            if size <= limits.max_part_bytes:
+                lines.append(line)
         blank = not line.strip()
     if size:
-        yield b"".join(lines)
+        yield b"".join(lines), size <= limits.max_part_bytes
+
+
+def _block(stream: BinaryIO, ahead: list[bytes]) -> list[bytes]:
+    """Read the lines up to a blank one into `ahead`, the next one last."""
+    while len(ahead) < _MAX_HEADERS and (line := stream.readline(64 * 1024)):
+        ahead.append(line)
+        if not line.strip():
+            break
+    ahead.reverse()
+    return ahead
+
+
+def _are_headers(separator: bytes, ahead: list[bytes]) -> bool:
+    """Whether the lines, the next one last, begin with a header, and one is a header that mails have."""
+    wanted = MAIL_HEADER if _DATED.match(separator) else _OWN_HEADER
+    if not ahead or not _HEADER.match(ahead[-1]) or ahead[-1][:1] in (b" ", b"\t"):
+        return False
+    for line in reversed(ahead):
+        if not _HEADER.match(line):
+            return False
+        if not line.startswith(b"From ") and wanted.match(line):
+            return True
+    return False

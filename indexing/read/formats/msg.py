@@ -2,12 +2,14 @@
 
 import io
 import re
+import struct
 from typing import Any
 
 import olefile
 
 from indexing.document import one_line
 from indexing.errors import UnreadableError
+from indexing.read.formats import charset
 from indexing.read.formats.eml import letter
 from indexing.read.formats.extract import Extract, Limits, tidy
 from indexing.read.formats.html import body_markdown
@@ -18,6 +20,8 @@ from indexing.read.formats.text import decode
 _SUBJECT, _SENDER, _ADDRESS, _TO, _CC, _BODY, _HTML, _HEADERS, _FILE, _CLASS = (
     "0037", "0C1A", "5D01", "0E04", "0E03", "1000", "1013", "007D", "3707", "001A",
 )  # fmt: skip
+
+_MESSAGE_CODE_PAGE, _INTERNET_CODE_PAGE = 0x3FFD0003, 0x3FDE0003
 
 
 def load(content: bytes, _media_type: str, _limits: Limits) -> Extract:
@@ -34,7 +38,7 @@ def _letter(ole: Any) -> Extract:
         raise UnreadableError("encrypted: the mail can only be read with its recipient's key")
     body = _string(ole, _BODY)
     if not body.strip() and (html := _bytes(ole, f"__substg1.0_{_HTML}0102")):
-        body = body_markdown(html)
+        body = body_markdown(html, _label(ole, _INTERNET_CODE_PAGE))
     date = re.search(r"^Date: *(.+)$", _string(ole, _HEADERS), re.MULTILINE)
     name, address = _string(ole, _SENDER), _string(ole, _ADDRESS)
     folders = sorted({path[0] for path in ole.listdir() if path[0].startswith("__attach")})
@@ -60,4 +64,13 @@ def _string(ole: Any, tag: str, folder: str = "") -> str:
     if wide := _bytes(ole, f"{folder}__substg1.0_{tag}001F"):
         return wide.decode("utf-16-le", "replace")
     narrow = _bytes(ole, f"{folder}__substg1.0_{tag}001E")
-    return decode(narrow) if narrow else ""
+    return decode(narrow, _label(ole, _MESSAGE_CODE_PAGE)) if narrow else ""
+
+
+def _label(ole: Any, tag: int) -> str:
+    """The code page in a property of 16 bytes (tag, flags, value) after a header of 32; "" without one."""
+    properties = _bytes(ole, "__properties_version1.0")[32:]
+    for found, _flags, page in struct.iter_unpack("<IIQ", properties[: len(properties) // 16 * 16]):
+        if found == tag:
+            return charset.code_page(page & 0xFFFFFFFF)
+    return ""

@@ -74,7 +74,7 @@ _REFUSED: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
 
 _BINARY = re.compile(rb"[\x00-\x08]")  # so that a text about "ID3 tags" stays a text
 
-_MAIL_HEADER = re.compile(
+MAIL_HEADER = re.compile(
     rb"From |(?:From|To|Subject|Date|Received|Return-Path|Delivered-To|MIME-Version|Message-ID|Content-Type|X-[\w-]+):",
     re.IGNORECASE,
 )
@@ -109,7 +109,7 @@ def sniff(head: bytes, name: str) -> Kind:  # noqa: PLR0911 (a table of cases)
 
 
 def _looks_like_mail(start: bytes) -> bool:
-    return sum(bool(_MAIL_HEADER.match(line)) for line in start.split(b"\n\n")[0].splitlines()[:40]) > 1
+    return sum(bool(MAIL_HEADER.match(line)) for line in start.split(b"\n\n")[0].splitlines()[:40]) > 1
 
 
 def is_container(head: bytes) -> bool:

@@ -6,12 +6,9 @@ import charset_normalizer
 
 from indexing.document import is_markdown, one_line
 from indexing.errors import NotADocumentError
+from indexing.read.formats import charset
 from indexing.read.formats.extract import Extract, Limits, tidy
 
-_BOMS = (
-    (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"),
-    (b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"),
-)  # fmt: skip
 _WESTERN = "cp1252"
 _NOT_WESTERN = re.compile(rb"[\x80-\xff]{3}|[A-Za-z][\xb3\xb9\xbf][a-z]")
 """Three non-ASCII bytes in a row, as in other scripts; Polish letters of cp1250, which are ³, ¹, ¿ in cp1252."""
@@ -21,15 +18,19 @@ _ODD = 0.05
 """Share of control and undecodable characters; with more, the file is binary."""
 
 
-def decode(content: bytes) -> str:
-    """By the BOM, as UTF-8, as UTF-16/32 by the positions of zero bytes, else by a guess."""
-    for bom, encoding in _BOMS:
-        if content.startswith(bom):
-            return content.decode(encoding, "replace")
+def decode(content: bytes, label: str = "") -> str:
+    """By the BOM, by the label as the web reads it, as UTF-8, as UTF-16/32 by the positions of zero bytes, or a guess.
+
+    A label that is unknown or that the bytes contradict is passed over.
+    """
+    if (labelled := charset.labelled(content, label)) is not None:
+        return labelled
+    if charset.is_iso2022_jp(content):
+        return charset.replaced(content, "iso2022_jp")
     try:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
-        text = content.decode(_guess(content), "replace")
+        text = charset.replaced(content, charset.codec(guessed := _guess(content)) or guessed)
     if "\0" in text[:_SAMPLE]:
         text = content.decode(_wide(content), "replace")
     return text

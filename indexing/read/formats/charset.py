@@ -1,0 +1,206 @@
+"""Charset labels as the web reads them (the Encoding Standard, https://encoding.spec.whatwg.org/#names-and-labels)."""
+
+import codecs
+import io
+import re
+from collections.abc import Callable
+from typing import BinaryIO
+
+_WEB = {
+    "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874",
+    "gb2312": "gb18030", "gbk": "gb18030", "hz": "hz", "big5": "big5hkscs", "cp950": "big5hkscs", "euc_kr": "cp949",
+    "shift_jis": "cp932", "shift_jisx0213": "cp932", "shift_jis_2004": "cp932", "koi8-r": "koi8-u",
+    "utf-16": "utf-16-le", "utf-32": "utf-32-le",
+    **dict.fromkeys(
+        ("iso2022_jp", "iso2022_jp_1", "iso2022_jp_2", "iso2022_jp_2004", "iso2022_jp_3", "iso2022_jp_ext"),
+        "iso2022_jp",
+    ),
+}  # fmt: skip
+"""Python's codec: the codec that the web uses for its labels, mostly a superset with the vendor's characters."""
+_UNKNOWN_TO_PYTHON = {
+    **dict.fromkeys(("gb-2312-80", "csgb2312", "gb-2312", "windows-936"), "gb18030"),
+    **dict.fromkeys(("ks-c-5601-1989", "csksc56011987", "iso-ir-149", "windows-949", "ms949"), "cp949"),
+    **dict.fromkeys(("windows-31j", "sjis-win", "ms932", "windows-932"), "cp932"),
+    **dict.fromkeys(("cseucpkdfmtjapanese", "eucjp-ms", "eucjp-win"), "euc_jp"),
+    **dict.fromkeys(("cp50220", "cp50221", "iso-2022-jp-ms", "csiso2022jp"), "iso2022_jp"),
+    **dict.fromkeys(("cn-big5", "x-big5", "windows-950"), "big5hkscs"),
+    **dict.fromkeys(("windows-874", "dos-874"), "cp874"),
+    **dict.fromkeys(("koi", "koi8", "cskoi8r", "koi8-ru"), "koi8-u"),
+    **dict.fromkeys(("mac", "csmacintosh", "mac-roman"), "mac_roman"),
+    **dict.fromkeys(("mac-cyrillic", "mac-ukrainian"), "mac_cyrillic"),
+    **dict.fromkeys(("iso-8859-8-i", "iso-8859-8-e", "csiso88598i", "csiso88598e", "logical", "visual"), "iso8859_8"),
+    **dict.fromkeys(("iso-8859-6-i", "iso-8859-6-e", "csiso88596i", "csiso88596e"), "iso8859_6"),
+    **dict.fromkeys(("sun-eu-greek", "ecma-118"), "iso8859_7"),
+    **dict.fromkeys(("unicode-1-1-utf-8", "unicode11utf8", "unicode20utf8", "utf8mb4"), "utf-8"),
+    **dict.fromkeys(("unicode", "csunicode", "iso-10646-ucs-2", "ucs-2", "unicodefeff"), "utf-16-le"),
+    "unicodefffe": "utf-16-be",
+}  # fmt: skip
+_CODE_PAGES = {
+    1200: "utf-16-le", 1201: "utf-16-be", 10000: "mac_roman", 20127: "ascii", 20866: "koi8-r", 20932: "euc-jp",
+    20936: "gb2312", 21866: "koi8-u", 28591: "iso-8859-1", 38598: "iso-8859-8", 51932: "euc-jp", 51936: "gb2312",
+    51949: "euc-kr", 52936: "hz", 54936: "gb18030", 65000: "utf-7", 65001: "utf-8",
+    **{28590 + part: f"iso-8859-{part}" for part in range(2, 16)},
+    **dict.fromkeys((50220, 50221, 50222), "iso-2022-jp"),
+}  # fmt: skip
+_NO_TEXT = frozenset(
+    ("undefined", "idna", "punycode", "unicode_escape", "unicode-escape", "raw-unicode-escape", "mbcs", "oem")
+)
+_BOMS = (
+    (b"\xff\xfe\0\0", "utf-32"), (b"\0\0\xfe\xff", "utf-32"),
+    (b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"),
+)  # fmt: skip
+_NUMBERED = re.compile(r"iso-?(8859)-?(\d+)$|cp-(\d+)$|windows-?(\d+)$")
+_FEW_WRONG = 0.05
+"""Share of a text's characters beyond ASCII that may be undecodable by its label; with more, the label is wrong."""
+_UTF8_CHARACTER = re.compile(r"[^\0-\x7f]")
+_UTF8_CHARACTERS = 3
+"""So many characters of well-formed UTF-8 are no accident in another encoding."""
+_ESCAPE = re.compile(rb"\x1b(\$[@B]|\(I|\([BJ]|\$\(D)")
+
+
+def codec(label: str) -> str:
+    """Python's codec for what the web means by the label; "" where nobody knows it."""
+    name = label.strip("\t\n\f\r \"'").lower().replace("_", "-")
+    name = _NUMBERED.sub(lambda m: f"iso{m[1]}-{m[2]}" if m[1] else f"cp{m[3] or m[4]}", name)
+    for known in (label.strip().lower(), name, name.removeprefix("x-"), name.removeprefix("x-").replace("-", "")):
+        if known in _UNKNOWN_TO_PYTHON:
+            return _UNKNOWN_TO_PYTHON[known]
+        try:
+            found = codecs.lookup(known)
+        except (LookupError, ValueError):
+            continue
+        if found.name not in _NO_TEXT and found._is_text_encoding:  # noqa: SLF001 (as bytes.decode() does)
+            return _WEB.get(found.name, found.name)
+    return ""
+
+
+def code_page(number: int) -> str:
+    """The label of a Windows code page; "" where there is no codec for it."""
+    label = _CODE_PAGES.get(number, f"cp{number}")
+    return label if codec(label) else ""
+
+
+def by_bom(content: bytes) -> str:
+    """The codec that a byte order mark tells; "" without one."""
+    return next((name for bom, name in _BOMS if content.startswith(bom)), "")
+
+
+def labelled(content: bytes, label: str) -> str | None:
+    """The text by the label, or by a BOM before it. None where the label is unknown or the bytes contradict it."""
+    name = by_bom(content) or codec(label)
+    if not name:
+        return None
+    if name in ("cp1252", "utf-8") and is_iso2022_jp(content):
+        name = "iso2022_jp"
+    if not name.startswith("utf-8") and not by_bom(content) and (text := _unexpected_utf8(content, name)) is not None:
+        return text
+    text = replaced(content, name)
+    beyond = len(_UTF8_CHARACTER.findall(text))
+    return text if text.count("\ufffd") <= _FEW_WRONG * beyond else None
+
+
+def _unexpected_utf8(content: bytes, name: str) -> str | None:
+    """UTF-8 under another label: Western labels are often a default, and UTF-16 cannot be UTF-8 as well."""
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    wide = name.startswith(("utf-16", "utf-32"))
+    enough = 1 if name == "cp1252" else _UTF8_CHARACTERS
+    found = len(_UTF8_CHARACTER.findall(text)) >= enough
+    return text if (found or wide) and "\0" not in text else None
+
+
+def replaced(content: bytes, name: str) -> str:
+    """The text by a codec; U+FFFD for what it cannot decode."""
+    if name == "iso2022_jp":
+        return _iso2022_jp(content)
+    if name == "euc_jp":
+        return _euc_jp(content)
+    return content.decode(name, "replace" if name != "gb18030" else "ragline.euro")
+
+
+def _euro(error: UnicodeError) -> tuple[str, int]:
+    """0x80 is the euro sign in what the web calls GBK."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    if error.object[error.start] == 0x80:  # noqa: PLR2004
+        return "€", error.start + 1
+    return "\ufffd", error.end
+
+
+codecs.register_error("ragline.euro", _euro)
+
+
+def is_iso2022_jp(content: bytes) -> bool:
+    """Whether ASCII bytes switch to JIS X 0208, which only ISO-2022-JP does."""
+    return b"\x1b$B" in content or b"\x1b$@" in content
+
+
+def _iso2022_jp(content: bytes) -> str:
+    """With half-width katakana and the characters of NEC and IBM, which mails have and Python's codec has not."""
+    parts = _ESCAPE.split(content)
+    texts = [parts[0].decode("ascii", "replace")]
+    for escape, part in zip(parts[1::2], parts[2::2], strict=True):
+        if escape in (b"$@", b"$B"):
+            texts.append("".join(_jis_run(run) for run in re.split(rb"([\r\n]+)", part)))
+        elif escape == b"(I":
+            texts.append(bytes(byte | 0x80 for byte in part).decode("cp932", "replace"))
+        elif escape == b"$(D":
+            texts.append(
+                b"".join(b"\x8f" + bytes(b | 0x80 for b in p) for p in _pairs(part)).decode("euc_jp", "replace")
+            )
+        else:
+            texts.append(part.decode("ascii", "replace"))
+    return "".join(texts)
+
+
+def _euc_jp(content: bytes) -> str:
+    try:
+        return content.decode("euc_jp")
+    except UnicodeDecodeError:
+        pattern = rb"(\x8f[\xa1-\xfe]{2})|([\xa1-\xfe]{2})"
+        texts, end = [], 0
+        for match in re.finditer(pattern, content):
+            texts.append(content[end : match.start()].decode("euc_jp", "replace"))
+            high = match[2]
+            texts.append(_jis_run(bytes(b & 0x7F for b in high)) if high else match[0].decode("euc_jp", "replace"))
+            end = match.end()
+        return "".join(texts) + content[end:].decode("euc_jp", "replace")
+
+
+def _pairs(run: bytes) -> list[bytes]:
+    return [run[i : i + 2] for i in range(0, len(run), 2)]
+
+
+def _jis_run(run: bytes) -> str:
+    """Pairs of JIS X 0208 bytes, by way of Shift JIS as Windows knows it; line breaks and blanks are themselves."""
+    if not run.strip():
+        return run.decode("ascii")
+    return b"".join(_shifted(pair) for pair in _pairs(run)).decode("cp932", "replace")
+
+
+def _shifted(pair: bytes) -> bytes:
+    if len(pair) == 1 or not all(0x21 <= byte <= 0x7E for byte in pair):  # noqa: PLR2004
+        return pair
+    row, cell = pair
+    lead = (row + 1) // 2 + (0x70 if row < 0x5F else 0xB0)  # noqa: PLR2004
+    trail = cell + (0x7E if row % 2 == 0 else 0x1F + (cell >= 0x60))  # noqa: PLR2004
+    return bytes((lead, trail))
+
+
+def line_reader(stream: BinaryIO) -> Callable[[int], bytes]:
+    """readline() of a seekable stream at its start; UTF-16 and UTF-32 come as lines of UTF-8."""
+    head = stream.read(4)
+    stream.seek(0)
+    name = by_bom(head)
+    if not name.startswith(("utf-16", "utf-32")):
+        unmarked: dict[tuple[bool, ...], str] = {
+            (False, True, False, True): "utf-16-le", (True, False, True, False): "utf-16-be",
+            (False, True, True, True): "utf-32-le", (True, True, True, False): "utf-32-be",
+        }  # fmt: skip
+        name = unmarked.get(tuple(byte == 0 for byte in head), "")
+    if not name:
+        return stream.readline
+    text = io.TextIOWrapper(stream, name, "replace", newline="\n")
+    return lambda limit: text.readline(limit).encode("utf-8", "replace")
