@@ -47,7 +47,7 @@ def tidy(text: str) -> str:
     """Unix line ends; no control characters, lone surrogates, trailing blanks or consecutive blank lines."""
     text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_CLEAN)
     text = text.encode("utf-8", "replace").decode("utf-8")
-    text = re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
+    text = "\n".join(line.rstrip(" \t") for line in text.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n")
 
 
