@@ -36,12 +36,13 @@ async def test_a_run_costs_no_more_than_its_length(tmp_path: Path, name: str) ->
     path.write_bytes(RUNS[name])
     settings = ParserSettings(ChunkerSettings(64, 0, None), Limits(), workers=1, timeout_s=2, memory_bytes=2**31)
     async with Parsers(settings) as parsers:
+        reason, batches = "", []
         try:
             batches = [batch async for batch in parsers.file(path)]
         except UnreadableError as exc:
-            assert "given up" not in str(exc)
-        else:
-            assert batches[0].parsed
+            reason = str(exc)
+    assert batches or reason
+    assert "given up" not in reason
 
 
 def test_blanks_at_the_end_of_a_line_go_and_others_stay() -> None:
