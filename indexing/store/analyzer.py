@@ -11,7 +11,8 @@ MAX_TERMS = 64
 """Different terms of a query that are searched."""
 MAX_REPEATS = 3
 """How often a term that comes several times in a query counts at most."""
-_MAX_TERM_BYTES = 64
+_MAX_TERM_BYTES = 200
+"""A longer run of letters is no word: a SHA-512 has 128, and 60 letters of Georgian 180."""
 # A term is a word, or one character of a script without spaces between words.
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _WORD = rf"[{_UNSPACED}]|[\p{{Alphabetic}}\p{{M}}\p{{N}}--[{_UNSPACED}]]+"

@@ -36,6 +36,15 @@ def test_letters_that_differ_stay_apart() -> None:
     assert terms("कि") != terms("क")
 
 
+@pytest.mark.parametrize("word", ["9f86d081884c7d65" * 4, "0123456789abcdef" * 8, "\u10d0" * 21, "donaudampfschiff" * 5])
+def test_a_long_word_is_a_term(word: str) -> None:
+    assert terms(f"the word {word} here") == ["the", "word", word, "here"]
+
+
+def test_a_run_of_200_characters_is_none() -> None:
+    assert terms(f"a run {'a' * 200} of letters") == ["a", "run", "of", "letters"]
+
+
 def sparse(store: Store, text: str) -> list[str]:
     return [chunk.text for chunk in store.chunks([hit.chunk_id for hit in store.search_sparse(text, 10)])]
 
