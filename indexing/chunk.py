@@ -228,7 +228,7 @@ def _split_at_breaks(text: str, start: int, stop: int, size: int) -> Iterator[tu
 
 _MARKUP = re.compile(r"^(?:#{1,6} |```|~~~|\|.*\|$|:?-+:? *\|)", re.MULTILINE)
 """Headings, code, tables. Markdown without any is split better as plain text (docs/indexing.md)."""
-_HEADING = re.compile(r"^(#{1,6})[ \t]+(\S.*?)[ \t#]*$")
+_HEADING = re.compile(r"^(#{1,6})[ \t]+(\S.*)$")
 _FENCE = re.compile(r"^[ \t]*(```+|~~~+)")
 
 
@@ -253,7 +253,7 @@ class _Outline:
             elif not fence and line.startswith("#") and (heading := _HEADING.match(line)):
                 level = len(heading[1])
                 stack = [entry for entry in stack if entry[0] < level]
-                stack.append((level, re.sub(r"[*_`]", "", heading[2])))
+                stack.append((level, re.sub(r"[*_`]", "", heading[2].rstrip(" \t#"))))
                 self._starts.append(at)
                 self._paths.append(tuple(title for _, title in stack))
             at += len(line) + 1

@@ -6,6 +6,7 @@ filename="=?utf-8?b?...?="        RFC 2047, as mail programs write it
 """
 
 import re
+import unicodedata
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email.errors import HeaderParseError
@@ -41,11 +42,11 @@ async def upload_form(request: Request) -> AsyncIterator[FormData]:
 
 
 def name_of(file: UploadFile) -> str:
-    """Return the file's name, with the folders of a relative path, but never one that leads out of them.
+    """Return the file's name in NFC, with the folders of a relative path, but never one that leads out of them.
 
     Of an absolute path, which is the client's own business, only the last part stays.
     """
-    name = (file.filename or "").replace("\\", "/").replace("\0", "")
+    name = unicodedata.normalize("NFC", file.filename or "").replace("\\", "/").replace("\0", "")
     parts = [part.strip() for part in name.split("/")]
     kept = [part for part in parts if part not in ("", ".", "..")]
     return "/".join(kept[-1:] if _ABSOLUTE.match(name) else kept) or "upload"

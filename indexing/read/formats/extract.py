@@ -1,6 +1,7 @@
 """What a loader returns, its limits, and the clean-up of every text."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -40,16 +41,19 @@ class Extract:
 LONG_TITLE = 300
 """Characters; a longer title is taken for a paragraph."""
 
-_LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
-_DROPPED = dict.fromkeys((*range(9), 0x0B, *range(0x0E, 0x20), 0x7F, 0xAD, 0xFEFF, 0xFFFE, 0xFFFF))
-_CLEAN = str.maketrans({**_LIGATURES, **_DROPPED, 0x0C: "\n", 0x85: "\n", 0x2028: "\n", 0x2029: "\n\n", 0xA0: " "})
+_FORMS = [*range(0x2E80, 0x2FE0), *range(0xFB00, 0xFE00), *range(0xFE10, 0xFE1A), *range(0xFE70, 0xFEFD)]
+"""Radicals, and the presentation forms of letters: glyphs, which programs write in the place of characters."""
+_LETTERS = {code: plain for code in _FORMS if not (plain := unicodedata.normalize("NFKC", chr(code))).startswith(" ")}
+_INVISIBLE = (0xAD, 0x200B, 0x2060, 0xFEFF, 0xFFFE, 0xFFFF)
+_DROPPED = dict.fromkeys((*range(9), 0x0B, *range(0x0E, 0x20), 0x7F, *_INVISIBLE))
+_CLEAN = str.maketrans({**_LETTERS, **_DROPPED, 0x0C: "\n", 0x85: "\n", 0x2028: "\n", 0x2029: "\n\n", 0xA0: " "})
 
 
 def tidy(text: str) -> str:
-    """Unix line ends; no control characters, lone surrogates, trailing blanks or consecutive blank lines."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").translate(_CLEAN)
+    """NFC, Unix line ends; no control characters, lone surrogates, trailing blanks or consecutive blank lines."""
+    text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n").translate(_CLEAN))
     text = text.encode("utf-8", "replace").decode("utf-8")
-    text = re.sub(r"[ \t]+$", "", text, flags=re.MULTILINE)
+    text = "\n".join(line.rstrip(" \t") for line in text.split("\n"))
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n")
 
 

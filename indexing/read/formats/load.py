@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import stat
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path, PurePath
 from typing import BinaryIO
@@ -110,7 +111,7 @@ def _document(extract: Extract, source: str, raw: bytes, media_type: str, limits
     return Document(
         id=document_id(source),
         source=source,
-        title=real_title(extract.title) or PurePath(file_of(source)).stem,
+        title=real_title(extract.title) or unicodedata.normalize("NFC", PurePath(file_of(source)).stem),
         text=extract.text,
         media_type=media_type,
         metadata=extract.metadata,

@@ -1,6 +1,6 @@
 """PDF by pdfium: the text layer, page by page, with headings."""
 
-import re
+from collections.abc import Sequence
 from typing import Any
 
 import pypdfium2 as pdfium
@@ -10,14 +10,9 @@ from indexing.document import one_line
 from indexing.errors import UnreadableError
 from indexing.read.formats import scan
 from indexing.read.formats.extract import Extract, Limits, joined_pages, real_title, require_chars, tidy
-from indexing.read.formats.pdf_headings import (
-    NO_LEVELS,
-    Line,
-    levels_by_size,
-    lines_of,
-    mark_by_bookmarks,
-    mark_by_size,
-)
+from indexing.read.formats.pdf_headings import NO_LEVELS, levels_by_size, mark_by_bookmarks, mark_by_size
+from indexing.read.formats.pdf_lines import Line, lines_of
+from indexing.read.formats.pdf_paragraphs import layout_of, text_of
 
 _SCAN = (
     "no text: its pages are images or empty (a scan?), and OCR is off: `pip install ragline[docling]` and set"
@@ -34,12 +29,15 @@ def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
         bookmarks = _bookmarks(document)
         levels = levels_by_size(lines)
         used = NO_LEVELS if bookmarks else levels
-        pages = mark_by_bookmarks([_text(mark_by_size(page, used)) for page in lines], bookmarks)
+        marked = [mark_by_size(page, used) for page in lines]
+        mark_by_bookmarks(marked, bookmarks)
+        layout = layout_of(lines)
+        pages = [tidy(text_of(page, layout)) for page in marked]
         if not any(pages):
             if limits.scan_models:
                 return scan.load(content, limits)
             raise UnreadableError(_SCAN)
-        title = real_title(_title(document)) or _first_heading(_text(mark_by_size(lines[0], levels)))
+        title = real_title(_title(document)) or _first_heading(mark_by_size(lines[0], levels))
     finally:
         document.close()
     text, starts = joined_pages(pages, limits)
@@ -79,11 +77,6 @@ def _page(document: Any, number: int) -> list[Line]:
     return lines
 
 
-def _text(raw: str) -> str:
-    # pdfium writes U+FFFE or U+0002 for a hyphen that divides a word at the end of a line.
-    return tidy(re.sub("[\ufffe\x02]\n?", "", raw))
-
-
 def _bookmarks(document: Any) -> list[tuple[int, int, str]]:
     """(page, level, title) of the outline; [] where there is none or it is broken."""
     found = []
@@ -98,11 +91,10 @@ def _bookmarks(document: Any) -> list[tuple[int, int, str]]:
     return found
 
 
-def _first_heading(page: str) -> str:
+def _first_heading(page: Sequence[Line]) -> str:
     """The first heading of the highest level on the page or the next: small capitals are two sizes."""
-    headings: list[tuple[str, str]] = re.findall(r"^(#{1,6}) (.+)$", page, re.MULTILINE)
-    highest = min((len(marks) for marks, _ in headings), default=0)
-    return next((title for marks, title in headings if len(marks) <= highest + 1), "")
+    highest = min((line.level for line in page if line.level), default=0)
+    return next((one_line(line.text) for line in page if 0 < line.level <= highest + 1), "")
 
 
 def _title(document: Any) -> str:

@@ -1,16 +1,13 @@
 """Finds the headings of a PDF: the lines that its bookmarks name, else those set larger than the text."""
 
-import ctypes
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-
-import pypdfium2.raw as pdfium_c
+from dataclasses import dataclass, replace
 
 from indexing.document import one_line
 from indexing.read.formats.extract import LONG_TITLE
+from indexing.read.formats.pdf_lines import Line
 
 _LARGER = 1.12
 """A heading's size at least, as a multiple of the text's."""
@@ -24,41 +21,6 @@ _MAX_CHARS = 120
 _LEVELS = 4
 _HEADING = re.compile(r"(?![•·●▪◦‣*{\u2013-])(?=.*[^\W\d_]{2})[^@]{3,}[^@.,;:]")
 """No list item, no e-mail address, no sentence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    text: str
-    size: float
-    """Height of its first character's font box in points; 0 without one."""
-
-
-def lines_of(text_page: Any, page_box: tuple[float, float, float, float]) -> list[Line]:
-    """The lines of a page in pdfium's order, without those outside of `page_box` (left, bottom, right, top)."""
-    raw: str = text_page.get_text_range()
-    lines = []
-    at = 0
-    for text in raw.split("\n"):
-        box = _box(text_page, at + len(text) - len(text.lstrip())) if text.strip() else None
-        if box is None:
-            lines.append(Line(text.rstrip("\r"), 0.0))
-        elif _overlap(box, page_box):
-            lines.append(Line(text.rstrip("\r"), round(2 * (box[3] - box[1])) / 2))
-        at += len(text) + 1
-    return lines
-
-
-def _box(text_page: Any, text_index: int) -> tuple[float, float, float, float] | None:
-    """(left, bottom, right, top) in points of a character's font box, whose height is the font's."""
-    box = pdfium_c.FS_RECTF()
-    index = pdfium_c.FPDFText_GetCharIndexFromTextIndex(text_page, text_index)
-    if index < 0 or not pdfium_c.FPDFText_GetLooseCharBox(text_page, index, ctypes.byref(box)):
-        return None
-    return (min(box.left, box.right), min(box.bottom, box.top), max(box.left, box.right), max(box.bottom, box.top))
-
-
-def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
-    return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,31 +64,47 @@ def is_heading(text: str) -> bool:
     return len(text) <= _MAX_CHARS and bool(_HEADING.fullmatch(text.strip()))
 
 
-def mark_by_size(page: Sequence[Line], levels: Levels) -> str:
-    """The page's text with headings as Markdown; consecutive lines of one level are one heading."""
-    out: list[str] = []
-    open_level = 0
+def mark_by_size(page: Sequence[Line], levels: Levels) -> list[Line]:
+    """The lines with the levels of headings; consecutive lines of one level are one heading."""
+    out: list[Line] = []
     for line in page:
         level = levels.of(line)
-        if level and level == open_level and len(out[-1]) + len(line.text) < _MAX_CHARS:
-            out[-1] += " " + one_line(line.text)
-        elif level:
-            out += ["", f"{'#' * level} {one_line(line.text)}"]
+        if level and out and level == out[-1].level and len(out[-1].text) + len(line.text) < _MAX_CHARS:
+            out[-1] = _with(out[-1], line, level)
         else:
-            out += ["", line.text] if open_level else [line.text]
-        open_level = level
-    return "\n".join(out)
+            out.append(replace(line, level=level) if level else line)
+    return out
 
 
-def mark_by_bookmarks(pages: Sequence[str], bookmarks: Sequence[tuple[int, int, str]]) -> list[str]:
+def _with(line: Line, following: Line, level: int) -> Line:
+    text = one_line(f"{line.text}{'-' if line.hyphen else ' '}{following.text}")
+    return replace(line, text=text, level=level, hyphen=following.hyphen)
+
+
+_BOOKMARK_LINES = 4
+_NUMBER = re.compile(r"[\dA-Z][\d.]*\s+")
+
+
+def mark_by_bookmarks(pages: Sequence[list[Line]], bookmarks: Sequence[tuple[int, int, str]]) -> None:
     """Make headings of the lines that a bookmark (page, level, title) names on its page."""
-    pages = list(pages)
     for page, level, title in bookmarks:
-        if page >= len(pages) or len(title) > LONG_TITLE:
-            continue
-        # The text may number a title that the bookmark does not number, and break it over two lines.
-        words = r"\s+".join(map(re.escape, title.split()))
-        line = re.compile(rf"^(?!#)((?:[\dA-Z][\d.]*\s+)?{words})[ \t]*$", re.MULTILINE | re.IGNORECASE)
-        heading = "#" * min(level + 1, 6)
-        pages[page] = line.sub(lambda m, h=heading: f"\n{h} {one_line(m[1])}\n", pages[page], count=1)  # type: ignore[misc]
-    return [page.strip("\n") for page in pages]
+        if page < len(pages) and len(title) <= LONG_TITLE and (found := _named(pages[page], title.casefold())):
+            start, end = found
+            heading = pages[page][start]
+            for line in pages[page][start + 1 : end]:
+                heading = _with(heading, line, 0)
+            pages[page][start:end] = [replace(heading, level=min(level + 1, 6))]
+
+
+def _named(lines: Sequence[Line], title: str) -> tuple[int, int] | None:
+    """The first lines with this title; the text may number it where the bookmark does not, and break it."""
+    for start, line in enumerate(lines):
+        text = ""
+        for end in range(start, min(start + _BOOKMARK_LINES, len(lines)) if not line.level else start):
+            text = f"{text} {one_line(lines[end].text)}".strip().casefold()
+            number = _NUMBER.match(text.upper())
+            if title in (text, text[number.end() :] if number else text):
+                return start, end + 1
+            if len(text) > len(title) + 20 or text[:4] not in (title[:4], text[:4] if number else ""):
+                break
+    return None

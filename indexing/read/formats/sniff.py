@@ -78,9 +78,8 @@ MAIL_HEADER = re.compile(
     rb"From |(?:From|To|Subject|Date|Received|Return-Path|Delivered-To|MIME-Version|Message-ID|Content-Type|X-[\w-]+):",
     re.IGNORECASE,
 )
-_HTML_START = re.compile(
-    rb"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
-)
+_HTML_START = re.compile(rb"<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+_XML_DECLARATION = re.compile(rb"<\?xml[^>]*>")
 
 
 def sniff(head: bytes, name: str) -> Kind:  # noqa: PLR0911 (a table of cases)
@@ -96,7 +95,7 @@ def sniff(head: bytes, name: str) -> Kind:  # noqa: PLR0911 (a table of cases)
             raise NotADocumentError(f"not indexed: {what}")
     suffix = PurePath(name).suffix.lower()
     known = _BY_SUFFIX.get(suffix)
-    if known in (None, XML) and _HTML_START.match(head):
+    if known in (None, XML) and _HTML_START.match(_past_comments(head)):
         return HTML
     if known is not None:
         return known
@@ -106,6 +105,16 @@ def sniff(head: bytes, name: str) -> Kind:  # noqa: PLR0911 (a table of cases)
     if suffix in ("", ".mbox", ".mht", ".p7s") and _looks_like_mail(start):
         return MBOX if start.startswith(b"From ") else MAIL
     return PLAIN
+
+
+def _past_comments(head: bytes) -> bytes:
+    """The head from its first tag on, without an XML declaration and comments before it."""
+    head = _XML_DECLARATION.sub(b"", head.lstrip(), count=1) if head.lstrip().startswith(b"<?xml") else head.lstrip()
+    at, end = len(head) - len(head.lstrip()), 0
+    while head.startswith(b"<!--", at) and (end := head.find(b"-->", at + 4)) >= 0:
+        at = end + 3
+        at += len(head[at:]) - len(head[at:].lstrip())
+    return head[at:]
 
 
 def _looks_like_mail(start: bytes) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from indexing.document import Hit, StoredChunk, passage
-from indexing.store.analyzer import MAX_REPEATS, MAX_TERMS, analyzer
+from indexing.store.analyzer import MAX_REPEATS, MAX_TERMS, analyzer, folded
 from indexing.store.check import check_item, check_query
 from indexing.store.database import Database
 from indexing.store.filters import Filters
@@ -77,7 +77,7 @@ class MilvusStore(DocumentStore):
         return self._search(VECTOR, query.tolist(), k, filters)
 
     def search_sparse(self, text: str, k: int, filters: Filters | None = None) -> list[Hit]:
-        counts = Counter(self._analyzer.analyze(text))
+        counts = Counter(self._analyzer.analyze(folded(text)))
         words = [word for word, count in counts.items() for _ in range(min(count, MAX_REPEATS))][:MAX_TERMS]
         if not words:
             return []
@@ -190,7 +190,7 @@ class MilvusStore(DocumentStore):
     def _terms(self, item: Item) -> list[str]:
         """The BM25 terms of each chunk, joined by blanks."""
         texts = (passage(chunk.heading, chunk.text) for chunk in item[1])
-        return [" ".join(self._analyzer.analyze(text)) for text in texts]
+        return [" ".join(self._analyzer.analyze(folded(text))) for text in texts]
 
     def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
         return self._jobs.reading()

@@ -25,6 +25,7 @@ DISPOSITIONS = {
     'filename="C:\\\\Users\\\\Ana\\\\plan.txt"': "plan.txt",
     'filename="/home/ana/plan.txt"': "plan.txt",
     'filename=".."': "upload",
+    "filename*=utf-8''Cafe%CC%81.txt": "Café.txt",
 }
 
 

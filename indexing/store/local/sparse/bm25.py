@@ -17,7 +17,7 @@ import tantivy
 
 from indexing.document import passage
 from indexing.errors import DamagedIndexError, IndexingError
-from indexing.store.analyzer import MAX_REPEATS, MAX_TERMS, analyzer
+from indexing.store.analyzer import MAX_REPEATS, MAX_TERMS, analyzer, folded
 
 _HEAP_BYTES = 48_000_000
 _BATCH = 50_000
@@ -79,7 +79,7 @@ class Bm25:
 
         A term that comes twice is in it twice: only a union without boosts and nesting lets tantivy skip blocks.
         """
-        counts = Counter(self._analyzer.analyze(text))
+        counts = Counter(self._analyzer.analyze(folded(text)))
         frequency = {term: searcher.doc_freq("text", term) for term in counts}
         terms = sorted((term for term in counts if frequency[term]), key=lambda term: (frequency[term], term))
         parts = []
@@ -184,5 +184,5 @@ def _rows(connection: sqlite3.Connection, newest: int) -> Iterator[tuple[tantivy
         document = tantivy.Document()
         document.add_unsigned("id", identity)
         document.add_unsigned("document", key)
-        document.add_text("text", passage(heading, text))
+        document.add_text("text", folded(passage(heading, text)))
         yield document, identity

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 from indexing.errors import DamagedIndexError
+from indexing.store.analyzer import VERSION
 from indexing.store.database import Database
 from indexing.store.local.sparse.bm25 import Bm25
 
@@ -40,23 +41,42 @@ class SparseIndex:
             return self._path / _meta(connection, "bm25", self._first)
 
     def is_behind(self) -> bool:
-        """Whether it lacks chunks of SQLite, or is damaged."""
+        """Whether it lacks chunks of SQLite, is damaged, or has the terms of an older analyzer."""
         with self._database.reading() as connection:
             (newest,) = connection.execute("SELECT coalesce(max(id), 0) FROM chunks").fetchone()
         try:
-            return int(newest) > self.current().newest()
+            held = self.current().newest()
+            return int(newest) > held or (held > 0 and self._is_of_older_analyzer())
         except DamagedIndexError:
             return True
 
     def catch_up(self) -> None:
-        """Bring it up to date with SQLite; a damaged index is rebuilt. By the writer."""
+        """Bring it up to date with SQLite; one that is damaged, or of an older analyzer, is rebuilt. By the writer."""
         try:
             bm25 = self.current()
+            if self._is_of_older_analyzer():
+                self._renew(bm25)
+                return
             with self._database.reading() as connection:
                 self.tombstone = bm25.catch_up(connection, self.tombstone)
         except DamagedIndexError as exc:
             log.warning("rebuilding BM25: %s", exc)
             self.rebuild()
+
+    def _is_of_older_analyzer(self) -> bool:
+        with self._database.reading() as connection:
+            return _meta(connection, "analyzer", "1") != VERSION
+
+    def _renew(self, bm25: Bm25) -> None:
+        """Build the index of an older analyzer again; one that is still empty is only marked as new."""
+        if bm25.newest():
+            log.info("building BM25 again: its analyzer has changed")
+            self.rebuild()
+            return
+        with self._database.reading() as connection:
+            self.tombstone = bm25.catch_up(connection, self.tombstone)
+        with self._database.writing() as connection:
+            _set_meta(connection, "analyzer", VERSION)
 
     def rebuild(self, language: str | None = None) -> None:
         """Build it again from SQLite, in the same or another language. By the writer."""
@@ -69,6 +89,7 @@ class SparseIndex:
             self.tombstone = fresh.catch_up(connection, 0)
         with self._database.writing() as connection:
             _set_meta(connection, "bm25", name)
+            _set_meta(connection, "analyzer", VERSION)
             self.save_tombstone(connection)
         self.close_writer()
         with self._lock:

@@ -1,0 +1,216 @@
+"""Joins the lines of a PDF that were broken to fit a width; lists, tables, headings and addresses keep theirs."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
+from statistics import median
+
+from indexing.document import one_line
+from indexing.read.formats.pdf_lines import Line
+
+_BLOCK_SPACING = 2.3
+"""Distance of two lines of a block at most, in multiples of their size."""
+_PARAGRAPH_SPACING = 1.25
+"""The same in multiples of the block's usual distance; with more, another paragraph begins."""
+_FULL_SHARE = 0.6
+"""Share of a narrow block's lines that reach its edge; with fewer, they are an address, a poem or code."""
+_NARROW_LINES = 4
+_SHORT = 40
+"""Characters; a line of fewer says nothing about the width that it was broken to."""
+_USUAL_SHARE = 0.85
+"""Of the document's usual width, which lines of a shorter block must reach."""
+_LONG_WORD = 20
+_INDENT = 0.8
+_PROSE = 0.2
+"""Share of a block's lines that begin in lower case, or in a script without it; with fewer, its lines are rows."""
+_SLACK = 0.06
+"""Share of a block's width that a full line may lack within a sentence."""
+_LOWER_SLACK = 0.25
+"""The same before a word in lower case."""
+_ITEM = re.compile(r"(?:[•·●▪■◦‣➢✓\uf0b7\uf0a7*\u2013\u2014-]|o|\(?(?:\d{1,3}|[a-z]|[ivx]{1,5})[.)]|[A-Z]\)|\(\w\))\s")
+_REFERENCE = re.compile(r"\[[\w+]{1,12}\] ")
+_LEADERS = re.compile(r"\.{4}|(?:\. ){4}|_{4}")
+_ENDS = re.compile(r"[.!?:;。\uff01\uff1f…؟\u06d4।][\"'”\u2019»)\]」』]*$")
+_UNSPACED = re.compile("[\u0e00-\u0eff\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]")
+_WORD = re.compile(r"[^\W\d_]+(?:[-\u2010][^\W\d_]+)*")
+_COMPOUND = frozenset(
+    """
+    all anti best co cross double ex free full half high ill large light long low mid multi near non post pre quasi
+    real self semi short single so state sub three two up user well
+    """.split()  # noqa: SIM905 (easier to read)
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What all of the document's lines say about each."""
+
+    width: float
+    """The usual width of a line of text in points."""
+    words: AbstractSet[str]
+    """The words of the document; empty where no line ends within a word."""
+
+
+def layout_of(pages: Sequence[Sequence[Line]]) -> Layout:
+    lines = [line for page in pages for line in page if line.size and not line.row]
+    widths: Counter[float] = Counter()
+    for line in lines:
+        widths[round(line.right - line.left)] += len(line.text)
+    words: set[str] = set()
+    if any(_divides(line) for line in lines):
+        for before, line in pairwise([Line("", 0.0), *lines]):
+            found = _WORD.findall(line.text.casefold())
+            words.update(found[_divides(before) : len(found) - _divides(line)])
+    return Layout(_weighted_median(widths), words)
+
+
+def _divides(line: Line) -> bool:
+    return line.hyphen or line.text.endswith("-")
+
+
+def _weighted_median(weights: Counter[float]) -> float:
+    passed = 0
+    for value, weight in sorted(weights.items()):
+        passed += weight
+        if 2 * passed >= weights.total():
+            return value
+    return 0.0
+
+
+def text_of(page: Iterable[Line], layout: Layout) -> str:
+    """The text of a page: a line a paragraph, blank lines around those that were joined and around headings."""
+    parts: list[tuple[str, bool]] = []
+    for block in _blocks(page):
+        if block[0].level:
+            parts.append((f"{'#' * block[0].level} {one_line(block[0].text)}", True))
+        else:
+            parts += _paragraphs(block, layout)
+    out: list[str] = []
+    for i, (text, apart) in enumerate(parts):
+        if i and (apart or parts[i - 1][1]) and not (_ITEM.match(text) and _ITEM.match(parts[i - 1][0])):
+            out.append("")
+        out.append(text)
+    return "\n".join(out)
+
+
+def _blocks(page: Iterable[Line]) -> list[list[Line]]:
+    """Lines of one size that stand below one another, or end within a word; a heading is a block of its own."""
+    blocks: list[list[Line]] = []
+    for line in page:
+        before = blocks[-1][-1] if blocks else None
+        if before and (before.hyphen or (not (before.level or line.level) and _adjoin(before, line))):
+            blocks[-1].append(line)
+        else:
+            blocks.append([line])
+    return blocks
+
+
+def _adjoin(one: Line, other: Line) -> bool:
+    if not (one.size and other.size):
+        return False
+    size = max(one.size, other.size)
+    below = 0.4 * size <= one.bottom - other.bottom <= _BLOCK_SPACING * size
+    return below and other.left <= one.right and one.left <= other.right and 4 * min(one.size, other.size) >= 3 * size
+
+
+def _paragraphs(block: Sequence[Line], layout: Layout) -> list[tuple[str, bool]]:
+    """(text, whether it was joined from several lines)."""
+    spacing = median([d for one, other in pairwise(block) if (d := one.bottom - other.bottom) > one.size / 2] or [0.0])
+    edge = _edge(block, layout)
+    found: list[tuple[str, bool]] = []
+    hanging = False
+    for i, line in enumerate(block):
+        before = block[i - 1] if i else None
+        hanging = before is not None and _goes_on(before, line, edge, spacing, hanging=hanging)
+        if before is not None and hanging:
+            found[-1] = _joined(found[-1][0], before, line, layout.words), True
+        else:
+            found.append((_escaped(line.text), False))
+    return found
+
+
+def _edge(block: Sequence[Line], layout: Layout) -> tuple[float, float]:
+    """(left, right) of the block's text; the right is out of reach where its lines were not broken to fit a width."""
+    left, right = min(line.left for line in block), max(line.right for line in block)
+    usual = left + _USUAL_SHARE * layout.width
+    pairs = [(one, other) for one, other in pairwise(block) if not one.hyphen]
+    begun = sum(not other.text[:1].isupper() and other.text[:1].isalpha() for _, other in pairs)
+    short = len(block) >= _NARROW_LINES or right < usual or max(len(line.text) for line in block) < _SHORT
+    if short and begun < max(_PROSE * len(pairs), 1):
+        return left, inf
+    if len(block) >= _NARROW_LINES:
+        full = sum(_is_full(one, other, (left, right)) for one, other in pairs)
+        if full >= _FULL_SHARE * len(pairs):
+            return left, right
+    return left, max(right, usual)
+
+
+def _is_full(line: Line, following: Line, edge: tuple[float, float]) -> bool:
+    """Whether the next line's first word would not have fitted."""
+    left, right = edge
+    text = following.text
+    word = 1 if _UNSPACED.match(text) else min(len(text.split(" ", 1)[0]), _LONG_WORD)
+    slack = 0.0 if _ENDS.search(line.text) else _LOWER_SLACK if text[:1].islower() else _SLACK
+    width = (word + 1) * (following.right - following.left) / max(len(text), 1)
+    return line.right + width + slack * (right - left) >= right < inf
+
+
+def _goes_on(line: Line, following: Line, edge: tuple[float, float], spacing: float, *, hanging: bool) -> bool:
+    """Whether two lines of a block are of one paragraph. `hanging`: the first is not the paragraph's first line."""
+    if line.hyphen:
+        return True
+    text, ended = following.text, bool(_ENDS.search(line.text))
+    if line.row or following.row or _begins_anew(line.text, text):
+        return False
+    if line.bottom - following.bottom > _PARAGRAPH_SPACING * spacing or not _is_full(line, following, edge):
+        return False
+    shift = (following.left - line.left) / max(line.size, 1.0)
+    indented = shift > _INDENT and not _ITEM.match(line.text)
+    return not (ended and (indented or (shift < -_INDENT and hanging)))
+
+
+def _joined(text: str, line: Line, following: Line, words: AbstractSet[str]) -> str:
+    """The paragraph's text with its next line."""
+    if line.hyphen:
+        return text + ("-" if _keeps_hyphen(line.text, following.text, words) else "") + following.text
+    if text.endswith("-") and text[-2:-1].isalnum():
+        return (text if _keeps_hyphen(text[:-1], following.text, words) else text[:-1]) + following.text
+    if text.endswith(("\u2010", "/")) and following.text[:1].isalnum():
+        return text + following.text
+    if _UNSPACED.match(text[-1:]) and _UNSPACED.match(following.text):
+        return text + following.text
+    return f"{text} {following.text}"
+
+
+def _begins_anew(one: str, other: str) -> bool:
+    """Whether the second line is an item, a reference, or a row of a table."""
+    if _ITEM.match(other) or _LEADERS.search(one) or _LEADERS.search(other) or _is_row(one, other):
+        return True
+    return bool(_REFERENCE.match(other) and (_ENDS.search(one) or one[-1:].isdigit()))
+
+
+def _is_row(one: str, other: str) -> bool:
+    """Whether two lines begin alike: with numbers, or with one word in upper case."""
+    first = other.split(" ", 1)[0]
+    return (one[:1].isdigit() and other[:1].isdigit()) or (first[:1].isupper() and one.startswith(f"{first} "))
+
+
+def _keeps_hyphen(before: str, after: str, words: AbstractSet[str]) -> bool:
+    """Whether a word that is divided at a line's end is written with a hyphen within a line, too."""
+    first = re.split(r"[\s(\[\"'“\u2018/]", before)[-1].casefold()
+    found = re.match(r"[^\W\d_]+", after)
+    if not found or not after[0].islower() or not first.isalpha() or after[found.end() :].startswith("-"):
+        return True
+    second = found[0].casefold()
+    if first + second in words:
+        return False
+    return f"{first}-{second}" in words or first in _COMPOUND or (first in words and second in words)
+
+
+def _escaped(text: str) -> str:
+    """A line of text that Markdown would take for a heading or a fence."""
+    return f"\\{text}" if re.match(r"#{1,6} |```|~~~", text) else text

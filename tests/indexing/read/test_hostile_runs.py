@@ -1,0 +1,66 @@
+"""Long runs of what a pattern may go over many times: each is read or refused within two seconds."""
+
+from pathlib import Path
+
+import pytest
+
+from indexing.chunk import ChunkerSettings
+from indexing.errors import UnreadableError
+from indexing.read.formats import sniff
+from indexing.read.formats.extract import Limits, tidy
+from indexing.read.pool import Parsers, ParserSettings
+
+pytestmark = pytest.mark.anyio
+
+KB = 1024
+RUNS = {
+    "blanks.txt": b"a" + b" " * (170 * KB) + b"b\n" + b"words " * 10,
+    "tabs.txt": b"a" + b"\t" * (170 * KB) + b"b\n",
+    "blank_lines.txt": b"a\n" + b" \n" * (80 * KB) + b"b",
+    "heading.md": b"# a" + b" " * (170 * KB) + b"b\n\nwords",
+    "hashes.md": b"# a " + b"#" * (170 * KB) + b"b\n\nwords",
+    "front.md": b"---\n" + b"title: \n" * (20 * KB) + b"words",
+    "setext.md": b"word\n" * (10 * KB) + b"-" * (100 * KB) + b"x\n",
+    "pipes.md": b"|" * (100 * KB) + b"x\n\nwords",
+    "comments": b"<!---->" * 30 + b"words of a text that is no page at all",
+    "comments.xhtm": b"<!-- a -->" * 800 + b"<p>words of a text",
+    "opened": b"<!--" * (2 * KB) + b"words",
+    "blanks_then_comment": b" " * (8 * KB - 10) + b"<!--",
+    "declarations": b"<?xml" * (2 * KB) + b" words",
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+async def test_a_run_costs_no_more_than_its_length(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(RUNS[name])
+    settings = ParserSettings(ChunkerSettings(64, 0, None), Limits(), workers=1, timeout_s=2, memory_bytes=2**31)
+    async with Parsers(settings) as parsers:
+        reason, batches = "", []
+        try:
+            batches = [batch async for batch in parsers.file(path)]
+        except UnreadableError as exc:
+            reason = str(exc)
+    assert batches or reason
+    assert "given up" not in reason
+
+
+def test_blanks_at_the_end_of_a_line_go_and_others_stay() -> None:
+    assert tidy("a \t\nb  c \n\n\n d") == "a\nb  c\n\n d"
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"<!DOCTYPE html>",
+        b' \n<?xml version="1.0"?>\n<!-- a > b --><!-- c\n-->\n<html lang="en">',
+        b"<!-- <p> -->\n<body>",
+    ],
+)
+def test_a_page_is_known_past_its_comments(head: bytes) -> None:
+    assert sniff.sniff(head, "page") == sniff.HTML
+
+
+@pytest.mark.parametrize("head", [b"<!-- <html> ", b"<!-- a --> words <html>", b"<htmlish>"])
+def test_what_only_mentions_a_page_is_text(head: bytes) -> None:
+    assert sniff.sniff(head, "page") == sniff.PLAIN

@@ -1,0 +1,107 @@
+"""PDF text: lines that were broken to fit a width are joined, and others keep their ends."""
+
+from bisect import bisect_right
+
+import pytest
+
+from indexing.chunk import Chunker, ChunkerSettings
+from indexing.document import Document
+from indexing.read.formats.load import load_bytes
+from tests.indexing.read.made_pdf import Text, pdf_of
+
+SENTENCES = [
+    "The harbour was dredged in the spring of 1958, when the council had found the money that",
+    "the work needed, at a cost of $4,200 a month for the whole of the first year. The boats were",
+    "moved to the northern quay for as long as it took, which was longer than anybody expected, and",
+    "the fishermen were paid for the days that they lost. Nobody has counted what became of the",
+    "stones that were taken out of the water. They are said to be under the road.",
+]
+
+
+def lines(*texts: str, top: float = 700, left: float = 72, leading: float = 14) -> list[Text]:
+    return [Text(left, top - i * leading, text) for i, text in enumerate(texts)]
+
+
+def read(*pages: list[Text]) -> Document:
+    (document,) = load_bytes(pdf_of(*pages), "a.pdf")
+    return document
+
+
+def test_a_paragraph_is_one_line() -> None:
+    assert read(lines(*SENTENCES)).text == " ".join(SENTENCES)
+
+
+def test_paragraphs_stay_apart_by_their_distance_and_by_their_indent() -> None:
+    first, second = lines(*SENTENCES), lines(*SENTENCES, top=600)
+    assert read(first + second).text.split("\n\n") == [" ".join(SENTENCES)] * 2
+    full = "a line that ends where the text does, with a full stop at the edge of all of its lines."
+    third = [*lines(SENTENCES[0], full), *lines(SENTENCES[0], top=672, left=90), *lines(*SENTENCES[1:], top=658)]
+    assert read(third).text.split("\n\n") == [f"{SENTENCES[0]} {full}", " ".join(SENTENCES)]
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        ["Hazel Harbour Ltd", "12 Long Street", "Springfield IL 62701", "Telephone 02 8063 4100"],
+        ["- bring the boat back before the evening of the day on which it was taken from the quay", "- pay"],
+        ["1. bring the boat back before the evening of the day on which it was taken from the quay", "2. pay"],
+        ["Boats of the northern quay ........................................ 12", "Boats of the south ... 13"],
+        ["9 06-15 Transaction Date of the last of the postings to the account of this taxpayer here", "9 17-22 Cycle"],
+    ],
+)
+def test_lines_of_addresses_lists_and_tables_stay(kept: list[str]) -> None:
+    document = read(lines(*SENTENCES) + lines(*kept, top=560))
+    assert document.text == f"{' '.join(SENTENCES)}\n\n" + "\n".join(kept)
+
+
+def test_cells_that_stand_apart_are_rows() -> None:
+    rows = [
+        [Text(72, 700 - 14 * i, f"boat number {i}"), Text(400, 700 - 14 * i, f"moored at {i} quay")] for i in range(5)
+    ]
+    found = read([text for row in rows for text in row]).text.split("\n")
+    assert [" ".join(line.split()) for line in found] == [f"boat number {i} moored at {i} quay" for i in range(5)]
+
+
+def test_an_item_of_a_list_is_joined_with_its_next_line() -> None:
+    item = ["\u2022 bring the boat back before the evening of the day on which it was taken from the", "quay that it"]
+    document = read(
+        lines(*SENTENCES) + lines(item[0].replace("\u2022", "-"), top=560) + lines(item[1], top=546, left=80)
+    )
+    assert document.text.endswith("taken from the quay that it")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "right"),
+    [
+        ("The whole of the work was then looked at again by the members of the commit-", "tee of", "committee of"),
+        ("The whole of the work was then looked at again by a member who was by now well-", "known.", "well-known."),
+        ("The whole of the work was then looked at again by those who had been told of COVID-", "19 in", "COVID-19 in"),
+        ("The whole of the work was then looked at again by everyone on the far Anglo-", "Saxon", "Anglo-Saxon"),
+        (
+            "A low place and the cost of it: the work was looked at again, as it had been a low-",
+            "cost one",
+            "low-cost one",
+        ),
+    ],
+)
+def test_a_hyphen_at_the_end_of_a_line_goes_unless_the_word_has_one(first: str, second: str, right: str) -> None:
+    assert read(lines(*SENTENCES, first, second)).text.endswith(right)
+
+
+def test_a_line_that_begins_like_a_heading_is_none() -> None:
+    document = read(lines("# yum install boats", "Then go on"))
+    assert document.text.startswith("\\# yum install boats\n")
+    assert document.title == "a"
+
+
+def test_pages_begin_where_their_text_does() -> None:
+    document = read(lines(*SENTENCES), lines("The second page."), lines(*SENTENCES))
+    at = document.text.index("The second page.")
+    assert document.pages == (0, at, at + len("The second page.\n\n"))
+    assert bisect_right(document.pages, document.text.rindex("stones")) == 3
+
+
+def test_no_chunk_ends_within_a_sentence() -> None:
+    chunks, _ = Chunker(ChunkerSettings(64, 0, None)).chunks(read(lines(*SENTENCES), lines(*SENTENCES)))
+    assert len(chunks) > 4
+    assert all(chunk.text.rstrip().endswith(".") for chunk in chunks)
