@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from indexing.errors import UnreadableError
-from indexing.read.formats import docx_equations, docx_numbering, docx_rewrite
+from indexing.read.formats import docx_equations, docx_numbering, docx_rewrite, docx_tables
 from indexing.read.formats.markup import Package, local_name, parse_xml
 
 _TYPE = "/relationships/"
@@ -76,6 +76,7 @@ def rewritten(content: bytes, package: Package, read_chunk: Callable[[str, bytes
         docx_equations.spell(body)
         omitted += docx_rewrite.left_out(body)
     docx_numbering.number(bodies[main], numbering, styles)
+    docx_tables.unmerge(bodies[main])
     chunks = _take_chunks(bodies[main], package, main, read_chunk, omitted)
     _append_running(bodies[main], [package.xml(part) for kind in ("header", "footer") for part in of(kind)])
     new = _with_parts(content, {name: etree.tostring(body) for name, body in bodies.items()})

@@ -2,12 +2,13 @@
 
 import posixpath
 import re
+from collections import Counter
 
 from lxml import etree
 
 from indexing.document import one_line
 from indexing.errors import UnreadableError
-from indexing.read.formats import table_text
+from indexing.read.formats import drawings, table_text
 from indexing.read.formats.extract import Extract, Limits, joined_pages, tidy
 from indexing.read.formats.markup import Package, core_title, local_name
 
@@ -15,6 +16,7 @@ _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
 _REL = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _TITLES = ("title", "ctrTitle")
+_READABLE = (f"{_A}t", "{*}relIds", "{http://schemas.openxmlformats.org/drawingml/2006/chart}chart")
 _SKIPPED = ("dt", "ftr", "sldNum", "sldImg")
 
 
@@ -23,9 +25,11 @@ def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
     slides = _slides(package)
     if len(slides) > limits.max_pages:
         raise UnreadableError(f"too large: {len(slides):,} slides, more than the limit of {limits.max_pages:,}")
-    pages = [_slide(package, name) for name in slides]
+    omitted: Counter[str] = Counter()
+    pages = [_slide(package, name, omitted) for name in slides]
     text, starts = joined_pages(pages, limits)
-    return Extract(text, core_title(package) or _first_title(text), starts)
+    left_out = tuple(f"{number} {kind}{'' if number == 1 else 's'}" for kind, number in sorted(omitted.items()))
+    return Extract(text, core_title(package) or _first_title(text), starts, omitted=left_out)
 
 
 def _first_title(text: str) -> str:
@@ -58,12 +62,44 @@ def _targets(package: Package, part: str) -> dict[str, str]:
     }
 
 
-def _slide(package: Package, name: str) -> str:
-    shapes = _shapes(package.xml(name))
-    notes = next((part for part in _targets(package, name).values() if "notesSlide" in part), "")
+def _slide(package: Package, name: str, omitted: Counter[str]) -> str:
+    targets = _targets(package, name)
+    root = package.xml(name)
+    _resolve(root)
+    shapes = _shapes(root)
+    for frame in root.iter("{*}graphicData"):
+        shapes += _drawing(package, targets, frame, omitted)
+    notes = next((part for part in targets.values() if "notesSlide" in part), "")
     if notes in package.names and (text := _shapes(package.xml(notes))):
         shapes.append("Notes: " + "\n".join(text))
     return tidy("\n\n".join(shapes))
+
+
+def _resolve(root: etree._Element) -> None:
+    """Keep one branch of each alternative: the first choice that can be read, else the fallback."""
+    for each in reversed(list(root.iter("{*}AlternateContent"))):
+        parent = each.getparent()
+        branches = [*each.findall("{*}Choice"), *each.findall("{*}Fallback")]
+        kept = next((one for one in branches if next(one.iter(*_READABLE), None) is not None), None)
+        kept = branches[0] if kept is None and branches else kept
+        if parent is not None:
+            at = parent.index(each)
+            parent[at : at + 1] = [] if kept is None else list(kept)
+
+
+def _drawing(package: Package, targets: dict[str, str], frame: etree._Element, omitted: Counter[str]) -> list[str]:
+    """The words of a diagram or chart in a frame; what cannot be read is counted."""
+    for element in frame:
+        kind = {"relIds": "diagram", "chart": "chart", "oleObj": "embedded object"}.get(local_name(element))
+        if kind is None:
+            continue
+        part = targets.get(element.get(f"{_REL}dm" if kind == "diagram" else f"{_REL}id", ""), "")
+        read = {"diagram": drawings.diagram, "chart": drawings.chart}.get(kind)
+        text = read(package.xml(part)) if read and part in package.names else ""
+        if text:
+            return [text]
+        omitted[kind] += 1
+    return []
 
 
 def _shapes(root: etree._Element) -> list[str]:

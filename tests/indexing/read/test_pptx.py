@@ -1,0 +1,81 @@
+"""Diagrams, charts and alternatives of slides."""
+
+from collections.abc import Mapping
+
+from indexing.document import Document
+from tests.indexing.read.test_formats import one, zipped
+
+_D = "http://schemas.openxmlformats.org/drawingml/2006"
+_R = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+NS = (
+    f'xmlns:a="{_D}/main" xmlns:dgm="{_D}/diagram" xmlns:c="{_D}/chart" xmlns:r="{_R}" '
+    'xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main" '
+    'xmlns:mc="http://schemas.openxmlformats.org/markup-compatibility/2006"'
+)
+
+
+def slide(body: str, parts: Mapping[str, str]) -> Document:
+    rels = "".join(f'<Relationship Id="{name}" Type="t" Target="../{name}"/>' for name in parts)
+    files = {
+        "[Content_Types].xml": "<Types/>",
+        "ppt/slides/slide1.xml": f"<p:sld {NS}><p:cSld><p:spTree>{body}</p:spTree></p:cSld></p:sld>",
+        "ppt/slides/_rels/slide1.xml.rels": f"<Relationships>{rels}</Relationships>",
+    }
+    return one(zipped(files | {f"ppt/{name}": text for name, text in parts.items()}), "s.pptx")
+
+
+def frame(inner: str) -> str:
+    return f"<p:graphicFrame><a:graphic><a:graphicData>{inner}</a:graphicData></a:graphic></p:graphicFrame>"
+
+
+def words(text: str) -> str:
+    return f"<p:sp><p:txBody><a:p><a:r><a:t>{text}</a:t></a:r></a:p></p:txBody></p:sp>"
+
+
+def point(key: str, text: str = "", kind: str = "node") -> str:
+    body = f"<dgm:t><a:p><a:r><a:t>{text}</a:t></a:r></a:p></dgm:t>" if text else ""
+    return f'<dgm:pt modelId="{key}" type="{kind}">{body}</dgm:pt>'
+
+
+def link(source: str, target: str, order: int) -> str:
+    return f'<dgm:cxn srcId="{source}" destId="{target}" srcOrd="{order}"/>'
+
+
+def test_a_diagram_is_a_list_in_its_own_order() -> None:
+    points = point("d", kind="doc") + point("2", "Second") + point("1", "First") + point("3", "Below")
+    links = link("d", "2", 1) + link("d", "1", 0) + link("1", "3", 0)
+    data = f"<dgm:dataModel {NS}><dgm:ptLst>{points}</dgm:ptLst><dgm:cxnLst>{links}</dgm:cxnLst></dgm:dataModel>"
+    found = slide(words("Steps") + frame('<dgm:relIds r:dm="diagrams/data1.xml"/>'), {"diagrams/data1.xml": data})
+    assert found.text == "Steps\n\n- First\n  - Below\n- Second"
+    assert found.omitted == ()
+
+
+def test_a_chart_is_a_table() -> None:
+    def points(*values: str) -> str:
+        return "".join(f'<c:pt idx="{i}"><c:v>{value}</c:v></c:pt>' for i, value in enumerate(values))
+
+    series = "".join(
+        f"<c:ser><c:tx><c:strRef><c:strCache>{points(name)}</c:strCache></c:strRef></c:tx>"
+        f"<c:cat><c:strRef><c:strCache>{points('North', 'South')}</c:strCache></c:strRef></c:cat>"
+        f"<c:val><c:numRef><c:numCache>{points(*values)}</c:numCache></c:numRef></c:val></c:ser>"
+        for name, values in {"Sales": ("4", "5"), "Costs": ("1", "2")}.items()
+    )
+    title = "<c:title><c:tx><c:rich><a:p><a:r><a:t>By region</a:t></a:r></a:p></c:rich></c:tx></c:title>"
+    part = f"<c:chartSpace {NS}><c:chart>{title}<c:plotArea>{series}</c:plotArea></c:chart></c:chartSpace>"
+    found = slide(frame('<c:chart r:id="charts/chart1.xml"/>'), {"charts/chart1.xml": part})
+    assert found.text.split("\n") == [
+        "By region", "", "| Category | Sales | Costs |", "| --- | --- | --- |", "| North | 4 | 1 |",
+        "| South | 5 | 2 |",
+    ]  # fmt: skip
+
+
+def test_one_branch_of_an_alternative_is_read() -> None:
+    both = f"<mc:Choice Requires='x'>{words('Same')}</mc:Choice><mc:Fallback>{words('Same')}</mc:Fallback>"
+    only = f"<mc:Choice Requires='x'/><mc:Fallback>{words('Other')}</mc:Fallback>"
+    body = f"<mc:AlternateContent>{both}</mc:AlternateContent><mc:AlternateContent>{only}</mc:AlternateContent>"
+    assert slide(body, {}).text == "Same\n\nOther"
+
+
+def test_a_chart_without_its_part_is_reported() -> None:
+    found = slide(words("Text") + frame('<c:chart r:id="gone"/>') + frame("<p:oleObj/>"), {})
+    assert (found.text, found.omitted) == ("Text", ("1 chart", "1 embedded object"))
