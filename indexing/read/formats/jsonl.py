@@ -22,6 +22,12 @@ def are_records(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(v, dict) and _text_field(v) for v in value)
 
 
+def are_lines(content: bytes) -> bool:
+    """Whether the first two lines are an object each, as of JSON Lines with the suffix .json."""
+    lines = [line for line in content.lstrip().split(b"\n", 2)[:2] if line.strip()]
+    return len(lines) > 1 and all(line.startswith(b"{") and line.rstrip().endswith(b"}") for line in lines)
+
+
 def load(stream: BinaryIO, limits: Limits) -> Iterator[tuple[bytes, Extract]]:
     """(raw line, extract) of each record, read line by line.
 
@@ -67,7 +73,9 @@ def of_record(record: Any, number: int) -> Extract:
 
 
 def _text_field(record: Mapping[str, Any]) -> str:
-    return next((name for name in TEXT if isinstance(record.get(name), str)), "")
+    """The first field with text, else the first that is empty; "" without one."""
+    found = [name for name in TEXT if isinstance(record.get(name), str)]
+    return next((name for name in found if record[name].strip()), found[0] if found else "")
 
 
 def _first(record: Mapping[str, Any], names: tuple[str, ...]) -> str:
