@@ -24,3 +24,14 @@ def test_angle_brackets_in_subtitles_are_text() -> None:
 def test_a_text_with_one_nul_is_read() -> None:
     assert texts(b"The ferry\0 runs hourly.\n" * 1, "a.txt") == ["The ferry runs hourly."]
     assert texts("The ferry".encode("utf-16-le"), "a.txt") == ["The ferry"]
+
+
+def test_every_field_of_a_record_is_metadata_or_text() -> None:
+    record = (
+        b'{"title": "Ferry", "text": "It runs hourly.", "tel\\u00a0no": "4\\u00a05", "at": "Quay 4\\nHarbour",'
+        b' "tags": ["boat", "sea"], "name": "MS Ada", "price": {"adult": 12}, "captain": null}'
+    )
+    (document,) = load_bytes(record, "a.jsonl")
+    assert document.title == "Ferry"
+    assert document.text == "It runs hourly.\n\nprice:\n  adult: 12"
+    assert dict(document.metadata) == {"tel no": "4 5", "at": "Quay 4 Harbour", "tags": "boat, sea", "name": "MS Ada"}
