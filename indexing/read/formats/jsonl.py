@@ -23,6 +23,12 @@ def are_records(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(v, dict) and _text_field(v) for v in value)
 
 
+def are_lines(content: bytes) -> bool:
+    """Whether the first two lines are an object each, as of JSON Lines with the suffix .json."""
+    lines = [line for line in content.lstrip().split(b"\n", 2)[:2] if line.strip()]
+    return len(lines) > 1 and all(line.startswith(b"{") and line.rstrip().endswith(b"}") for line in lines)
+
+
 def load(stream: BinaryIO, limits: Limits) -> Iterator[tuple[bytes, Extract]]:
     """(raw line, extract) of each record, read line by line.
 
@@ -61,15 +67,17 @@ def of_record(record: Any, number: int) -> Extract:
     if not isinstance(record, dict):
         return Extract(tidy(as_text(record)), key=str(number))
     field = _text_field(record)
-    text = tidy(str(record[field]) if field else as_text(record))
+    titled = next((name for name in TITLE if _first(record, (name,))), "")
     title = one_line(tidy(_first(record, TITLE)))
-    return Extract(
-        text or title, title, metadata=_metadata(record, {field, *TITLE}), key=_first(record, KEY) or str(number)
-    )
+    metadata, rest = _metadata(record, {field, titled})
+    text = tidy("\n\n".join(filter(None, (str(record[field]), as_text(rest)))) if field else as_text(record))
+    return Extract(text or title, title, metadata=metadata, key=_first(record, KEY) or str(number))
 
 
 def _text_field(record: Mapping[str, Any]) -> str:
-    return next((name for name in TEXT if isinstance(record.get(name), str)), "")
+    """The first field with text, else the first that is empty; "" without one."""
+    found = [name for name in TEXT if isinstance(record.get(name), str)]
+    return next((name for name in found if record[name].strip()), found[0] if found else "")
 
 
 def _first(record: Mapping[str, Any], names: tuple[str, ...]) -> str:
@@ -78,22 +86,30 @@ def _first(record: Mapping[str, Any], names: tuple[str, ...]) -> str:
     )
 
 
-def _metadata(record: Mapping[str, Any], taken: set[str]) -> dict[str, Scalar]:
-    """Scalar fields, and those of an object named metadata or meta; the id is record_id."""
+def _metadata(record: Mapping[str, Any], taken: set[str]) -> tuple[dict[str, Scalar], dict[str, Any]]:
+    """Scalars and lists of them, also of an object named metadata or meta; then the other fields with a value.
+
+    The id is record_id.
+    """
     fields: dict[str, Any] = {}
-    for name in ("metadata", "meta"):
-        if isinstance(record.get(name), dict):
-            fields |= record[name]
-    fields |= {name: value for name, value in record.items() if name not in taken and name not in KEY}
+    inner = [name for name in ("metadata", "meta") if isinstance(record.get(name), dict)]
+    for name in inner:
+        fields |= record[name]
+    fields |= {name: value for name, value in record.items() if name not in (*taken, *inner, *KEY)}
     if key := _first(record, KEY):
         fields["record_id"] = key
-    return {name: value for name, value in fields.items() if _is_storable(value)}
+    scalars = {one_line(tidy(name)): _scalar(value) for name, value in fields.items()}
+    rest = {name: value for name, value in fields.items() if scalars[one_line(tidy(name))] is None and name not in TEXT}
+    return {name: value for name, value in scalars.items() if name and value is not None}, rest
 
 
-def _is_storable(value: Any) -> bool:
-    """Whether a database column can hold it: no integer beyond 64 bits, no NaN or infinity."""
+def _scalar(value: Any) -> Scalar | None:
+    """What a database column can hold: no long text, no integer beyond 64 bits, no NaN or infinity; else None."""
+    if isinstance(value, list) and value and all(isinstance(item, str | int) for item in value):
+        value = ", ".join(map(str, value))
     if isinstance(value, str):
-        return len(value) <= _LONG_VALUE and value.isprintable()
+        value = one_line(tidy(value))
+        return value if len(value) <= _LONG_VALUE else None
     if isinstance(value, float):
-        return math.isfinite(value)
-    return isinstance(value, int) and abs(value) < 2**63
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, int) and abs(value) < 2**63 else None

@@ -78,6 +78,9 @@ def _documents(stream: BinaryIO, source: str, name: str, limits: Limits) -> Iter
         raise UnreadableError(f"too large: more than the limit of {limits.max_bytes:,} bytes")
     kind = kind or sniff.sniff_container(content)
     if kind.loader == "json":
+        if jsonl.are_lines(content):
+            yield from _records(jsonl.load(io.BytesIO(content), limits), source, "application/jsonl", limits)
+            return
         value = json.parse(content)
         if jsonl.are_records(value):
             yield from _records(jsonl.of_list(value), source, kind.media_type, limits)

@@ -14,6 +14,8 @@ _NOT_WESTERN = re.compile(rb"[\x80-\xff]{3}|[A-Za-z][\xb3\xb9\xbf][a-z]")
 """Three non-ASCII bytes in a row, as in other scripts; Polish letters of cp1250, which are ³, ¹, ¿ in cp1252."""
 _SAMPLE = 256 * 2**10
 _TOLERANCE = 0.4
+_PER_NUL = 1000
+"""Characters for each NUL of a text in one-byte encodings; one alone is always allowed."""
 _ODD = 0.05
 """Share of control and undecodable characters; with more, the file is binary."""
 
@@ -31,7 +33,8 @@ def decode(content: bytes, label: str = "") -> str:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
         text = charset.replaced(content, charset.codec(guessed := _guess(content)) or guessed)
-    if "\0" in text[:_SAMPLE]:
+    sample = text[:_SAMPLE]
+    if sample.count("\0") > max(1, len(sample) // _PER_NUL):
         text = content.decode(_wide(content), "replace")
     return text
 
@@ -99,6 +102,10 @@ def title_of(markdown: str) -> str:
     return ""
 
 
+_CUE_TAG = re.compile(r"</?(?:[bcisuv]|ruby|rt|lang|font)(?:[.\s][^<>]*)?>|<\d[\d:.]*>", re.IGNORECASE)
+"""Of WebVTT and SubRip, and the times in a cue; other angle brackets are text."""
+
+
 def _subtitles(text: str) -> str:
     """The spoken text, one line a cue, without numbers, times, styles and tags."""
     cues = []
@@ -107,7 +114,7 @@ def _subtitles(text: str) -> str:
         timed = next((i for i, text in enumerate(lines) if "-->" in text), None)
         if timed is not None:
             line = re.sub(r"<v(?:\.[\w.]*)?[ \t]+([^>]+)>", r"\1: ", " ".join(lines[timed + 1 :]))
-            cues.append(one_line(re.sub(r"<[^>]*>", "", line)))
+            cues.append(one_line(_CUE_TAG.sub("", line)))
     return "\n".join(cue for cue in cues if cue)
 
 

@@ -46,9 +46,10 @@ def _close(root: etree._Element) -> bytes:
         cell.set("r", f"{_letters(bisect_left(columns, column) + 1)}{at}")
     for element in list(root.iter("{*}row", "{*}mergeCell", "{*}dimension")):
         name = local_name(element)
-        holder = element.getparent()
-        if holder is not None and (name == "dimension" or (name == "row" and not len(element))):
-            holder.remove(element)
+        if name == "dimension" or (name == "row" and not len(element)):
+            above = element.getparent()
+            if above is not None:
+                above.remove(element)
         elif name == "mergeCell":
             _move(element, rows, columns)
     return etree.tostring(root)
