@@ -13,6 +13,7 @@ from indexing.document import one_line
 from indexing.errors import UnreadableError
 from indexing.read.formats import charset
 from indexing.read.formats.extract import Extract, Limits, tidy
+from indexing.read.formats.html_hidden import drop_hidden
 from indexing.read.formats.html_noise import drop_noise
 from indexing.read.formats.text import decode
 
@@ -61,6 +62,7 @@ def _parse(source: str) -> Any:
 def _body(root: Any) -> Any:
     body = root.find("body")
     body = root if body is None else body
+    drop_hidden(body)
     drop_noise(body)
     return body
 
