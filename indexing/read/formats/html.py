@@ -14,6 +14,8 @@ from indexing.document import one_line
 from indexing.errors import UnreadableError
 from indexing.read.formats import charset
 from indexing.read.formats.extract import Extract, Limits, tidy
+from indexing.read.formats.html_hidden import drop_hidden
+from indexing.read.formats.html_noise import drop_noise
 from indexing.read.formats.superscript import spell
 from indexing.read.formats.text import decode
 
@@ -22,7 +24,6 @@ _META_CHARSET = re.compile(rb"<meta[^>]+charset=[\"']?\s*([\w-]+)", re.IGNORECAS
 _XML_ENCODING = re.compile(r"\A\s*<\?xml[^>]*\?>")
 _XML_CHARSET = re.compile(rb"\s*<\?xml[^>]*?encoding=[\"']([\w.:-]+)", re.IGNORECASE)
 _CONTROL = dict.fromkeys((*range(9), 0x0B, *range(0x0E, 0x20)))
-_NOISE = "script|style|noscript|template|svg|iframe|object|embed|nav|footer|form|button|select|aside|dialog"
 _ARTICLE_KEEPS = (0.4, 0.9)
 """Share of the body's words within which the article is taken. With fewer, trafilatura lost text; with more, there is
 no boilerplate, and the whole body keeps its structure better."""
@@ -34,7 +35,7 @@ def load(content: bytes, _media_type: str, _limits: Limits) -> Extract:
     title = one_line(root.findtext(".//title") or root.findtext(".//h1") or "")
     body = _body(root)
     words = len(body.text_content().split())
-    text = _article(source) if words else ""
+    text = _article(root) if words else ""
     least, most = _ARTICLE_KEEPS
     if not least * words <= len(re.findall(r"[^\s|*#-]\S*", text)) < most * words:
         text = to_markdown(lxml.html.tostring(body, encoding="unicode"))
@@ -63,15 +64,16 @@ def _parse(source: str) -> Any:
 def _body(root: Any) -> Any:
     body = root.find("body")
     body = root if body is None else body
-    for element in body.xpath("|".join(f".//{tag}" for tag in _NOISE.split("|")) + "|.//*[@hidden]"):
-        element.drop_tree()
+    drop_hidden(body)
+    drop_noise(body)
     return body
 
 
-def _article(source: str) -> str:
+def _article(root: Any) -> str:
     found = trafilatura.extract(
-        _spelled(source), output_format="markdown", include_comments=False, include_tables=True,
-        include_formatting=True, favor_recall=True,
+        _spelled(lxml.html.tostring(root, encoding="unicode")),
+        output_format="markdown", include_comments=False, include_tables=True, include_formatting=True,
+        favor_recall=True,
     )  # fmt: skip
     return tidy(found or "")
 
