@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from semantic_text_splitter import MarkdownSplitter, TextSplitter
 from tokenizers import Tokenizer
 
-from indexing.document import Chunk, Document, is_markdown, one_line
+from indexing.document import MARKDOWN, Chunk, Document, is_markdown, one_line
+from indexing.markdown import headings
 from indexing.tables import Tables
 
 CHUNKER = "markdown-3"
@@ -72,7 +73,8 @@ class Chunker:
 
     def chunks(self, document: Document) -> tuple[list[Chunk], list[int]]:
         """The chunks in order, and the number of tokens of each. Blank text has none."""
-        markdown = is_markdown(document.media_type) and bool(_MARKUP.search(document.text))
+        markup = _AUTHORED_MARKUP if document.media_type == MARKDOWN else _MARKUP
+        markdown = is_markdown(document.media_type) and bool(markup.search(document.text))
         outline = _Outline(document, markdown=markdown)
         tables = Tables(document.text if markdown else "")
         chunks: list[Chunk] = []
@@ -95,9 +97,9 @@ class Chunker:
             segment = text[start:end]
             starts = self._token_starts(segment)
             if starts:
-                headings = [heading - start for heading in outline.headings(start, end)]
+                sections = [heading - start for heading in outline.headings(start, end)]
                 long = self._long_tables(tables, start, end, starts)
-                for at, piece_end in self._split(segment, starts, headings, long, markdown=markdown):
+                for at, piece_end in self._split(segment, starts, sections, long, markdown=markdown):
                     yield start + at, start + piece_end, max(_count(starts, at, piece_end), 1)
 
     def _token_starts(self, segment: str) -> "array[int]":
@@ -228,8 +230,8 @@ def _split_at_breaks(text: str, start: int, stop: int, size: int) -> Iterator[tu
 
 _MARKUP = re.compile(r"^(?:#{1,6} |```|~~~|\|.*\|$|:?-+:? *\|)", re.MULTILINE)
 """Headings, code, tables. Markdown without any is split better as plain text (docs/indexing.md)."""
-_HEADING = re.compile(r"^(#{1,6})[ \t]+(\S.*)$")
-_FENCE = re.compile(r"^[ \t]*(```+|~~~+)")
+_AUTHORED_MARKUP = re.compile(rf"{_MARKUP.pattern}|^ {{0,3}}(?:=+|-{{3,}})[ \t]*$", re.MULTILINE)
+"""The same with underlined headings, of text that was written as Markdown."""
 
 
 class _Outline:
@@ -239,24 +241,19 @@ class _Outline:
         self._title = one_line(document.title)
         self._text = document.text
         self._starts: list[int] = []
+        self._ends: list[int] = []
         self._paths: list[tuple[str, ...]] = []
         if markdown:
-            self._parse()
+            self._parse(authored=document.media_type == MARKDOWN)
 
-    def _parse(self) -> None:
+    def _parse(self, *, authored: bool) -> None:
         stack: list[tuple[int, str]] = []
-        fence = ""
-        at = 0
-        for line in self._text.split("\n"):
-            if found := _FENCE.match(line):
-                fence = "" if fence and found[1].startswith(fence) else fence or found[1]
-            elif not fence and line.startswith("#") and (heading := _HEADING.match(line)):
-                level = len(heading[1])
-                stack = [entry for entry in stack if entry[0] < level]
-                stack.append((level, re.sub(r"[*_`]", "", heading[2].rstrip(" \t#"))))
-                self._starts.append(at)
-                self._paths.append(tuple(title for _, title in stack))
-            at += len(line) + 1
+        for heading in headings(self._text, authored=authored):
+            stack = [entry for entry in stack if entry[0] < heading.level]
+            stack.append((heading.level, heading.title))
+            self._starts.append(heading.start)
+            self._ends.append(heading.end)
+            self._paths.append(tuple(title for _, title in stack))
 
     def headings(self, start: int, end: int) -> list[int]:
         """Offsets of the headings from start to end."""
@@ -266,8 +263,8 @@ class _Outline:
         """ "Title > Section > Subsection" of a chunk, by the last of the headings that it begins with or follows."""
         index = bisect_right(self._starts, start) - 1
         while index + 1 < len(self._starts) and self._starts[index + 1] < end:
-            between = self._text[max(start, self._starts[index]) if index >= 0 else start : self._starts[index + 1]]
-            if any(line and not line.startswith("#") for line in between.split("\n")):
+            begin = max(start, self._ends[index]) if index >= 0 else start
+            if self._text[begin : self._starts[index + 1]].strip():
                 break
             index += 1
         path = self._paths[index] if index >= 0 else ()

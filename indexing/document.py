@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 Scalar = str | int | float | bool
 Metadata = Mapping[str, Scalar]
+MARKDOWN = "text/markdown"
 RECORD = "#record="
 """Separates path and key in the source of a record, such as a line of JSONL: /a.jsonl#record=KEY."""
 

@@ -91,6 +91,8 @@ def summarize(console: Console, report: Report, collection: str) -> None:
         console.print(f"[dim]Skipped: {escape(skipped)}.[/]", highlight=False)
     for each in report.omitted[:_LISTED_FAILURES]:
         console.print(f"[yellow]{escape(each.source)}: not read: {escape(each.reason)}[/]", highlight=False)
+    for each in report.passed_over:
+        console.print(f"[dim]  {escape(each.source)}: {escape(each.reason)}[/]", highlight=False, soft_wrap=True)
     if report.failures:
         console.print(f"[yellow]{len(report.failures):,} could not be read:[/]", highlight=False)
         for failure in report.failures[:_LISTED_FAILURES]:

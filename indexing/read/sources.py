@@ -11,6 +11,8 @@ from pathlib import Path
 from indexing.read.web import is_url
 from services.errors import NotFoundError
 
+NAMED_FILES = 20
+"""Files that were passed over and are named; the others are only counted."""
 _FOLDERS = frozenset(("node_modules", "__pycache__", "__MACOSX", "site-packages", "venv"))
 _BINARY = frozenset(
     """
@@ -31,6 +33,8 @@ class Sources:
     """Folders, and paths that do not exist: --prune removes documents below them whose files are gone."""
     skipped: Mapping[str, int]
     """Reason -> files and folders."""
+    passed_over: tuple[tuple[str, str], ...] = ()
+    """(path, reason) of the first NAMED_FILES that are links or no documents."""
     urls: tuple[str, ...] = ()
 
 
@@ -43,6 +47,7 @@ def find(paths: Sequence[str | Path], *, exact: bool = False) -> Sources:
     named: set[Path] = set()
     roots: list[Path] = []
     skipped: Counter[str] = Counter()
+    passed_over: list[tuple[str, str]] = []
     for path in paths:
         if is_url(str(path)):
             continue
@@ -52,11 +57,12 @@ def find(paths: Sequence[str | Path], *, exact: bool = False) -> Sources:
                 roots.append(match)
             elif stat.S_ISDIR(status.st_mode):
                 roots.append(match)
-                files |= _walk(match, skipped)
+                files |= _walk(match, skipped, passed_over)
             else:
                 named.add(match)
                 files[match] = status.st_size
-    return Sources(files, frozenset(named), tuple(roots), +skipped, tuple(filter(is_url, map(str, paths))))
+    urls = tuple(filter(is_url, map(str, paths)))
+    return Sources(files, frozenset(named), tuple(roots), +skipped, tuple(passed_over), urls)
 
 
 def _matches(path: Path, *, exact: bool) -> list[Path]:
@@ -73,7 +79,7 @@ def _matches(path: Path, *, exact: bool) -> list[Path]:
     return [path.parent.resolve() / path.name]
 
 
-def _walk(root: Path, skipped: Counter[str]) -> Iterator[tuple[Path, int]]:
+def _walk(root: Path, skipped: Counter[str], passed_over: list[tuple[str, str]]) -> Iterator[tuple[Path, int]]:
     """Regular files below a folder. Links are not followed: nothing outside of the folder is read."""
     for folder, names, files in os.walk(root, onerror=lambda _: skipped.update(["no permission"])):
         kept = [name for name in names if not _hidden(name) and name not in _FOLDERS]
@@ -84,6 +90,8 @@ def _walk(root: Path, skipped: Counter[str]) -> Iterator[tuple[Path, int]]:
             status = _status(path)
             if reason := _skip_reason(path, status):
                 skipped[reason] += 1
+                if reason != "hidden" and len(passed_over) < NAMED_FILES:
+                    passed_over.append((str(path), reason))
             elif status is not None:
                 yield path, status.st_size
 

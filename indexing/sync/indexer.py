@@ -87,6 +87,7 @@ class Indexer:
         found = await stages.in_thread(sources.find, paths, exact=exact)
         known = KnownDocuments(await stages.in_thread(self._store.known))
         tally = Tally(len(found.files) + len(found.urls), sum(found.files.values()), skipped=dict(found.skipped))
+        tally.name_skipped(found.passed_over)
         inputs: Iterator[tuple[Input, int]] = chain(found.files.items(), ((url, 0) for url in found.urls))
         params = {"paths": [str(path) for path in paths], "prune": prune}
         async with RunningJob(stages, "index", tally, params) as job:

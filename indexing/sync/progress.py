@@ -4,6 +4,8 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from indexing.read.sources import NAMED_FILES
+
 _LISTED = 100
 """Documents that were not read whole, in the job's row."""
 
@@ -50,6 +52,8 @@ class Report:
     removed: int
     skipped: Mapping[str, int]
     """Files that were not read, by reason."""
+    passed_over: tuple[Failure, ...]
+    """The first of them."""
     failures: tuple[Failure, ...]
     omitted: tuple[Failure, ...]
     """Documents that were indexed, and what of them was not read."""
@@ -76,12 +80,24 @@ class Tally:
     moved: int = 0
     removed: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
+    passed_over: list[Failure] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     omitted: list[Failure] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
-    def skip(self, reason: str) -> None:
-        self.skipped[reason] = self.skipped.get(reason, 0) + 1
+    def skip(self, kind: str, source: str, reason: str) -> None:
+        """Count a file that is passed over; the first NAMED_FILES are named, too."""
+        self.skipped[kind] = self.skipped.get(kind, 0) + 1
+        self.name_skipped([(source, reason)])
+
+    def name_skipped(self, files: Iterable[tuple[str, str]]) -> None:
+        named = [Failure(_printable(source), _printable(reason)) for source, reason in files]
+        self.passed_over += named[: NAMED_FILES - len(self.passed_over)]
+
+    def skipped_message(self) -> str:
+        """The files that were passed over, each with its reason on a line; "" without any."""
+        lines = [f"  {each.source}: {each.reason}" for each in self.passed_over]
+        return "\n".join(["passed over:", *lines]) if lines else ""
 
     def fail(self, source: str, reason: str) -> None:
         """A failure is stored and printed: what UTF-8 cannot encode becomes an escape such as \\udce9."""
@@ -114,7 +130,8 @@ class Tally:
         return Report(
             job=job, documents=self.documents, chunks=self.chunks, tokens=self.tokens, embedded=self.embedded,
             unchanged=self.unchanged, moved=self.moved, removed=self.removed, skipped=dict(self.skipped),
-            failures=tuple(self.failures), omitted=tuple(self.omitted), elapsed_s=time.monotonic() - self.began,
+            passed_over=tuple(self.passed_over), failures=tuple(self.failures), omitted=tuple(self.omitted),
+            elapsed_s=time.monotonic() - self.began,
         )  # fmt: skip
 
 

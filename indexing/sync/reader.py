@@ -41,7 +41,8 @@ class Reader:
                 await self._read(source)
             except NotADocumentError as exc:
                 if isinstance(source, Path) and source not in self._named:
-                    self._tally.skip("not a document" if str(exc).startswith("not") else "empty")
+                    kind = "not a document" if str(exc).startswith("not") else "empty"
+                    self._tally.skip(kind, name, str(exc))
                 else:
                     self._tally.fail(name, str(exc))
             except UnreadableError as exc:

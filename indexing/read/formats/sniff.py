@@ -67,11 +67,12 @@ _REFUSED: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
          "audio or video, not a document"),
         (rb"\x1f\x8b|BZh[1-9]|\xfd7zXZ\x00|7z\xbc\xaf\x27\x1c|Rar!\x1a\x07|\x28\xb5\x2f\xfd|.{257}ustar",
          "an archive: unpack it and index the folder"),
-        (rb"\x7fELF|MZ.{58,}PE\0\0|\xca\xfe\xba\xbe|\xcf\xfa\xed\xfe|\x00asm|SQLite format 3|wOF[F2]|\x00\x01\x00{3}",
+        (rb"\x7fELF|MZ|\xca\xfe\xba\xbe|\xcf\xfa\xed\xfe|\x00asm|SQLite format 3|wOF[F2]|\x00\x01\x00{3}",
          "a program or data file, not a document"),
     )
 )  # fmt: skip
 
+_PROGRAMS = frozenset((".exe", ".dll", ".sys", ".scr", ".com", ".ocx"))
 _BINARY = re.compile(rb"[\x00-\x08]")  # so that a text about "ID3 tags" stays a text
 
 MAIL_HEADER = re.compile(
@@ -86,14 +87,14 @@ def sniff(head: bytes, name: str) -> Kind:  # noqa: PLR0911 (a table of cases)
     """By the first HEAD bytes. Raises UnreadableError for what is no document. For zip and OLE: sniff_container()."""
     if not head:
         raise NotADocumentError("empty: it has no bytes")
+    suffix = PurePath(name).suffix.lower()
     if b"%PDF-" in head[:1024]:
         return PDF
     if head.startswith(b"{\\rtf"):
         return RTF
     for pattern, what in _REFUSED:
-        if pattern.match(head) and _BINARY.search(head):
+        if pattern.match(head) and (_BINARY.search(head) or (suffix in _PROGRAMS and head.startswith(b"MZ"))):
             raise NotADocumentError(f"not indexed: {what}")
-    suffix = PurePath(name).suffix.lower()
     known = _BY_SUFFIX.get(suffix)
     if known in (None, XML) and _HTML_START.match(_past_comments(head)):
         return HTML

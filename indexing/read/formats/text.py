@@ -6,6 +6,7 @@ import charset_normalizer
 
 from indexing.document import is_markdown, one_line
 from indexing.errors import NotADocumentError
+from indexing.markdown import front_matter_end, headings
 from indexing.read.formats import charset
 from indexing.read.formats.extract import Extract, Limits, tidy
 
@@ -89,17 +90,17 @@ def require_printable(text: str) -> None:
         raise NotADocumentError("not indexed: binary data, not a document")
 
 
-_HEADING = re.compile(r"^#{1,6}[ \t]+(.+?)[ \t]*#*$", re.MULTILINE)
-_FRONT_TITLE = re.compile(r"\A---\n(?:.*\n)*?title:[ \t]*[\"']?(.+?)[\"']?\n(?:.*\n)*?---\n")
+_TITLE_WITHIN = 2048
+"""Characters; a heading further on is not the document's."""
 
 
 def title_of(markdown: str) -> str:
     """The title of the front matter, else the first heading near the start; "" without one."""
-    if front := _FRONT_TITLE.match(markdown[:4096]):
-        return one_line(front[1])
-    if first := _HEADING.search(markdown[:2048]):
-        return one_line(re.sub(r"[*_`]", "", first[1]))
-    return ""
+    for line in markdown[: front_matter_end(markdown)].split("\n"):
+        if line.startswith("title:") and (title := one_line(line.removeprefix("title:")).strip("\"'")):
+            return title
+    found = headings(markdown[: 2 * _TITLE_WITHIN], authored=True)
+    return next((heading.title for heading in found if heading.start < _TITLE_WITHIN), "")
 
 
 _CUE_TAG = re.compile(r"</?(?:[bcisuv]|ruby|rt|lang|font)(?:[.\s][^<>]*)?>|<\d[\d:.]*>", re.IGNORECASE)

@@ -177,6 +177,27 @@ async def test_the_same_text_in_two_files_is_embedded_once(indexer, store, docs,
     assert sum("nectar" in text for text in embed_server.texts) == 1
 
 
+async def test_files_that_are_passed_over_are_named(indexer, store, docs) -> None:
+    (docs / "program.exe").write_bytes(b"MZ..binary")
+    (docs / "tool").write_bytes(b"MZ\x90\0binary")
+    (docs / "nothing.txt").write_bytes(b"")
+    report = await indexer.sync([docs])
+    reasons = {Path(each.source).name: each.reason for each in report.passed_over}
+    assert reasons == {
+        "program.exe": "not a document",
+        "tool": "not indexed: a program or data file, not a document",
+        "nothing.txt": "empty: it has no bytes",
+    }
+    assert not report.failures
+    assert all(f"{docs / name}: {reason}" in store.job(report.job).message for name, reason in reasons.items())
+
+
+async def test_a_program_that_is_named_itself_is_refused(indexer, docs) -> None:
+    (docs / "program.exe").write_bytes(b"MZ..binary")
+    report = await indexer.sync([docs / "program.exe"])
+    assert [failure.reason for failure in report.failures] == ["not indexed: a program or data file, not a document"]
+
+
 async def test_what_cannot_be_read_is_reported_and_stops_nothing(indexer, store, docs) -> None:
     (docs / "broken.pdf").write_bytes(b"%PDF-1.4 nothing")
     (docs / "picture.txt").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0")

@@ -36,7 +36,9 @@ def test_letters_that_differ_stay_apart() -> None:
     assert terms("कि") != terms("क")
 
 
-@pytest.mark.parametrize("word", ["9f86d081884c7d65" * 4, "0123456789abcdef" * 8, "\u10d0" * 21, "donaudampfschiff" * 5])
+@pytest.mark.parametrize(
+    "word", ["9f86d081884c7d65" * 4, "0123456789abcdef" * 8, "\u10d0" * 21, "donaudampfschiff" * 5]
+)
 def test_a_long_word_is_a_term(word: str) -> None:
     assert terms(f"the word {word} here") == ["the", "word", word, "here"]
 
