@@ -48,7 +48,7 @@ def check_item(document: Document, chunks: Sequence[Chunk], vectors: Vectors, ma
     for chunk in chunks:
         if chunk.text != document.text[chunk.start : chunk.end]:
             raise InvalidDocumentError(
-                f"chunk {chunk.ordinal} of {document.source} is not its text at {chunk.start} to {chunk.end}"
+                f"chunk {chunk.ordinal} of {document.source} is not the document's text at {chunk.start} to {chunk.end}"
             )
     _check_vectors(document, len(chunks), vectors, manifest)
 

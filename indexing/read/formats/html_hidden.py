@@ -21,8 +21,12 @@ _STYLE = 100_000
 _AT_RULE = re.compile(r"@[^{};]{0,500}\{(?:[^{}]{0,5000}\{[^{}]{0,5000}\}){0,500}[^{}]{0,5000}\}")
 _INVISIBLE = re.compile(
     "[\u200b\u2060-\u2064\ufeff\U000e0000-\U000e007f]|[\u200b-\u200d]{2,}|[\ufe00-\ufe0f\U000e0100-\U000e01ef]{2,}"
+    "|[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]"
 )
-"""Zero-width and tag characters. One joiner alone, or one variation selector, is part of many scripts and of emoji."""
+"""Zero-width and tag characters, and what XML has no place for (a page's `&#8;`), which lxml refuses to set.
+
+One joiner alone, or one variation selector, is part of many scripts and of emoji.
+"""
 
 
 def drop_hidden(body: Any) -> None:

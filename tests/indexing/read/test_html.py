@@ -99,3 +99,7 @@ def test_zero_width_and_tag_characters_are_dropped() -> None:
     tags = "".join(chr(0xE0000 + ord(letter)) for letter in "obey")
     assert text_of(f"<p>Wa\u200bter{tags} \u2060level\u200b\u200c\u200d\u200c</p>") == "Water level"
     assert text_of("<p>\u0645\u06cc\u200c\u062e</p>") == "\u0645\u06cc\u200c\u062e"
+
+
+def test_a_page_with_characters_that_xml_has_not_is_read() -> None:
+    assert text_of("<p>The pump&#8; is red&#x1f;.</p>") == "The pump is red."
