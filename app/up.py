@@ -23,6 +23,7 @@ from rich.console import Console
 
 from app.settings import AppSettings
 from services.addresses import publish
+from services.child_process import python_command
 from services.errors import UnavailableError
 
 SERVICES = ("embed", "score", "generate")
@@ -56,12 +57,12 @@ class Supervisor:
         logs = settings.data_dir / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         self._env = {**os.environ, **self._environment()}
-        commands = {name: ["-m", "services", "serve", "--task", name] for name in SERVICES}
-        commands["server"] = ["-m", "app", "orchestrate"]
+        commands = {name: python_command("services", "serve", "--task", name) for name in SERVICES}
+        commands["server"] = python_command("app", "orchestrate")
         self._children = [
             Child(
                 name=name,
-                command=[sys.executable, "-P", *command],  # never run an app.py of the folder that it is started in
+                command=command,
                 url=self._addresses[name],
                 health=self._addresses[name] + ("/health/live" if name == "server" else "/health"),
                 log=logs / f"{name}.log",
@@ -89,7 +90,7 @@ class Supervisor:
 
     async def command(self, *arguments: str) -> int:
         """Run a `ragline` command against these processes, on this terminal; return its exit status."""
-        process = await asyncio.create_subprocess_exec(sys.executable, "-P", "-m", "app", *arguments, env=self._env)
+        process = await asyncio.create_subprocess_exec(*python_command("app", *arguments), env=self._env)
         try:
             return await process.wait()
         except asyncio.CancelledError:
@@ -111,11 +112,8 @@ class Supervisor:
     def _environment(self) -> dict[str, str]:
         ports = {f"RAGLINE_{n.upper()}__PORT": url.rpartition(":")[2] for n, url in self._addresses.items()}
         urls = {f"RAGLINE_{n.upper()}__URL": self._addresses[n] for n in SERVICES}
-        return (
-            ports
-            | urls
-            | {"RAGLINE_DATA_DIR": str(self._settings.data_dir), "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
-        )
+        data_dir = str(self._settings.data_dir)
+        return {**ports, **urls, "RAGLINE_DATA_DIR": data_dir, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
 
     async def _start(self, child: Child) -> asyncio.subprocess.Process:
         with child.log.open("ab") as log:

@@ -45,17 +45,25 @@ class Stack:
 
 
 RAGLINE = Path(sys.executable).with_name("ragline")
-HOSTILE = ("app.py", "services/__init__.py", "indexing/__init__.py", "numpy.py", "queue.py")
+HOSTILE = ("app.py", "services/__init__.py", "indexing/__init__.py", "numpy.py", "queue.py", "pip.py")
 
 
 def hostile_folder(folder: Path) -> Path:
-    """Someone's documents, among them files that Python takes for modules where the folder is on its path."""
+    """Someone's documents, among them files that Python takes for modules where the folder is on its path.
+
+    Each that is run leaves a file there, which `files_run` names.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     for name in HOSTILE:
         file = folder / name
         file.parent.mkdir(exist_ok=True)
         marker = folder / f"{name.replace('/', '-')}.was-run"
         file.write_text(f"open({str(marker)!r}, 'w').close()\nraise SystemExit('a file of the folder was run')\n")
     return folder
+
+
+def files_run(folder: Path) -> list[str]:
+    return sorted(file.name.removesuffix(".was-run") for file in folder.glob("*.was-run"))
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -81,8 +81,11 @@ class Pipeline:
             await self.library.check_not_empty(query.collection)
         logits = await self._rerank(query, candidates[: query.rerank_depth], trace)
         kept = _keep_best(query, candidates, logits)
-        pages = await self.library.pages(query.collection, {passage.chunk.document_id for passage in kept})
-        return [replace(passage, pages=pages[passage.chunk.document_id]) for passage in kept]
+        pages = await self.library.pages(query.collection, {candidate.chunk.document_id for candidate, _, _ in kept})
+        return [
+            Passage(index, each.chunk, each.hit, each.rank, logit, score, pages[each.chunk.document_id])
+            for index, (each, logit, score) in enumerate(kept, start=1)
+        ]
 
     async def _join_neighbours(self, query: Query, passages: list[Passage]) -> list[Passage]:
         """Join passages that are adjacent in a document, where the prompt quotes whole passages."""
@@ -192,18 +195,15 @@ class Pipeline:
         return None
 
 
-def _keep_best(query: Query, candidates: Sequence[Candidate], logits: NDArray[np.float32] | None) -> list[Passage]:
-    """Return the top_n by logit that reach min_score, ties in fused order; without logits the top_n as fused."""
+def _keep_best(
+    query: Query, candidates: Sequence[Candidate], logits: NDArray[np.float32] | None
+) -> Sequence[tuple[Candidate, float | None, float]]:
+    """Return the top_n that reach min_score, with logit and score; ties, and all without logits, in fused order."""
     if logits is None:
-        ranked: list[tuple[Candidate, float | None, float]] = [(c, None, c.hit.rrf_score) for c in candidates]
-    else:
-        order = np.argsort(-logits, kind="stable")
-        scored = [(candidates[i], float(logits[i]), sigmoid(float(logits[i]))) for i in order]
-        ranked = [entry for entry in scored if query.min_score is None or entry[2] >= query.min_score]
-    return [
-        Passage(index, candidate.chunk, candidate.hit, candidate.rank, logit, score)
-        for index, (candidate, logit, score) in enumerate(ranked[: query.top_n], start=1)
-    ]
+        return [(candidate, None, candidate.hit.rrf_score) for candidate in candidates[: query.top_n]]
+    order = np.argsort(-logits, kind="stable")
+    scored = [(candidates[i], float(logits[i]), sigmoid(float(logits[i]))) for i in order]
+    return [entry for entry in scored if query.min_score is None or entry[2] >= query.min_score][: query.top_n]
 
 
 def sigmoid(logit: float) -> float:

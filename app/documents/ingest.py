@@ -97,7 +97,7 @@ class Ingest:
                 while not await self._index(folder):  # noqa: ASYNC110  what is waited for is another process
                     await asyncio.sleep(RETRY_S)
             except Exception:
-                log.exception("%s is could not be indexed; the next start tries it again", folder)
+                log.exception("%s could not be indexed; the next start tries it again", folder)
 
     async def _index(self, folder: Path) -> bool:
         """Index one submission; return False where a service is unavailable and it must be retried."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import struct
 import sys
 from collections.abc import AsyncGenerator, Mapping
@@ -16,6 +15,7 @@ from indexing.chunk import ChunkerSettings
 from indexing.document import Chunk, Document
 from indexing.errors import NotADocumentError, UnreadableError
 from indexing.read.formats.extract import Limits
+from services.child_process import python_command, python_environment
 from services.errors import EngineError
 
 KNOWN_DIGITS = 16
@@ -155,11 +155,10 @@ class _Worker:
             raise UnreadableError(f"given up: it stops the parser or needs more than {memory} MB") from exc
 
     async def _start(self) -> asyncio.subprocess.Process:
-        # The rest of this environment may hold keys. -P: nothing is imported from the folder that we were started in.
-        path = os.pathsep.join(filter(None, sys.path))
-        env = {"PYTHONPATH": path, "PYTHONSAFEPATH": "1", "TOKENIZERS_PARALLELISM": "false"}
+        # The rest of this environment may hold keys.
+        env = python_environment({"TOKENIZERS_PARALLELISM": "false"})
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "indexing.read.worker", stdin=asyncio.subprocess.PIPE,
+            *python_command("indexing.read.worker"), stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE, start_new_session=True, env=env,
         )  # fmt: skip
         self._process = process

@@ -5,15 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.conftest import HOSTILE, files_run, hostile_folder
+
 ROOT = Path(__file__).parents[2]
-HOSTILE = ("app.py", "services/__init__.py", "indexing/__init__.py", "numpy.py", "queue.py")
 
 
 def test_nothing_is_imported_from_the_folder_that_ragline_is_started_in(tmp_path: Path, embed_server) -> None:
-    docs, marker = tmp_path / "docs", tmp_path / "imported"
-    for name in HOSTILE:
-        (docs / name).parent.mkdir(parents=True, exist_ok=True)
-        (docs / name).write_text(f"open({str(marker)!r}, 'a').write(__file__)\n")
+    docs = hostile_folder(tmp_path / "docs")
     (docs / "bees.md").write_text("# Bees\n\nBees make honey.\n")
     env = {
         **os.environ, "PYTHONPATH": str(ROOT), "RAGLINE_DATA_DIR": str(tmp_path / "data"),
@@ -21,5 +19,5 @@ def test_nothing_is_imported_from_the_folder_that_ragline_is_started_in(tmp_path
     }  # fmt: skip
     command = [sys.executable, "-P", "-m", "app", "index", "."]
     done = subprocess.run(command, env=env, cwd=docs, text=True, capture_output=True, timeout=60, check=False)
-    assert not marker.exists(), marker.read_text()
+    assert files_run(docs) == []
     assert f"{len(HOSTILE) + 1} documents" in done.stdout, done.stderr

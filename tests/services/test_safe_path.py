@@ -11,9 +11,9 @@ import pytest
 
 from services.engines.generator.interface import Capacity
 from services.engines.generator.process import GeneratorProcess
+from tests.conftest import files_run, hostile_folder
 
 ROOT = Path(__file__).parents[2]
-HOSTILE = ("app.py", "services/__init__.py", "indexing/__init__.py", "numpy.py", "queue.py", "pip.py")
 GRAMMAR = """
 import asyncio, sys
 from pathlib import Path
@@ -26,12 +26,7 @@ print(asyncio.run(check_grammar(convert_gguf(Path(sys.argv[1])), Structure("rege
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Path:
-    """A folder whose modules leave a file beside themselves when they are imported."""
-    for name in HOSTILE:
-        module = tmp_path / name
-        module.parent.mkdir(exist_ok=True)
-        module.write_text("from pathlib import Path\nPath(__file__ + '.imported').touch()\nraise ImportError\n")
-    return tmp_path
+    return hostile_folder(tmp_path)
 
 
 def run(hostile: Path, *arguments: str, safe: bool = True) -> subprocess.CompletedProcess[str]:
@@ -40,18 +35,14 @@ def run(hostile: Path, *arguments: str, safe: bool = True) -> subprocess.Complet
     return subprocess.run(command, cwd=hostile, env=env, capture_output=True, text=True, timeout=120, check=False)
 
 
-def imported(hostile: Path) -> list[str]:
-    return [file.name for file in hostile.rglob("*.imported")]
-
-
 def test_the_folder_is_hostile_to_a_process_without_safe_path(hostile: Path) -> None:
     assert run(hostile, "-m", "services", "serve", "--help", safe=False).returncode != 0
-    assert imported(hostile)
+    assert files_run(hostile)
 
 
 def test_serve_imports_nothing_from_it(hostile: Path) -> None:
     assert run(hostile, "-m", "services", "serve", "--help").returncode == 0
-    assert not imported(hostile)
+    assert not files_run(hostile)
 
 
 def test_a_conversion_and_a_grammar_check_import_nothing_from_it(hostile: Path, generate_folder: Path) -> None:
@@ -63,7 +54,7 @@ def test_a_conversion_and_a_grammar_check_import_nothing_from_it(hostile: Path, 
     ran = run(hostile, "-c", GRAMMAR, str(file))
     assert (ran.returncode, ran.stdout.strip().splitlines()[-1:]) == (0, ["None"]), ran.stderr
     assert list(weights.glob(".*.openvino-*/openvino_model.xml"))
-    assert not imported(hostile)
+    assert not files_run(hostile)
 
 
 @pytest.mark.anyio
@@ -72,4 +63,4 @@ async def test_a_generators_process_imports_nothing_from_it(hostile: Path, monke
     engine = GeneratorProcess("tests.services.engines.mortal", {"load_s": 0}, Capacity(1, 100))
     assert await asyncio.wait_for(engine._open(), 60) is None
     await engine.stop()
-    assert not imported(hostile)
+    assert not files_run(hostile)

@@ -7,18 +7,14 @@ from pathlib import Path
 
 import httpx2
 
-from tests.conftest import RAGLINE, Stack, hostile_folder
-
-
-def marks(folder: Path) -> list[str]:
-    return sorted(file.name for file in folder.glob("*.was-run"))
+from tests.conftest import RAGLINE, Stack, files_run, hostile_folder
 
 
 def test_the_files_are_run_where_the_folder_is_on_the_path(tmp_path: Path) -> None:
     """What the other tests look for is really left behind."""
     env = {key: value for key, value in os.environ.items() if key != "PYTHONSAFEPATH"}
     subprocess.run([sys.executable, "-c", "import numpy"], cwd=hostile_folder(tmp_path), env=env, check=False)
-    assert marks(tmp_path) == ["numpy.py.was-run"]
+    assert files_run(tmp_path) == ["numpy.py"]
 
 
 def test_no_command_and_no_child_of_one_runs_them(stack: Stack) -> None:
@@ -29,7 +25,7 @@ def test_no_command_and_no_child_of_one_runs_them(stack: Stack) -> None:
     assert "seven" in answer.stdout
     found = stack.ragline("search", "numpy.py", "--collection", "hostile")
     assert found.returncode == 0
-    assert marks(stack.folder) == []
+    assert files_run(stack.folder) == []
 
 
 def test_no_engine_or_grammar_check_runs_them(stack: Stack) -> None:
@@ -42,7 +38,7 @@ def test_no_engine_or_grammar_check_runs_them(stack: Stack) -> None:
     with httpx2.Client(base_url=stack.addresses["generate"], timeout=60) as http:
         reply = http.post("/v1/chat/completions", json=body).raise_for_status().json()
     assert reply["choices"][0]["message"]["content"] in ("yes", "no")
-    assert marks(stack.folder) == []
+    assert files_run(stack.folder) == []
 
 
 def test_a_command_by_itself_runs_none_of_them(tmp_path: Path) -> None:
@@ -50,4 +46,4 @@ def test_a_command_by_itself_runs_none_of_them(tmp_path: Path) -> None:
     for arguments in (["--help"], ["models", "list"], ["serve", "--help"], ["index", "--help"], ["jobs", "--help"]):
         done = subprocess.run([RAGLINE, *arguments], cwd=folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
-    assert marks(folder) == []
+    assert files_run(folder) == []

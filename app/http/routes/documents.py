@@ -141,11 +141,10 @@ async def _accept(
         submission, content = await _upload(request)
     else:
         submission, content = _text(await request.body())
-    given = submission.document_id
     submission = dataclasses.replace(
         submission,
         collection=_agreed("collection", collection, submission.collection) or await here.library.default(),
-        document_id=_agreed("id", document_id, given) or _id_of(submission.name or content.decode()),
+        document_id=_agreed("id", document_id, submission.document_id) or _id_of(submission.name or content.decode()),
     )
     _check_id(submission.document_id)
     accepted = await here.ingest.submit(submission, content)

@@ -12,7 +12,7 @@ from lxml import etree
 
 from indexing.errors import UnreadableError
 from indexing.read.formats import docx_equations, docx_numbering, docx_rewrite, docx_tables
-from indexing.read.formats.markup import Package, local_name, parse_xml
+from indexing.read.formats.markup import Package, local_name, parse_xml, xml_parser
 
 _TYPE = "/relationships/"
 _WITH_TEXT = ("footnotes", "endnotes", "comments")
@@ -129,10 +129,7 @@ def _append_running(main: etree._Element, parts: list[etree._Element]) -> None:
 
 def strict_xml(content: bytes) -> etree._Element:
     """The root. A part that is not well-formed is refused: its end would be lost without a word."""
-    parser = etree.XMLParser(
-        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_comments=True, remove_pis=True
-    )
-    return etree.fromstring(content, parser)
+    return etree.fromstring(content, xml_parser(recover=False))
 
 
 def _with_parts(content: bytes, parts: Mapping[str, bytes]) -> bytes:

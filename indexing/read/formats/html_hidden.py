@@ -37,8 +37,8 @@ def drop_hidden(body: Any) -> None:
         if element.getparent() is not None and _is_hidden(element, rules, is_plain=is_plain):
             element.drop_tree()
     for element in body.iter():
-        element.text = _INVISIBLE.sub("", element.text) if element.text else element.text
-        element.tail = _INVISIBLE.sub("", element.tail) if element.tail else element.tail
+        element.text = element.text and _INVISIBLE.sub("", element.text)
+        element.tail = element.tail and _INVISIBLE.sub("", element.tail)
 
 
 def _rules(body: Any) -> dict[str, str]:

@@ -12,19 +12,18 @@ from indexing.errors import UnreadableError
 from indexing.read.formats.extract import Limits
 
 
+def xml_parser(*, recover: bool) -> etree.XMLParser:
+    """A parser that expands no entities and fetches nothing; with `recover` it skips what is not well-formed."""
+    return etree.XMLParser(
+        resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, recover=recover,
+        remove_comments=True, remove_pis=True,
+    )  # fmt: skip
+
+
 def parse_xml(content: bytes) -> etree._Element:
     """The root. Entities are not expanded, nothing is fetched, and libxml2's limits on depth and size apply."""
-    parser = etree.XMLParser(
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        huge_tree=False,
-        recover=True,
-        remove_comments=True,
-        remove_pis=True,
-    )
     try:
-        root = etree.fromstring(content, parser)
+        root = etree.fromstring(content, xml_parser(recover=True))
     except (etree.XMLSyntaxError, ValueError) as exc:
         raise UnreadableError(f"broken XML: {exc}") from exc
     if root is None:

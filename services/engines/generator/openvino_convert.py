@@ -24,8 +24,8 @@ import openvino_genai as genai
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
+from services.child_process import python_command, python_environment
 from services.engines.generator import gguf
-from services.engines.generator.child import python_command, python_environment
 
 log = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from services.engines.generator.child import python_command, python_environment
+from services.child_process import python_command, python_environment
 from services.engines.generator.interface import Structure
 from services.errors import BadRequestError, OverloadedError
 

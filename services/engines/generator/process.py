@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from services.engines.generator.child import python_command, python_environment
+from services.child_process import python_command, python_environment
 from services.engines.generator.interface import (
     Capacity,
     Feature,

@@ -25,6 +25,7 @@ from indexing.store.local.dense.factory import make
 from indexing.store.local.dense.native import faiss
 from indexing.store.local.sqlite import rows
 from indexing.store.local.sqlite.allowed import Ids
+from services.child_process import python_command, python_environment
 
 _BLOCK = 16_384
 _POINTS_PER_LIST = 40
@@ -152,14 +153,16 @@ class MergeProcess:
         """Raises IndexingError where the process fails or is killed."""
         # Not the whole environment, for it may hold keys.
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | {
-            "PYTHONSAFEPATH": "1",
-            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
             "OMP_NUM_THREADS": str(self._threads),
             "OMP_WAIT_POLICY": "passive",  # waiting threads that spin would slow those that work, on busy cores
         }
-        command = [sys.executable, "-P", "-m", "indexing.store.local.dense.merge_process"]
+        command = python_command("indexing.store.local.dense.merge_process")
         process = subprocess.Popen(  # noqa: S603 (our own module)
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=python_environment(environment),
         )
         self._process = process
         if self._stopped.is_set():
