@@ -35,7 +35,7 @@ def _load(content: bytes, limits: Limits, *, nested: bool) -> Extract:
     package = Package(content, limits)
     package.check_parts("word/")
     try:
-        new = rewritten(content, package, partial(_embedded, limits=limits, nested=nested))
+        new = rewritten(package, partial(_embedded, limits=limits, nested=nested))
         html = _html(new.content)
     except _BROKEN as exc:
         raise UnreadableError(f"broken DOCX: {one_line(str(exc)) or type(exc).__name__}") from exc

@@ -1,20 +1,17 @@
 """Rewrites the parts of a DOCX before mammoth reads it: what mammoth passes over becomes what it knows."""
 
-import io
-import posixpath
 import re
-import zipfile
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lxml import etree
 
 from indexing.errors import UnreadableError
 from indexing.read.formats import docx_equations, docx_numbering, docx_rewrite, docx_tables
-from indexing.read.formats.markup import Package, local_name, parse_xml, xml_parser
+from indexing.read.formats.extract import counted
+from indexing.read.formats.markup import Package, local_name, xml_parser
 
-_TYPE = "/relationships/"
 _WITH_TEXT = ("footnotes", "endnotes", "comments")
 _RESERVED = dict.fromkeys(range(0xFDD0, 0xFDF0))
 """Noncharacters, which mark places between the rewriting and the final text."""
@@ -22,32 +19,8 @@ _RESERVED = dict.fromkeys(range(0xFDD0, 0xFDF0))
 
 def main_part(package: Package) -> str:
     """The document that the package names, such as word/document2.xml."""
-    named = related(package, "").get("officeDocument", [])
+    named = (rel.target for rel in package.relationships("") if rel.kind == "officeDocument")
     return next((part for part in named if part in package.names), "word/document.xml")
-
-
-def related(package: Package, part: str) -> dict[str, list[str]]:
-    """Relationship type -> the parts of this package that a part refers to by it."""
-    found: dict[str, list[str]] = {}
-    for rel in _relationships(package, part):
-        found.setdefault(rel.get("Type", "").rpartition(_TYPE)[2], []).append(_target(part, rel))
-    return found
-
-
-def _targets(package: Package, part: str) -> dict[str, str]:
-    return {rel.get("Id", ""): _target(part, rel) for rel in _relationships(package, part)}
-
-
-def _relationships(package: Package, part: str) -> list[etree._Element]:
-    folder, name = posixpath.split(part)
-    rels = posixpath.join(folder, "_rels", f"{name}.rels")
-    found = parse_xml(package.read(rels)) if rels in package.names else ()
-    return [rel for rel in found if rel.get("TargetMode") != "External"]
-
-
-def _target(part: str, rel: etree._Element) -> str:
-    folder = posixpath.dirname(part)
-    return posixpath.normpath(posixpath.join("/", folder, rel.get("Target", ""))).lstrip("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +31,14 @@ class Rewritten:
     omitted: tuple[str, ...]
 
 
-def rewritten(content: bytes, package: Package, read_chunk: Callable[[str, bytes], str]) -> Rewritten:
+def rewritten(package: Package, read_chunk: Callable[[str, bytes], str]) -> Rewritten:
     """The same DOCX, all of it in words that mammoth reads; `read_chunk` reads an embedded document by its name."""
     main = main_part(package)
-    parts = related(package, main)
+    related = package.relationships(main)
 
     def of(kind: str) -> list[str]:
-        return [part for part in parts.get(kind, [f"word/{kind}.xml"]) if part in package.names]
+        parts = [rel.target for rel in related if rel.kind == kind] or [f"word/{kind}.xml"]
+        return [part for part in parts if part in package.names]
 
     bodies = {name: strict_xml(package.read(name)) for name in (main, *(n for kind in _WITH_TEXT for n in of(kind)))}
     numbering, styles = (next((package.xml(name) for name in of(kind)), None) for kind in ("numbering", "styles"))
@@ -77,33 +51,29 @@ def rewritten(content: bytes, package: Package, read_chunk: Callable[[str, bytes
         omitted += docx_rewrite.left_out(body)
     docx_numbering.number(bodies[main], numbering, styles)
     docx_tables.unmerge(bodies[main])
-    chunks = _take_chunks(bodies[main], package, main, read_chunk, omitted)
+    targets = {rel.id: rel.target for rel in related}
+    chunks = _take_chunks(bodies[main], package, targets, read_chunk, omitted)
     _append_running(bodies[main], [package.xml(part) for kind in ("header", "footer") for part in of(kind)])
-    new = _with_parts(content, {name: etree.tostring(body) for name, body in bodies.items()})
-    return Rewritten(new, tuple(chunks), tuple(_counted(*each) for each in sorted(omitted.items())))
+    new = package.with_parts({name: etree.tostring(body) for name, body in bodies.items()})
+    return Rewritten(new, tuple(chunks), counted(omitted))
 
 
 def with_chunks(markdown: str, chunks: Sequence[str]) -> str:
     return re.sub("\ufdd2([0-9]{1,6})\ufdd3", lambda found: chunks[int(found[1])], markdown)
 
 
-def _counted(kind: str, number: int) -> str:
-    return f"{number} {kind}{'' if number == 1 else 's'}"
-
-
 def _take_chunks(
     body: etree._Element,
     package: Package,
-    main: str,
+    targets: dict[str, str],
     read_chunk: Callable[[str, bytes], str],
     omitted: Counter[str],
 ) -> list[str]:
     """Read each embedded document once, and mark its place; what cannot be read is counted."""
-    names = _targets(package, main)
     chunks: list[str] = []
     for place in list(body.iter("{*}altChunk")):
         identity = next((found for key, found in place.attrib.items() if str(key).endswith("}id")), "")
-        name = names.pop(str(identity), "")
+        name = targets.pop(str(identity), "")
         try:
             text = read_chunk(name, package.read(name))
         except UnreadableError:
@@ -130,11 +100,3 @@ def _append_running(main: etree._Element, parts: list[etree._Element]) -> None:
 def strict_xml(content: bytes) -> etree._Element:
     """The root. A part that is not well-formed is refused: its end would be lost without a word."""
     return etree.fromstring(content, xml_parser(recover=False))
-
-
-def _with_parts(content: bytes, parts: Mapping[str, bytes]) -> bytes:
-    out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as package, zipfile.ZipFile(out, "w") as other:
-        for name in dict.fromkeys(package.namelist()):
-            other.writestr(name, parts[name] if name in parts else package.read(name))
-    return out.getvalue()

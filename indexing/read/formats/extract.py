@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -36,6 +37,11 @@ class Extract:
     """Identifies a record in its file; "" for a whole file."""
     omitted: tuple[str, ...] = ()
     """What the source holds and the text does not, such as "2 charts"."""
+
+
+def counted(omitted: Counter[str]) -> tuple[str, ...]:
+    """What was not read, as `Extract.omitted` has it: "2 charts"."""
+    return tuple(f"{number} {kind}{'' if number == 1 else 's'}" for kind, number in sorted(omitted.items()))
 
 
 LONG_TITLE = 300

@@ -1,9 +1,11 @@
 """XML and archives of XML, opened without network access, entity expansion, or parts beyond the limits."""
 
 import io
+import posixpath
 import zipfile
 import zlib
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
 
 from lxml import etree
 
@@ -49,6 +51,17 @@ def flat_text(element: etree._Element) -> str:
     return one_line("".join(map(str, element.itertext())))
 
 
+@dataclass(frozen=True, slots=True)
+class Relationship:
+    """A part of an OOXML package to which another refers."""
+
+    id: str
+    kind: str
+    """The last word of its type, such as "header"."""
+    target: str
+    """The name of the part, which need not be there."""
+
+
 class Package:
     """A zip archive of markup parts: OOXML, ODF, EPUB. Parts are read into memory, nothing is written to disk."""
 
@@ -90,6 +103,28 @@ class Package:
 
     def xml(self, name: str) -> etree._Element:
         return parse_xml(self.read(name))
+
+    def relationships(self, part: str) -> list[Relationship]:
+        """What a part refers to within this OOXML package; "" is the package itself."""
+        folder, name = posixpath.split(part)
+        rels = posixpath.join(folder, "_rels", f"{name}.rels")
+        return [
+            Relationship(
+                rel.get("Id", ""),
+                rel.get("Type", "").rpartition("/relationships/")[2],
+                posixpath.normpath(posixpath.join("/", folder, rel.get("Target", ""))).lstrip("/"),
+            )
+            for rel in (self.xml(rels) if rels in self.names else ())
+            if rel.get("TargetMode") != "External"
+        ]
+
+    def with_parts(self, parts: Mapping[str, bytes]) -> bytes:
+        """The archive with other contents of these parts."""
+        copy = io.BytesIO()
+        with zipfile.ZipFile(copy, "w") as other:
+            for name in dict.fromkeys(self._zip.namelist()):
+                other.writestr(name, parts[name] if name in parts else self._zip.read(name))
+        return copy.getvalue()
 
     def check_parts(self, prefix: str) -> None:
         """Refuse XML parts beyond the limit, before a library without limits opens them."""

@@ -1,6 +1,5 @@
 """PPTX: one page a slide, in the order of the presentation; titles as headings, then text and tables, then notes."""
 
-import posixpath
 import re
 from collections import Counter
 
@@ -9,7 +8,7 @@ from lxml import etree
 from indexing.document import one_line
 from indexing.errors import UnreadableError
 from indexing.read.formats import drawings, table_text
-from indexing.read.formats.extract import Extract, Limits, joined_pages, tidy
+from indexing.read.formats.extract import Extract, Limits, counted, joined_pages, tidy
 from indexing.read.formats.markup import Package, core_title, local_name
 
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
@@ -28,8 +27,7 @@ def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
     omitted: Counter[str] = Counter()
     pages = [_slide(package, name, omitted) for name in slides]
     text, starts = joined_pages(pages, limits)
-    left_out = tuple(f"{number} {kind}{'' if number == 1 else 's'}" for kind, number in sorted(omitted.items()))
-    return Extract(text, core_title(package) or _first_title(text), starts, omitted=left_out)
+    return Extract(text, core_title(package) or _first_title(text), starts, omitted=counted(omitted))
 
 
 def _first_title(text: str) -> str:
@@ -50,16 +48,7 @@ def _slides(package: Package) -> list[str]:
 
 
 def _targets(package: Package, part: str) -> dict[str, str]:
-    """Relationship id -> part name, of internal relationships only."""
-    folder, name = posixpath.split(part)
-    rels = f"{folder}/_rels/{name}.rels"
-    if rels not in package.names:
-        return {}
-    return {
-        rel.get("Id", ""): posixpath.normpath(posixpath.join(folder, rel.get("Target", ""))).lstrip("/")
-        for rel in package.xml(rels)
-        if rel.get("TargetMode") != "External"
-    }
+    return {rel.id: rel.target for rel in package.relationships(part)}
 
 
 def _slide(package: Package, name: str, omitted: Counter[str]) -> str:

@@ -1,10 +1,8 @@
 """Closes the gaps of XLSX sheets with a cell far away from the others: calamine keeps all cells between in memory."""
 
-import io
 import re
-import zipfile
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from lxml import etree
 
@@ -27,7 +25,7 @@ def without_gaps(content: bytes, package: Package) -> bytes:
     for name in package.names:
         if name.startswith(_SHEETS) and name.endswith(".xml") and _is_sparse(sheet := package.read(name)):
             closed[name] = _close(parse_xml(sheet))
-    return _replaced(content, closed) if closed else content
+    return package.with_parts(closed) if closed else content
 
 
 def _is_sparse(sheet: bytes) -> bool:
@@ -91,12 +89,3 @@ def _letters(column: int) -> str:
         column, rest = divmod(column - 1, 26)
         letters = chr(ord("A") + rest) + letters
     return letters
-
-
-def _replaced(content: bytes, parts: Mapping[str, bytes]) -> bytes:
-    """The zip archive with other contents of these parts."""
-    copy = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(copy, "w", zipfile.ZIP_DEFLATED) as new:
-        for member in old.infolist():
-            new.writestr(member.filename, parts.get(member.filename) or old.read(member))
-    return copy.getvalue()
