@@ -1,5 +1,6 @@
 """The headings of Markdown, as CommonMark reads it."""
 
+import re
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -11,6 +12,8 @@ _FRONT = 4096
 
 _LONG = 300
 """Characters; a heading that is longer is taken as it is."""
+
+_MARK = re.compile(r"^( {0,3})(?=#{1,6}(?:\s|$)|```|~~~)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,3 +59,8 @@ def front_matter_end(text: str) -> int:
     """Offset past the front matter; 0 without one."""
     end = text.find("\n---\n", 3, _FRONT) if text.startswith("---\n") else -1
     return end + len("\n---\n") if end >= 0 else 0
+
+
+def escaped(text: str) -> str:
+    """Text that is no Markdown, with a backslash before what would be a heading or a fence."""
+    return _MARK.sub(r"\1\\", text)

@@ -3,13 +3,17 @@
 import binascii
 import email
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from email.message import Message
+from functools import partial
 from typing import Any
 
 from indexing.errors import UnreadableError
+from indexing.markdown import escaped
 from indexing.read.formats import charset
-from indexing.read.formats.extract import Extract, Limits, require_chars, tidy
+from indexing.read.formats.extract import Extract, Limits, counted, require_chars, tidy
 from indexing.read.formats.html import body_markdown, body_words
 from indexing.read.formats.mail_headers import Policy, decoded, filename, header, is_attachment, label_of
 from indexing.read.formats.text import decode
@@ -31,9 +35,10 @@ def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
         raise UnreadableError("broken mail: it has no headers")
     if message.get_content_type() in ("application/pkcs7-mime", "multipart/encrypted"):
         raise UnreadableError("encrypted: the mail can only be read with its recipient's key")
-    extract = _mail(message, body_markdown, 1)
+    omitted: Counter[str] = Counter()
+    extract = _mail(message, partial(body_markdown, omitted=omitted), 1)
     require_chars(len(extract.text), limits)
-    return extract
+    return replace(extract, omitted=counted(omitted))
 
 
 def _parse(content: bytes) -> Message:
@@ -77,7 +82,7 @@ def _texts(part: Message, attached: list[str], read_html: _HtmlReader, level: in
     elif part.get_content_subtype() == "html":
         yield read_html(_payload(part), label_of(part))
     else:
-        yield decoded(_payload(part), label_of(part))
+        yield escaped(tidy(decoded(_payload(part), label_of(part))))
 
 
 def _parts(part: Message) -> list[Message]:

@@ -41,7 +41,7 @@ class Extract:
 
 def counted(omitted: Counter[str]) -> tuple[str, ...]:
     """What was not read, as `Extract.omitted` has it: "2 charts"."""
-    return tuple(f"{number} {kind}{'' if number == 1 else 's'}" for kind, number in sorted(omitted.items()))
+    return tuple(f"{number} {kind}{'' if number == 1 else 's'}" for kind, number in sorted((+omitted).items()))
 
 
 LONG_TITLE = 300

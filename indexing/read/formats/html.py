@@ -2,6 +2,7 @@
 
 import logging
 import re
+from collections import Counter
 from typing import Any
 
 import lxml.html
@@ -12,11 +13,13 @@ from lxml import etree
 
 from indexing.document import one_line
 from indexing.errors import UnreadableError
+from indexing.markdown import escaped
 from indexing.read.formats import charset
-from indexing.read.formats.extract import Extract, Limits, tidy
+from indexing.read.formats.extract import Extract, Limits, counted, tidy
 from indexing.read.formats.html_hidden import drop_hidden
 from indexing.read.formats.html_noise import drop_noise
-from indexing.read.formats.superscript import spell
+from indexing.read.formats.html_tables import plain_tables
+from indexing.read.formats.superscript import BLOCKS, spell
 from indexing.read.formats.text import decode
 
 logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
@@ -24,6 +27,10 @@ _META_CHARSET = re.compile(rb"<meta[^>]+charset=[\"']?\s*([\w-]+)", re.IGNORECAS
 _XML_ENCODING = re.compile(r"\A\s*<\?xml[^>]*\?>")
 _XML_CHARSET = re.compile(rb"\s*<\?xml[^>]*?encoding=[\"']([\w.:-]+)", re.IGNORECASE)
 _CONTROL = dict.fromkeys((*range(9), 0x0B, *range(0x0E, 0x20)))
+_CODE = frozenset(("pre", "code", "textarea"))
+_IN_LINE = frozenset(("h1", "h2", "h3", "h4", "h5", "h6", "li", "td", "th"))
+"""Blocks whose text does not begin a line of Markdown."""
+_BREAK = re.compile(r"\n(?=[^\S\n]*+(?:#|```|~~~))")
 _ARTICLE_KEEPS = (0.4, 0.9)
 """Share of the body's words within which the article is taken. With fewer, trafilatura lost text; with more, there is
 no boilerplate, and the whole body keeps its structure better."""
@@ -33,7 +40,8 @@ def load(content: bytes, _media_type: str, _limits: Limits) -> Extract:
     source = _decode(content)
     root = _parse(source)
     title = one_line(root.findtext(".//title") or root.findtext(".//h1") or "")
-    body = _body(root)
+    omitted: Counter[str] = Counter()
+    body = _body(root, omitted)
     words = len(body.text_content().split())
     text = _article(root) if words else ""
     least, most = _ARTICLE_KEEPS
@@ -41,7 +49,7 @@ def load(content: bytes, _media_type: str, _limits: Limits) -> Extract:
         text = to_markdown(lxml.html.tostring(body, encoding="unicode"))
     if not text:
         raise UnreadableError("no text: the page has none in its HTML (scripts may add it in a browser)")
-    return Extract(text, title)
+    return Extract(text, title, omitted=counted(omitted))
 
 
 def _decode(content: bytes, label: str = "") -> str:
@@ -61,12 +69,35 @@ def _parse(source: str) -> Any:
     return root
 
 
-def _body(root: Any) -> Any:
+def _body(root: Any, omitted: Counter[str]) -> Any:
     body = root.find("body")
     body = root if body is None else body
-    drop_hidden(body)
+    drop_hidden(body, omitted)
     drop_noise(body)
+    plain_tables(body)
+    _escape(body)
     return body
+
+
+def _escape(body: Any) -> None:
+    """Put a backslash before what would be a heading or a fence where a block's text begins; line breaks are blanks."""
+    begins = True
+    code = 0
+    for event, element in etree.iterwalk(body, events=("start", "end")):
+        if element.tag in _CODE:
+            code += 1 if event == "start" else -1
+        begins = begins or element.tag in BLOCKS
+        if element.tag in _IN_LINE and event == "start":
+            begins = False
+        text = element.text if event == "start" else element.tail
+        if text and not code:
+            plain = _BREAK.sub(" ", text)
+            plain = escaped(plain.lstrip()) if begins and plain.strip() else plain
+            if event == "start":
+                element.text = plain
+            else:
+                element.tail = plain
+        begins = begins and not (text and text.strip())
 
 
 def _article(root: Any) -> str:
@@ -83,10 +114,11 @@ def _spelled(source: str) -> str:
     return str(spell(BeautifulSoup(source, "html.parser"))) if re.search("<su[bp]", source, re.IGNORECASE) else source
 
 
-def body_markdown(content: bytes, label: str = "") -> str:
+def body_markdown(content: bytes | str, label: str = "", omitted: Counter[str] | None = None) -> str:
     """The whole body, for mails and chapters, which have no boilerplate; "" where it is empty."""
     try:
-        body = _body(_parse(_decode(content, label)))
+        source = content if isinstance(content, str) else _decode(content, label)
+        body = _body(_parse(source), Counter() if omitted is None else omitted)
     except UnreadableError:
         return ""
     return to_markdown(lxml.html.tostring(body, encoding="unicode"))
@@ -95,12 +127,19 @@ def body_markdown(content: bytes, label: str = "") -> str:
 def body_words(content: bytes, label: str = "") -> str:
     """The words of the body without any structure, which takes a tenth of the time; "" where it is empty."""
     try:
-        return one_line(" ".join(_body(_parse(_decode(content, label))).itertext()))
+        return one_line(" ".join(_body(_parse(_decode(content, label)), Counter()).itertext()))
     except UnreadableError:
         return ""
 
 
 class _Markdown(markdownify.MarkdownConverter):
+    def convert_td(self, el: Any, text: str, parent_tags: Any) -> str:
+        """A cell without spans: `plain_tables` and the reader of DOCX write them out."""
+        del el, parent_tags
+        return " " + one_line(text).replace("|", "\\|") + " |"
+
+    convert_th = convert_td
+
     def convert_img(self, el: Any, text: str, parent_tags: Any) -> str:
         """The alternative text, without address or data."""
         del text, parent_tags

@@ -1,7 +1,12 @@
 """Text of an HTML page that no reader sees: hidden by a style, of no size, in the colour of what is behind it."""
 
 import re
-from typing import Any
+from collections import Counter
+from collections.abc import Collection, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from lxml import etree
 
 _HIDING = re.compile(
     r"(?:^|;)(?:display:none|visibility:(?:hidden|collapse)|opacity:(?:0|0?\.0+)"
@@ -17,7 +22,7 @@ _WHITE = {"white": "#fff", "#ffffff": "#fff", "rgb(255,255,255)": "#fff", "black
 _RULE = re.compile(r"([^{}@;]{1,500})\{([^{}]{0,5000})\}")
 _SIMPLE = re.compile(r"([.#])([\w-]+)$")
 _STYLE = 100_000
-"""Characters of one <style> that are looked at."""
+"""Characters of a page's <style> that are looked at."""
 _AT_RULE = re.compile(r"@[^{};]{0,500}\{(?:[^{}]{0,5000}\{[^{}]{0,5000}\}){0,500}[^{}]{0,5000}\}")
 _INVISIBLE = re.compile(
     "[\u200b\u2060-\u2064\ufeff\U000e0000-\U000e007f]|[\u200b-\u200d]{2,}|[\ufe00-\ufe0f\U000e0100-\U000e01ef]{2,}"
@@ -27,58 +32,110 @@ _INVISIBLE = re.compile(
 
 One joiner alone, or one variation selector, is part of many scripts and of emoji.
 """
+_IN_TAGS = re.compile("[\U000e0020-\U000e007e]{8,}")
+"""Text in tag characters; the flags of emoji have six."""
+_NO_TEXT = frozenset(("script", "style", "noscript", "template"))
+_TEXT = etree.XPath(
+    "boolean(descendant-or-self::*[not(self::script or self::style or self::noscript or self::template)]"
+    "/text()[normalize-space()])"
+)
 
 
-def drop_hidden(body: Any) -> None:
-    """Drop it from the tree, by inline styles and by the rules of <style> for one class or id."""
+class _Look(NamedTuple):
+    """What a style says, each "" or False where it says nothing."""
+
+    hides: bool = False
+    is_cut: bool = False
+    """Whether what is larger than the element is not shown."""
+    has_no_size: bool = False
+    colour: str = ""
+    behind: str = ""
+
+    def with_(self, other: "_Look") -> "_Look":
+        """Both; where they differ, the other."""
+        return _Look(
+            self.hides or other.hides, self.is_cut or other.is_cut, self.has_no_size or other.has_no_size,
+            other.colour or self.colour, other.behind or self.behind,
+        )  # fmt: skip
+
+
+def drop_hidden(body: Any, omitted: Counter[str]) -> None:
+    """Drop what inline styles, or rules of <style> for one class or id, hide; count what of it has text."""
     rules = _rules(body)
-    is_plain = not body.getroottree().getroot().xpath(".//link[contains(@rel, 'stylesheet')]")
-    for element in [found for found in body.iterdescendants() if isinstance(found.tag, str)]:
-        if element.getparent() is not None and _is_hidden(element, rules, is_plain=is_plain):
-            element.drop_tree()
+    is_plain = not rules and not body.getroottree().getroot().xpath(".//link[contains(@rel, 'stylesheet')]")
+    behind = ["#fff" if is_plain else ""]
+    hidden = []
+    walk = etree.iterwalk(body, events=("start", "end"))
+    for event, element in walk:
+        if event == "end":
+            behind.pop()
+            continue
+        look = _look(element, rules)
+        behind.append(look.behind or behind[-1])
+        unseen = look.hides or (look.is_cut and look.has_no_size) or (look.colour and look.colour == behind[-1])
+        if element is not body and (unseen or element.tag in _NO_TEXT):
+            walk.skip_subtree()
+            if unseen:
+                hidden.append(element)
+    omitted["hidden text"] += sum(bool(_TEXT(element)) for element in hidden)
+    drop(hidden)
     for element in body.iter():
+        omitted["hidden text"] += len(_IN_TAGS.findall(f"{element.text or ''}\n{element.tail or ''}"))
         element.text = element.text and _INVISIBLE.sub("", element.text)
         element.tail = element.tail and _INVISIBLE.sub("", element.tail)
 
 
-def _rules(body: Any) -> dict[str, str]:
-    """Selector of one class or id: declarations. Rules inside @media and the like are passed over."""
-    rules: dict[str, str] = {}
-    for style in body.getroottree().getroot().iter("style"):
-        text = _AT_RULE.sub("", re.sub(r"/\*[^*]{0,1000}\*/", "", (style.text or "")[:_STYLE]))
-        for selectors, declarations in _RULE.findall(text):
-            for selector in selectors.split(","):
-                if _SIMPLE.match(name := selector.strip()):
-                    rules[name] = f"{rules.get(name, '')};{_bare(declarations)}"
+def drop(elements: Collection[Any]) -> None:
+    """Take them out. One by one (lxml's drop_tree) the texts between them would be joined again each time."""
+    gone = set(elements)
+    for parent in {element.getparent() for element in gone}:
+        texts = [parent.text or ""]
+        before = None
+        for child in (*parent, None):
+            if child in gone:
+                texts.append(child.tail or "")
+                parent.remove(child)
+                continue
+            if before is None:
+                parent.text = "".join(texts)
+            else:
+                before.tail = "".join(texts)
+            before, texts = child, [child.tail or "" if child is not None else ""]
+
+
+def _rules(body: Any) -> dict[str, _Look]:
+    """By selector of one class or id. Rules inside @media and the like are passed over."""
+    rules: dict[str, _Look] = {}
+    text = "\n".join(style.text or "" for style in body.getroottree().getroot().iter("style"))[:_STYLE]
+    for selectors, declarations in _RULE.findall(_AT_RULE.sub("", re.sub(r"/\*[^*]{0,1000}\*/", "", text))):
+        for selector in selectors.split(","):
+            if _SIMPLE.match(name := selector.strip()):
+                rules[name] = rules.get(name, _Look()).with_(_read(declarations))
     return rules
+
+
+def _look(element: Any, rules: Mapping[str, _Look]) -> _Look:
+    look = _Look(hides=element.get("hidden", "until-found") != "until-found")
+    if rules:
+        for name in (*(f".{name}" for name in element.get("class", "").split()), f"#{element.get('id')}"):
+            look = look.with_(rules.get(name, _Look()))
+    look = look.with_(_read(element.get("style", "")))
+    colour, behind = (_same(_bare(element.get(name, ""))) for name in ("color", "bgcolor"))
+    return look._replace(colour=look.colour or colour, behind=look.behind or behind)
+
+
+@lru_cache(maxsize=1024)
+def _read(style: str) -> _Look:
+    if not style:
+        return _Look()
+    style = _bare(style)
+    colour, behind = (_same((found.findall(style) or [""])[-1]) for found in (_COLOUR, _BEHIND))
+    return _Look(bool(_HIDING.search(style)), "overflow:hidden" in style, bool(_NO_SIZE.search(style)), colour, behind)
 
 
 def _bare(style: str) -> str:
     return re.sub(r"\s+", "", style).lower()
 
 
-def _style(element: Any, rules: dict[str, str]) -> str:
-    names = [f".{name}" for name in (element.get("class") or "").split()] + [f"#{element.get('id')}"]
-    return ";".join([*(rules[name] for name in names if name in rules), _bare(element.get("style") or "")])
-
-
-def _is_hidden(element: Any, rules: dict[str, str], *, is_plain: bool) -> bool:
-    style = _style(element, rules)
-    if _HIDING.search(style) or ("overflow:hidden" in style and _NO_SIZE.search(style)):
-        return True
-    colour = _COLOUR.findall(style) or ([element.get("color").lower()] if element.get("color") else [])
-    return bool(colour) and _same(colour[-1]) == _behind(element, rules, is_plain=is_plain)
-
-
 def _same(colour: str) -> str:
     return _WHITE.get(colour, colour)
-
-
-def _behind(element: Any, rules: dict[str, str], *, is_plain: bool) -> str:
-    """The colour behind it; white where no style says another."""
-    for parent in (element, *element.iterancestors()):
-        if found := _BEHIND.findall(_style(parent, rules)) or (
-            [_bare(parent.get("bgcolor"))] if parent.get("bgcolor") else []
-        ):
-            return _same(found[-1])
-    return "#fff" if is_plain and not rules else ""

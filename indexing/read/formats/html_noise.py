@@ -2,45 +2,50 @@
 
 from typing import Any
 
-_DROPPED = "script|style|noscript|template|svg|iframe|object|embed|nav|input|select|textarea"
+from indexing.read.formats.html_hidden import drop
+
+_DROPPED = "script|style|noscript|template|svg|iframe|object|embed|nav|input|select|textarea|dialog[not(@open)]"
 _HEADINGS = frozenset(("h1", "h2", "h3", "h4", "h5", "h6", "dt", "summary"))
 _LINKED = 0.5
 """Share of its words in links from which an aside or the footer of a section is a menu."""
 _FORM_WORDS = 20
 """A form with fewer words and no block of text is only its controls and their labels."""
+_COMMENTS = ".//*[contains(@class, 'omment') or contains(@id, 'omment')]"
+_NAMED = (
+    ".//*[self::main or self::article or @role='main']"
+    "//*[not(self::a or self::sup or self::sub) and (@class or @id or @role or @aria-hidden)]"
+)
+"""What stands in the part that the page itself says to be its main one."""
 
 
 def drop_noise(body: Any) -> None:
     """Drop it from the tree. Forms, asides and footers with content become plain blocks, which no library drops."""
-    for element in body.xpath("|".join(f".//{tag}" for tag in _DROPPED.split("|"))):
-        element.drop_tree()
-    for element in body.xpath(".//*[@hidden and not(@hidden='until-found')]|.//dialog[not(@open)]"):
-        element.drop_tree()
-    for element in body.xpath(".//button"):
-        _keep(element, wanted=any(parent.tag in _HEADINGS for parent in element.iterancestors()))
-    for name, is_content in (("form", _is_page), ("aside", _is_note), ("footer", _is_part)):
-        for element in body.xpath(f".//{name}"):
-            _keep(element, wanted=is_content(element))
-    for element in body.xpath(".//*[contains(@class, 'omment') or contains(@id, 'omment')]"):
+    drop(body.xpath("|".join(f".//{tag}" for tag in _DROPPED.split("|"))))
+    for name, is_content, becomes in (
+        ("button", _is_heading, "span"), ("form", _is_page, "div"), ("aside", _is_note, "div"),
+        ("footer", _is_part, "div"),
+    ):  # fmt: skip
+        found = body.xpath(f".//{name}")
+        drop([element for element in found if not is_content(element)])
+        for element in found:
+            element.tag = becomes
+            _forget_names(element)
+    for element in (*body.xpath(_COMMENTS), *(each for each in body.xpath(_NAMED) if not _is_menu(each))):
         _forget_names(element)
-
-
-def _keep(element: Any, *, wanted: bool) -> None:
-    if not wanted:
-        element.drop_tree()
-        return
-    element.tag = "span" if element.tag == "button" else "div"
-    _forget_names(element)
 
 
 def _forget_names(element: Any) -> None:
     """Drop the names by which a library would take it for noise."""
-    for name in ("class", "id", "role"):
+    for name in ("class", "id", "role", "aria-hidden"):
         element.attrib.pop(name, None)
 
 
 def _words(element: Any) -> int:
     return len(element.text_content().split())
+
+
+def _is_heading(button: Any) -> bool:
+    return any(parent.tag in _HEADINGS for parent in button.iterancestors())
 
 
 def _is_page(form: Any) -> bool:

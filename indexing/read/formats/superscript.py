@@ -17,7 +17,7 @@ _NOTE = re.compile(r"\b(foot|end)?note|noteref|\bfn\b|\breference", re.IGNORECAS
 _VARIABLE = 3
 """Letters of a unit or variable at most, such as km or mol; after a longer word a number is the mark of a note."""
 _NEIGHBOURS = 16
-_BLOCKS = frozenset(
+BLOCKS = frozenset(
     ("p", "div", "li", "td", "th", "tr", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol", "dt",
      "dd", "section", "body", "blockquote"),
 )  # fmt: skip
@@ -98,7 +98,7 @@ def _before(element: Tag) -> str:
     for node in islice(element.previous_elements, _NEIGHBOURS):
         if isinstance(node, NavigableString):
             text = node[-_NEIGHBOURS:] + text
-        elif isinstance(node, Tag) and node.name in _BLOCKS:
+        elif isinstance(node, Tag) and node.name in BLOCKS:
             break
         if len(text) >= _NEIGHBOURS:
             break
@@ -112,6 +112,6 @@ def _after(element: Tag) -> str:
         if isinstance(node, NavigableString):
             if node:
                 return node[:_NEIGHBOURS]
-        elif isinstance(node, Tag) and (node.name in _BLOCKS or node.name in ("sup", "sub")):
+        elif isinstance(node, Tag) and (node.name in BLOCKS or node.name in ("sup", "sub")):
             break
     return ""

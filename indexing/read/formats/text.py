@@ -103,7 +103,8 @@ def title_of(markdown: str) -> str:
     return next((heading.title for heading in found if heading.start < _TITLE_WITHIN), "")
 
 
-_CUE_TAG = re.compile(r"</?(?:[bcisuv]|ruby|rt|lang|font)(?:[.\s][^<>]*)?>|<\d[\d:.]*>", re.IGNORECASE)
+_VOICE = re.compile(r"<v(?:\.[\w.]*+)?[ \t]++([^<>]++)>")
+_CUE_TAG = re.compile(r"</?(?:[bcisuv]|ruby|rt|lang|font)(?:[.\s][^<>]*+)?>|<\d[\d:.]*+>", re.IGNORECASE)
 """Of WebVTT and SubRip, and the times in a cue; other angle brackets are text."""
 
 
@@ -114,7 +115,7 @@ def _subtitles(text: str) -> str:
         lines = block.split("\n")
         timed = next((i for i, text in enumerate(lines) if "-->" in text), None)
         if timed is not None:
-            line = re.sub(r"<v(?:\.[\w.]*)?[ \t]+([^>]+)>", r"\1: ", " ".join(lines[timed + 1 :]))
+            line = _VOICE.sub(r"\1: ", " ".join(lines[timed + 1 :]))
             cues.append(one_line(_CUE_TAG.sub("", line)))
     return "\n".join(cue for cue in cues if cue)
 

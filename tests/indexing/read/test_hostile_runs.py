@@ -27,6 +27,11 @@ RUNS = {
     "opened": b"<!--" * (2 * KB) + b"words",
     "blanks_then_comment": b" " * (8 * KB - 10) + b"<!--",
     "declarations": b"<?xml" * (2 * KB) + b" words",
+    "voices.vtt": b"WEBVTT\n\n00:01.000 --> 00:02.000\nwords " + b"<v a" * (40 * KB),
+    "voice.srt": b"1\n00:00:01,000 --> 00:00:02,000\nwords <v" + b" " * (100 * KB),
+    "tags.srt": b"1\n00:00:01,000 --> 00:00:02,000\nwords " + b"<" * (50 * KB) + b"<b " * (40 * KB),
+    "escaped.xml": b"<?xml version='1.0'?><a>words " + b"&lt;p &lt;/b " * (10 * KB) + b"</a>",
+    "hashes.eml": b"From: a\nTo: b\nContent-Type: text/plain\n\nwords\n" + b"#" * (50 * KB) + b"\n" + b"# " * (50 * KB),
 }
 
 

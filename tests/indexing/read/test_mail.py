@@ -3,6 +3,7 @@
 import base64
 
 from indexing.document import Document
+from indexing.markdown import headings
 from indexing.read.formats.load import load_bytes
 
 FORWARD = (
@@ -94,3 +95,10 @@ def test_alternatives_in_alternatives_are_read_in_time() -> None:
     for depth in range(30):
         part = multi("alternative", part, html(f"<p>Deep down. {depth}</p>"), boundary=f"n{depth}")
     assert "Deep down." in body(part)
+
+
+def test_a_line_of_plain_text_is_no_heading_and_no_fence() -> None:
+    said = "To do:\r\n# yum install\r\n```\r\n## then\r\n#tag\r\nC# code"
+    text = read(plain(said)).text
+    assert text.endswith("To do:\n\\# yum install\n\\```\n\\## then\n#tag\nC# code")
+    assert [heading.title for heading in headings(text, authored=False)] == ["Fwd"]
