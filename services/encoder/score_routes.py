@@ -84,13 +84,14 @@ async def score(scorer: Scorer, request: Request, body: ScoreRequest) -> Respons
     queries, documents = body.sides()
     scored = await _scored(scorer, request, body, queries, documents)
     data = [{"index": i, "object": "score", "score": float(s)} for i, s in enumerate(scored.scores)]
-    return json_response(
+    return await json_response(
         list_head("score", request, body.request_id)
         | {
             "data": data,
             "usage": Usage.of_prompt(scored.tokens).model_dump(),
             "score_scale": scorer.scale(body.use_activation),
-        }
+        },
+        values=len(data),
     )
 
 
@@ -105,14 +106,15 @@ async def rerank(scorer: Scorer, request: Request, body: RerankRequest) -> Respo
         if body.return_documents is not False:
             result["document"] = {"text": documents[index], "multi_modal": None}
         results.append({**result, "relevance_score": float(scored.scores[index])})
-    return json_response(
+    return await json_response(
         {
             "id": response_id("score", request, body.request_id),
             "model": scorer.model.name,
             "usage": {"prompt_tokens": scored.tokens, "total_tokens": scored.tokens},
             "results": results,
             "score_scale": scorer.scale(body.use_activation),
-        }
+        },
+        values=scored.tokens,
     )
 
 

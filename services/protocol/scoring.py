@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, FailFast, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
 from services.protocol import Usage, now
@@ -13,7 +13,7 @@ Scale = Literal["logit", "probability", "cosine"]
 
 
 class ScoreMultiModalParam(TypedDict):
-    content: list[dict[str, Any]]
+    content: Annotated[list[dict[str, Any]], FailFast()]
 
 
 def _plain(document: Any) -> Any:
