@@ -45,6 +45,8 @@ class ServiceSettings(Section):
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    hosts: tuple[str, ...] = ()
+    """Names by which clients reach it, without port, beside loopback's. Empty: any, if it listens beyond loopback."""
     api_key: SecretStr | None = None
     allow_insecure: bool = False
     """Serve beyond loopback without an API key."""
@@ -71,6 +73,8 @@ class ServiceSettings(Section):
     """After SIGTERM, how long requests in flight may take to finish."""
     cache_entries: int = Field(default=0, ge=0)
     """Embeddings or scores of identical inputs that are kept; 0: none."""
+    ignore_tools: bool = False
+    """Answer a chat that offers `tools`, as Open WebUI's all do, as if it did not; else it is refused."""
     kv_cache_gb: float = Field(default=0.5, gt=0)
     """Key-value cache of a generator, in GiB."""
 

@@ -4,7 +4,7 @@ import time
 import uuid
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
 INT64 = 2**63
@@ -18,6 +18,10 @@ def new_id() -> str:
 
 RequestId = Annotated[str, Field(default_factory=new_id, min_length=0)]
 """With min_length pydantic refuses lone surrogates, which the response, with the same id, could not encode."""
+
+
+ZeroIfNull = Annotated[int, BeforeValidator(lambda value: 0 if value is None else value)]
+"""Clients write null for what was not set, LangChain's of Cohere for one."""
 
 
 def now() -> int:
