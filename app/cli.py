@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from app.settings import AppSettings
-from services.addresses import exclusive
+from services.addresses import exclusive, http_url
 from services.errors import RaglineError, UnavailableError
 
 cli = typer.Typer(name="ragline", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
@@ -134,10 +134,11 @@ def stop_on_signals() -> None:
 def _client() -> httpx2.Client:
     settings = AppSettings.load().running()
     server = settings.server
-    url = server.url.rstrip("/") or f"http://{server.host}:{server.port}"
+    url = server.url.rstrip("/") or http_url(server.host, server.port)
     key = server.api_key.get_secret_value() if server.api_key else None
     headers = {"Authorization": f"Bearer {key}"} if key else None
-    return httpx2.Client(base_url=url, headers=headers, timeout=settings.ask.deadline_s + 5)
+    transport = httpx2.HTTPTransport()  # without the proxies of the environment
+    return httpx2.Client(base_url=url, headers=headers, timeout=settings.ask.deadline_s + 5, transport=transport)
 
 
 @contextmanager

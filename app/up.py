@@ -22,7 +22,7 @@ import httpx2
 from rich.console import Console
 
 from app.settings import AppSettings
-from services.addresses import publish
+from services.addresses import http_url, publish
 from services.child_process import python_command
 from services.errors import UnavailableError
 
@@ -106,7 +106,7 @@ class Supervisor:
             port = free_port(section.host, section.port)
             if section.port not in (port, 0):
                 self._console.print(f"port {section.port} is taken: {name} goes to {port}")
-            addresses[name] = f"http://{section.host}:{port}"
+            addresses[name] = http_url(section.host, port)
         return addresses
 
     def _environment(self) -> dict[str, str]:
@@ -145,7 +145,8 @@ class Supervisor:
             pause = min(pause * 2, MAX_PAUSE_S)
 
     async def _until_healthy(self, watchers: list[asyncio.Task[None]]) -> None:
-        async with httpx2.AsyncClient(timeout=5.0) as http:
+        transport = httpx2.AsyncHTTPTransport()  # without the proxies of the environment
+        async with httpx2.AsyncClient(timeout=5.0, transport=transport) as http:
             waits = [asyncio.create_task(self._wait(http, child)) for child in self._children]
             ready: asyncio.Future[Any] = asyncio.gather(*waits)
             try:
@@ -183,8 +184,9 @@ class Supervisor:
 
 def free_port(host: str, wanted: int) -> int:
     """Return `wanted` where it is free, else a free port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     for port in (wanted, 0):
-        with socket.socket() as probe, suppress(OSError):
+        with socket.socket(family) as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
             return int(probe.getsockname()[1])

@@ -65,6 +65,11 @@ def read_addresses(data_dir: Path) -> dict[str, str]:
     return {name: str(httpx2.URL(url)) for name, url in written.items()}
 
 
+def http_url(host: str, port: int) -> str:
+    """http://HOST:PORT; an IPv6 address gets its brackets."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
 def _take(lock: int, kind: int) -> bool:
     try:
         fcntl.flock(lock, kind | fcntl.LOCK_NB)

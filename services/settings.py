@@ -20,7 +20,7 @@ from pydantic_settings import (
 )
 
 from services import CONFIGS
-from services.addresses import read_addresses
+from services.addresses import http_url, read_addresses
 from services.errors import BadRequestError
 from services.presets import Preset, find_preset
 
@@ -35,7 +35,7 @@ class ServiceSettings(Section):
     """One model service, as its server runs it and as its clients reach it."""
 
     url: str = ""
-    """Where clients reach it; empty: http://HOST:PORT below."""
+    """Where clients reach it, with or without /v1 at the end; empty: http://HOST:PORT below."""
     model: str = ""
     """A preset's name, hub:ORG/NAME@REVISION, pypi:PACKAGE==VERSION/PATH, or a folder."""
     served_model_name: str = ""
@@ -45,6 +45,8 @@ class ServiceSettings(Section):
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    hosts: tuple[str, ...] = ()
+    """Names by which clients reach it, without port, beside loopback's. Empty: any, if it listens beyond loopback."""
     api_key: SecretStr | None = None
     allow_insecure: bool = False
     """Serve beyond loopback without an API key."""
@@ -53,6 +55,9 @@ class ServiceSettings(Section):
     timeout_s: float = Field(default=60.0, gt=0)
     """How long a client waits for one answer."""
     max_model_len: int | None = Field(default=None, gt=0)
+    """Tokens of one input, or of prompt and answer; None: as the preset or the server says."""
+    score_route: Literal["auto", "/v1/score", "/v1/rerank", "/rerank"] = "auto"
+    """Where clients of [score] ask for scores; auto: the first of these that the server has."""
     max_batch_tokens: int = Field(default=32768, gt=0)
     """Tokens of one forward pass, padding counted; fewer where the engine is no faster for more."""
     max_queue_tokens: int = Field(default=2_000_000, gt=0)
@@ -68,12 +73,14 @@ class ServiceSettings(Section):
     """After SIGTERM, how long requests in flight may take to finish."""
     cache_entries: int = Field(default=0, ge=0)
     """Embeddings or scores of identical inputs that are kept; 0: none."""
+    ignore_tools: bool = False
+    """Answer a chat that offers `tools`, as Open WebUI's all do, as if it did not; else it is refused."""
     kv_cache_gb: float = Field(default=0.5, gt=0)
     """Key-value cache of a generator, in GiB."""
 
     @property
     def base_url(self) -> str:
-        return self.url.rstrip("/") or f"http://{self.host}:{self.port}"
+        return self.url.rstrip("/").removesuffix("/v1") or http_url(self.host, self.port)
 
     @property
     def preset(self) -> Preset | None:

@@ -16,14 +16,16 @@ from starlette.types import Scope
 from app.http.metrics import AppMetrics
 from app.http.orchestrator import open_orchestrator
 from app.http.routes import ask, collections, documents, health
-from app.http.same_origin import SameOrigin
 from app.settings import AppSettings
 from services import __version__
+from services.addresses import http_url
 from services.http.admission import Admission, AdmissionMiddleware
 from services.http.api_key import ApiKeyMiddleware, check_address
 from services.http.errors import RESPONSES, http_error, install
 from services.http.logs import configure
 from services.http.request_log import RequestLogMiddleware
+from services.http.same_origin import SameOrigin
+from services.http.server import KEEP_ALIVE_S
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | Non
     app.add_middleware(AdmissionMiddleware, admission=Admission(settings.server, metrics))
     app.add_middleware(ApiKeyMiddleware, api_key=settings.server.api_key, is_public=_is_public)
     app.add_middleware(RequestLogMiddleware, metrics=metrics)
-    app.add_middleware(SameOrigin, host=settings.server.host, hosts=settings.server.hosts)
+    app.add_middleware(SameOrigin, host=settings.server.host, hosts=settings.server.hosts, setting="server.hosts")
     app.include_router(health.router)
     for router in (ask.router, documents.router, collections.router):
         app.include_router(router, responses=RESPONSES)
@@ -91,6 +93,7 @@ def serve(settings: AppSettings) -> None:
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(server.drain_s),
+        timeout_keep_alive=KEEP_ALIVE_S,
     )
-    log.info("ragline at http://%s:%d", server.host, server.port)
+    log.info("ragline at %s", http_url(server.host, server.port))
     uvicorn.Server(config).run()

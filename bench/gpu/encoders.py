@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -87,7 +88,7 @@ def _agreement(run: Run) -> Iterator[Row]:
         folder = make(shape, run.folder, run.device.type, small=run.small)
         query, *documents = texts(folder, 7, [QUERY, *Texts(7).lengths(40, 124, 400)])
         tokenizer = Tokenizer.load(folder, max_model_len=512)
-        inputs = tokenizer.encode_pairs([query], documents, Truncation(limit=512))
+        inputs = list(chain(*tokenizer.encode_pairs([query], documents, Truncation(limit=512))))
         for dtype in ("float16", "bfloat16"):
             half = open_encoder(run, folder, dtype=dtype).forward(inputs)[:, 0]
             whole = _one_by_one(run, folder, shape, inputs)

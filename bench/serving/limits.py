@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import cast
 
@@ -48,7 +49,7 @@ class OnnxLimit:
         self._alone, self._together = _session(file, 1), _session(file, self._cores)
 
     def pairs(self, texts: Texts, documents: list[str]) -> tuple[float, str]:
-        return self._best(self._tokenizer.encode_pairs([texts.of(QUERY_TOKENS)], documents, Truncation()))
+        return self._best(list(chain(*self._tokenizer.encode_pairs([texts.of(QUERY_TOKENS)], documents, Truncation()))))
 
     def texts(self, texts: list[str]) -> tuple[float, str]:
         return self._best(self._tokenizer.encode(texts, Truncation()))

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 
 from services.encoder.encoder_model import EncoderModel
 from services.encoder.encodings import check_dimensions, encode_rows, json_response, pack_bits, to_base64, to_embeddings
-from services.encoder.tokenizer import Tokenizer, Truncation
+from services.encoder.tokenizer import Tokenizer, Truncation, slices
 from services.engines.encoder.interface import Rows, Tokens
 from services.errors import BadRequestError
 from services.http.server import get_service, response_id
@@ -28,7 +28,10 @@ def cohere_router(model: EncoderModel) -> APIRouter:
         checkpoint = model.checkpoint
         check_dimensions(body.output_dimension, checkpoint, width=model.batcher.width, name=model.name)
         prefix = _prefix(checkpoint.prefixes, body.input_type)
-        read = await model.read(request, lambda: _encoded(model.tokenizer, [prefix + text for text in texts], body))
+        prefixed = [prefix + text for text in texts]
+        read = await model.read(
+            request, (_encoded(model.tokenizer, prefixed[part], body) for part in slices(map(len, prefixed)))
+        )
         rows = to_embeddings(read.rows, checkpoint, dimensions=body.output_dimension, use_activation=None)
         answer = {
             "id": response_id("embd", request),
@@ -37,7 +40,7 @@ def cohere_router(model: EncoderModel) -> APIRouter:
             "meta": CohereMeta(billed_units=CohereBilledUnits(input_tokens=read.tokens)).model_dump(),
             "response_type": "embeddings_by_type",
         }
-        return json_response(answer)
+        return await json_response(answer, values=rows.size)
 
     return router
 
@@ -88,10 +91,10 @@ def _encoded(tokenizer: Tokenizer, texts: list[str], body: CohereEmbedRequest) -
 def _as_type(rows: Rows, name: str) -> Any:
     match name:
         case "float":
-            return rows.tolist()
+            return map(np.ndarray.tolist, rows)
         case "base64":
-            return [to_base64(row) for row in encode_rows(rows, "float32", "little")]
+            return map(to_base64, encode_rows(rows, "float32", "little"))
         case "ubinary":
-            return pack_bits(rows).tolist()
+            return map(np.ndarray.tolist, pack_bits(rows))
         case _:
-            return (pack_bits(rows).astype(np.int16) - 128).tolist()
+            return map(np.ndarray.tolist, pack_bits(rows).astype(np.int16) - 128)

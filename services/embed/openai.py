@@ -32,7 +32,7 @@ async def embed(model: EncoderModel, request: Request, body: EmbeddingRequest | 
     read = await model.read(request, tokenize_input(model, body, prefix=_prefix(model, body)))
     rows = to_embeddings(read.rows, model.checkpoint, dimensions=body.dimensions, use_activation=body.use_activation)
     head = list_head("embd", request, body.request_id)
-    return rows_response(head, rows, Usage.of_prompt(read.tokens).model_dump(), body, kind="embedding")
+    return await rows_response(head, rows, Usage.of_prompt(read.tokens).model_dump(), body, kind="embedding")
 
 
 def _prefix(model: EncoderModel, body: EmbeddingRequest) -> str:

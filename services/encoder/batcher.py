@@ -104,12 +104,16 @@ class Batcher:
         finally:
             request.closed = True
 
-    def _check_room(self, tokens: int) -> None:
+    def check_size(self, tokens: int) -> None:
+        """Raises TooLargeError for more tokens than the queue ever takes."""
         if tokens > self._max_queue_tokens:
             self._reject("max_queue_tokens")
             raise TooLargeError(
                 f"the request's {tokens} tokens are over max_queue_tokens = {self._max_queue_tokens}; send less."
             )
+
+    def _check_room(self, tokens: int) -> None:
+        self.check_size(tokens)
         if self.queue_tokens + tokens > self._max_queue_tokens:
             self._reject("queue_full")
             wait = math.ceil(self.queue_tokens / self._tokens_per_s)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -45,10 +45,18 @@ class EncoderModel:
     cache: RowCache
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="tokenize"))
 
-    async def read(self, request: Request, make: Callable[[], Sequence[Tokens]]) -> EncodeResult:
-        """Runs `make`, which tokenizes, off the event loop, then the engine on its tokens; records both times."""
+    async def read(self, request: Request, slices: Iterator[Sequence[Tokens]]) -> EncodeResult:
+        """Tokenizes slice by slice, in turn with other requests, then runs the engine; records both times.
+
+        Raises TooLargeError as soon as there are more tokens than the queue takes.
+        """
         began = time.perf_counter()
-        inputs = await self.off_loop(make)
+        inputs: list[Tokens] = []
+        tokens = 0
+        while (part := await self.off_loop(lambda: next(slices, None))) is not None:
+            inputs += part
+            tokens += sum(map(len, part))
+            self.batcher.check_size(tokens)
         took = time.perf_counter() - began
         self.metrics.tokenize_time.observe(took)
         rows, ran = await self._forward(inputs)

@@ -1,12 +1,14 @@
 """Rows of the engine as a client asked for them: normalized, cut to its dimensions, in its encoding.
 
-Answers are mostly floats, and are written without a pydantic model of each one.
+Answers are mostly floats, and are written without a pydantic model of each one; large ones on a thread, item by item,
+so that the event loop runs in between.
 """
 
+import asyncio
 import base64
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import ml_dtypes
@@ -24,24 +26,37 @@ BYTES: dict[int | str, dict[str, Any]] = {200: {"content": {"application/octet-s
 """For routes that answer `encoding_format: bytes`."""
 
 
-def json_response(content: dict[str, Any]) -> Response:
-    return Response(to_json(content, inf_nan_mode="constants"), media_type="application/json")
+LARGE = 2**16
+"""Values of an answer that take the event loop some 10 ms."""
 
 
-def rows_response(
+async def json_response(content: dict[str, Any], *, values: int) -> Response:
+    """The answer; lists in it may be iterators. values: how many numbers it has, or words of text."""
+    if values < LARGE:
+        return Response(_json(content), media_type="application/json")
+    return Response(await asyncio.to_thread(_json, content), media_type="application/json")
+
+
+def _json(content: Any) -> bytes:
+    if isinstance(content, dict):
+        return b"{" + b",".join(to_json(name) + b":" + _json(value) for name, value in content.items()) + b"}"
+    if isinstance(content, Iterable) and not isinstance(content, str):
+        return b"[" + b",".join(to_json(item, inf_nan_mode="constants") for item in content) + b"]"
+    return to_json(content, inf_nan_mode="constants")
+
+
+async def rows_response(
     head: dict[str, Any], rows: Rows, usage: dict[str, Any], body: EncodedRequest, *, kind: str
 ) -> Response:
     """The response of /v1/embeddings and /pooling, in the request's encoding_format."""
     field = "embedding" if kind == "embedding" else "data"
     if body.encoding_format in ("bytes", "bytes_only"):
         return _bytes_response(head, rows, usage, body)
-    values: Sequence[Any]
+    values: Iterable[Any] = map(np.ndarray.tolist, rows)
     if body.encoding_format == "base64":
-        values = [to_base64(row) for row in encode_rows(rows, body.embed_dtype, body.endianness)]
-    else:
-        values = rows.tolist()
-    data = [{"index": index, "object": kind, field: value} for index, value in enumerate(values)]
-    return json_response({**head, "data": data, "usage": usage})
+        values = map(to_base64, encode_rows(rows, body.embed_dtype, body.endianness))
+    data = ({"index": index, "object": kind, field: value} for index, value in enumerate(values))
+    return await json_response({**head, "data": data, "usage": usage}, values=rows.size)
 
 
 def _bytes_response(head: dict[str, Any], rows: Rows, usage: dict[str, Any], body: EncodedRequest) -> Response:

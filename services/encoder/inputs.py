@@ -1,9 +1,10 @@
 """`input` in its four forms (a text, texts, token ids, lists of token ids) to tokens."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 from services.encoder.encoder_model import EncoderModel
+from services.encoder.tokenizer import slices
 from services.engines.encoder.interface import Tokens
 from services.errors import BadRequestError
 from services.protocol.pooling import ChatInputRequest, InputRequest
@@ -23,8 +24,8 @@ def no_chat_template() -> BadRequestError:
     )
 
 
-def tokenize_input(model: EncoderModel, body: InputRequest, *, prefix: str = "") -> Callable[[], Sequence[Tokens]]:
-    """Checks the request's inputs; returns a function that tokenizes them. Raises BadRequestError, TooLargeError."""
+def tokenize_input(model: EncoderModel, body: InputRequest, *, prefix: str = "") -> Iterator[Sequence[Tokens]]:
+    """Checks the request's inputs; returns what tokenizes them, in slices. Raises BadRequestError, TooLargeError."""
     cut = model.truncation(body.truncate_prompt_tokens, body.truncation_side)
     given = body.input
     if isinstance(given, list) and not given:
@@ -35,9 +36,13 @@ def tokenize_input(model: EncoderModel, body: InputRequest, *, prefix: str = "")
     model.check_inputs(texts, param="input")
     if all(isinstance(text, str) for text in texts):
         prefixed = [prefix + cast("str", text) for text in texts]
-        return lambda: model.tokenizer.encode(prefixed, cut, special=body.add_special_tokens)
+        return (
+            model.tokenizer.encode(prefixed[part], cut, special=body.add_special_tokens)
+            for part in slices(map(len, prefixed))
+        )
     if prefix:
         raise BadRequestError(
             "input_type and prompt_name put a prefix before texts; token ids take none.", param="input"
         )
-    return lambda: model.tokenizer.encode_ids(cast("list[list[int]]", texts), cut)
+    ids = cast("list[list[int]]", texts)
+    return (model.tokenizer.encode_ids(ids[part], cut) for part in slices(map(len, ids)))

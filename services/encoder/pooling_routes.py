@@ -35,6 +35,6 @@ def pooling_router(model: EncoderModel, finish: Finish) -> APIRouter:
         read = await model.read(request, tokenize_input(model, body))
         head = list_head("pooling", request, body.request_id)
         rows = finish(read.rows, body.use_activation)
-        return rows_response(head, rows, Usage.of_prompt(read.tokens).model_dump(), body, kind="pooling")
+        return await rows_response(head, rows, Usage.of_prompt(read.tokens).model_dump(), body, kind="pooling")
 
     return router

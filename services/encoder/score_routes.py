@@ -8,6 +8,7 @@ import numpy as np
 from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 from services.encoder.encoder_model import EncoderModel
 from services.encoder.encodings import json_response
@@ -29,7 +30,7 @@ from services.protocol.scoring import (
 )
 
 SCORE_PATHS = ("/score", "/v1/score")
-RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/openai/v1/rerank")
+RERANK_PATHS = ("/rerank", "/v1/rerank", "/v2/rerank", "/openai/v1/rerank", "/cohere/v2/rerank")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +85,14 @@ async def score(scorer: Scorer, request: Request, body: ScoreRequest) -> Respons
     queries, documents = body.sides()
     scored = await _scored(scorer, request, body, queries, documents)
     data = [{"index": i, "object": "score", "score": float(s)} for i, s in enumerate(scored.scores)]
-    return json_response(
+    return await json_response(
         list_head("score", request, body.request_id)
         | {
             "data": data,
             "usage": Usage.of_prompt(scored.tokens).model_dump(),
             "score_scale": scorer.scale(body.use_activation),
-        }
+        },
+        values=len(data),
     )
 
 
@@ -105,15 +107,19 @@ async def rerank(scorer: Scorer, request: Request, body: RerankRequest) -> Respo
         if body.return_documents is not False:
             result["document"] = {"text": documents[index], "multi_modal": None}
         results.append({**result, "relevance_score": float(scored.scores[index])})
-    return json_response(
-        {
-            "id": response_id("score", request, body.request_id),
-            "model": scorer.model.name,
-            "usage": {"prompt_tokens": scored.tokens, "total_tokens": scored.tokens},
-            "results": results,
-            "score_scale": scorer.scale(body.use_activation),
-        }
-    )
+    if "texts" in (body.model_extra or {}):  # as TEI answers
+        listed = [{"index": each["index"], "score": each["relevance_score"]} for each in results]
+        return Response(to_json(listed), media_type="application/json")
+    answer = {
+        "id": response_id("score", request, body.request_id),
+        "model": scorer.model.name,
+        "usage": {"prompt_tokens": scored.tokens, "total_tokens": scored.tokens},
+        "results": results,
+        "score_scale": scorer.scale(body.use_activation),
+    }
+    if request.url.path.endswith("/v2/rerank"):
+        answer["meta"] = {"api_version": {"version": "2"}, "billed_units": {"search_units": 1}}
+    return await json_response(answer, values=scored.tokens)
 
 
 async def _scored(scorer: Scorer, request: Request, body: ScoringRequest, queries: Items, documents: Items) -> Scored:

@@ -5,7 +5,7 @@ and truncation needs no state in the tokenizer. How they are joined is read off 
 """
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,8 @@ from services.engines.encoder.interface import Ids, Tokens
 from services.errors import BadRequestError
 
 Side = Literal["left", "right"]
+SLICE_CHARS = 2**16
+"""Characters that are tokenized at a time, some 50 ms' worth; then another request has its turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +94,16 @@ class Tokenizer:
                 raise self._too_many(len(sequence))
         return [self._whole(np.array(s, dtype=np.int64), cut, special=False) for s in sequences]
 
-    def encode_pairs(self, queries: Sequence[str], documents: Sequence[str], cut: Truncation) -> list[Tokens]:
-        """One Tokens a document; a single query goes with all of them."""
-        bare = self._bare([*queries, *documents])
-        asked, read = bare[: len(queries)], bare[len(queries) :]
-        if len(asked) == 1:
-            asked *= len(read)
-        return [self._joined(a, b, cut) for a, b in zip(asked, read, strict=True)]
+    def encode_pairs(self, queries: Sequence[str], documents: Sequence[str], cut: Truncation) -> Iterator[list[Tokens]]:
+        """One Tokens a document, in slices; a single query goes with all of them."""
+        asked: list[Ids] = []
+        for part in slices(map(len, queries)):
+            asked += self._bare(queries[part])
+            yield []
+        for part in slices(map(len, documents)):
+            read = self._bare(documents[part])
+            pairs = zip(asked[part] if len(queries) > 1 else asked * len(read), read, strict=True)
+            yield [self._joined(query, document, cut) for query, document in pairs]
 
     def ids(self, text: str, *, special: bool) -> list[int]:
         """Token ids of a text of any length."""
@@ -217,6 +222,17 @@ class Tokenizer:
             start = places[-1] + 1
         pieces.append(_slice(ids, types, start, len(ids)))
         return _Frame(tuple(pieces), tuple(segments))
+
+
+def slices(lengths: Iterable[int]) -> Iterator[slice]:
+    """Consecutive items of at most SLICE_CHARS together, or a single longer one. lengths: of each item."""
+    start = stop = size = 0
+    for stop, length in enumerate(lengths, start=1):
+        if size and size + length > SLICE_CHARS:
+            yield slice(start, stop - 1)
+            start, size = stop - 1, 0
+        size += length + 1
+    yield slice(start, stop)
 
 
 def longest_first(first: int, second: int, room: int) -> tuple[int, int]:

@@ -59,6 +59,8 @@ def chat_invocation(model: GeneratorModel) -> Invocation:
 
 async def _answer(model: GeneratorModel, request: Request, body: ChatRequest) -> ChatCompletion | StreamingResponse:
     get_service(request).check_model(body.model, aliases=True)
+    if model.settings.ignore_tools:
+        body = body.model_copy(update={"tools": None, "tool_choice": None})
     _check(body)
     chat = await model.read(request, lambda: _ready(model, body, response_id("chatcmpl", request, body.request_id)))
     await check_structure(model, body, chat.task.samplings[0])
@@ -90,7 +92,8 @@ def _check(body: ChatRequest) -> None:
     choice = body.tool_choice or ("auto" if body.tools and "tool_choice" not in body.model_fields_set else "none")
     if choice != "none":
         raise BadRequestError(
-            f"tool_choice {choice!r} needs a tool parser, and this server has none.", param="tool_choice"
+            f"tool_choice {choice!r} needs a tool parser, and this server has none; generate.ignore_tools drops it.",
+            param="tool_choice",
         )
 
 

@@ -6,21 +6,13 @@ submit -> waiting, bounded in tokens -> admitted while its tokens have room in t
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from services.engines.generator.interface import Generation, Generator, Piece, Sampling
 from services.errors import MAX_RETRY_AFTER_S, OverloadedError, RaglineError, TooLargeError, UnavailableError
-from services.generate.generation_metrics import GenerationMetrics
+from services.generate.generation_metrics import GenerationMetrics, Progress
 
 EXPECTED_TOKENS = 256
 """Tokens of an answer, as admission assumes; the engine preempts where that was too few."""
-
-
-@dataclass(slots=True)
-class _Progress:
-    admitted: float
-    last: float | None = None
-    """Time of its last piece."""
 
 
 class GenerationQueue:
@@ -32,7 +24,7 @@ class GenerationQueue:
         self._metrics = metrics
         self._waiting: dict[Generation, None] = {}
         self._waiting_tokens = 0
-        self._running: dict[Generation, _Progress] = {}
+        self._running: dict[Generation, Progress] = {}
         self._tokens_per_s = 1000.0
         self._kv_cache_usage = 0.0
         self._stopped = False
@@ -84,12 +76,14 @@ class GenerationQueue:
         now = self.last_forward = time.monotonic()
         progress = self._running[generation]
         self._metrics.piece(generation, len(piece.token_ids), progress.last, now)
+        progress.tokens += len(piece.token_ids)
         if progress.last is None:
+            progress.first = now
             rate = len(generation.prompt) / max(now - progress.admitted, 1e-6)
             self._tokens_per_s += 0.1 * (rate - self._tokens_per_s)
         progress.last = now
         if piece.finish is not None:
-            self._metrics.finished(generation, progress.admitted, now, piece.finish)
+            self._metrics.finished(generation, progress, now, piece.finish)
             self._leave(generation)
         generation.give(piece)
 
@@ -98,7 +92,7 @@ class GenerationQueue:
         generation.fail(error)
 
     def on_step(self, gauges: Mapping[str, float]) -> None:
-        before, self._kv_cache_usage = self._kv_cache_usage, gauges["kv_cache_usage"]
+        before, self._kv_cache_usage = self._kv_cache_usage, gauges["kv_cache_usage"] if self._running else 0.0
         if self._kv_cache_usage > before:  # a prompt is being read, long before its first piece
             self.last_forward = time.monotonic()
         self._metrics.kv_cache_usage.set(self._kv_cache_usage)
@@ -129,8 +123,10 @@ class GenerationQueue:
             if room < 0 and self._running:
                 break
             self._take(generation)
-            self._running[generation] = _Progress(time.monotonic())
+            self._running[generation] = Progress(time.monotonic())
             self._engine.add(generation)
+        if not self._running:  # no step will tell
+            self.on_step({"kv_cache_usage": 0.0})
         self._metrics.queue(len(self._running), len(self._waiting), self._waiting_tokens)
 
     def _check_room(self, tokens: int) -> None:

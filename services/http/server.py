@@ -25,6 +25,7 @@ from services.http.api_key import ApiKeyMiddleware, check_address
 from services.http.errors import RESPONSES, RequestShapeError, install
 from services.http.metrics import Metrics
 from services.http.request_log import RequestLogMiddleware
+from services.http.same_origin import SameOrigin
 from services.protocol import ErrorBody, Load, ModelEntry, ModelList, Version, now
 from services.settings import ServiceSettings
 
@@ -33,6 +34,8 @@ log = logging.getLogger(__name__)
 CHECK_AFTER_S = 30.0
 """A backend that ran a forward this recently is healthy without a check."""
 CHECK_TIMEOUT_S = 10.0
+KEEP_ALIVE_S = 120
+"""How long an idle connection stays: longer than clients and proxies keep theirs (Go 90 s, nginx and AWS 60 s)."""
 WATCH_S = 0.5
 """Interval at which a running server checks that its engine lives."""
 
@@ -111,6 +114,7 @@ def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
     app.add_middleware(AdmissionMiddleware, admission=admission)
     app.add_middleware(ApiKeyMiddleware, api_key=settings.api_key)
     app.add_middleware(RequestLogMiddleware, metrics=service.metrics)  # the last one added is the outermost
+    app.add_middleware(SameOrigin, host=settings.host, hosts=settings.hosts)
     app.include_router(_common_routes(service, admission))
     for router in service.routers:
         app.include_router(router, dependencies=[Depends(json_only)], responses=RESPONSES)
@@ -146,12 +150,17 @@ def _common_routes(service: Service, admission: Admission) -> APIRouter:
     async def load() -> Load:
         return Load(server_load=admission.in_flight)
 
+    def entry() -> ModelEntry:
+        return ModelEntry(id=service.model_name, root=service.root, max_model_len=service.max_model_len, **service.card)
+
     @router.get("/v1/models")
     async def models() -> ModelList:
-        entry = ModelEntry(
-            id=service.model_name, root=service.root, max_model_len=service.max_model_len, **service.card
-        )
-        return ModelList(data=[entry])
+        return ModelList(data=[entry()])
+
+    @router.get("/v1/models/{name:path}", responses={404: {"model": ErrorBody}})
+    async def model(name: str) -> ModelEntry:
+        service.check_model(name, aliases=True)
+        return entry()
 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
@@ -190,6 +199,7 @@ class _Server(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=1,
+                timeout_keep_alive=KEEP_ALIVE_S,
             )
         )
         self._admission: Admission = app.state.admission

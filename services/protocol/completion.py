@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from services.protocol import RequestId, Usage
 from services.protocol.generate import SamplingFields
@@ -13,7 +13,7 @@ TokenId = Annotated[int, Field(ge=0)]
 class CompletionRequest(SamplingFields):
     prompt: list[TokenId] | list[list[TokenId]] | str | list[str] | None = None
     max_tokens: int | None = 16
-    n: int = 1
+    n: Annotated[int, BeforeValidator(lambda value: 1 if value is None else value)] = 1
     echo: bool | None = False
     logprobs: int | None = None
     suffix: str | None = None

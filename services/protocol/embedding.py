@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, model_validator
 
-from services.protocol import Usage, Wire, now
+from services.protocol import Usage, Wire, ZeroIfNull, now
 from services.protocol.pooling import ChatInputRequest, EncodedRequest, refuse_priority
 
 InputType = Literal["query", "document"]
@@ -49,7 +49,7 @@ class CohereEmbedRequest(Wire):
     embedding_types: list[CohereType] | None = None
     truncate: Literal["NONE", "START", "END"] = "END"
     max_tokens: Annotated[int, Field(ge=-1)] | None = None
-    priority: int = 0
+    priority: ZeroIfNull = 0
 
     @model_validator(mode="after")
     def _one_kind(self) -> Self:

@@ -1,10 +1,10 @@
 """Request fields that chat and text completions share."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from services.protocol import INT64, Wire
+from services.protocol import INT64, Wire, ZeroIfNull
 
 
 class StreamOptions(Wire):
@@ -51,7 +51,7 @@ class SamplingFields(Wire):
     stop_token_ids: list[int] | None = Field(default_factory=list)
     include_stop_str_in_output: bool = False
     ignore_eos: bool = False
-    min_tokens: int = 0
+    min_tokens: ZeroIfNull = 0
     skip_special_tokens: bool = True
     max_tokens: int | None = None
     stream: bool | None = False
@@ -66,7 +66,7 @@ class SamplingFields(Wire):
     prompt_logprobs: int | None = None
     logprob_token_ids: list[int] | None = None
     use_beam_search: bool = False
-    priority: int = Field(default=0, ge=-INT64, le=INT64 - 1)
+    priority: Annotated[ZeroIfNull, Field(ge=-INT64, le=INT64 - 1)] = 0
     return_token_ids: bool | None = None
     return_tokens_as_token_ids: bool | None = None
     user: str | None = None

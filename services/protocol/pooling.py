@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, Field, ModelWrapValidatorHandler, model_validator
 
 from services.errors import BadRequestError
-from services.protocol import INT64, RequestId, Usage, Wire, now
+from services.protocol import INT64, RequestId, Usage, Wire, ZeroIfNull, now
 
 MAX_SALT_CHARS = 128
 
@@ -26,7 +26,7 @@ class PoolingRequest(Wire):
     truncation_side: Literal["left", "right"] | None = None
     padding: Literal["max_length", "do_not_pad"] | None = None
     request_id: RequestId
-    priority: int = Field(default=0, ge=-INT64, le=INT64 - 1)
+    priority: Annotated[ZeroIfNull, Field(ge=-INT64, le=INT64 - 1)] = 0
     mm_processor_kwargs: dict[str, Any] | None = None
     cache_salt: str | None = Field(default=None, min_length=1, max_length=MAX_SALT_CHARS)
     use_activation: bool | None = None

@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, FailFast, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
-from services.protocol import Usage, now
+from services.protocol import Usage, ZeroIfNull, now
 from services.protocol.pooling import ChatInputRequest, InputRequest, PoolingRequest
 
 Scale = Literal["logit", "probability", "cosine"]
 
 
 class ScoreMultiModalParam(TypedDict):
-    content: list[dict[str, Any]]
+    content: Annotated[list[dict[str, Any]], FailFast()]
 
 
 def _plain(document: Any) -> Any:
@@ -33,8 +33,8 @@ Items = Item | list[Item]
 
 
 class ScoringRequest(PoolingRequest):
-    max_tokens_per_query: int = 0
-    max_tokens_per_doc: int = 0
+    max_tokens_per_query: ZeroIfNull = 0
+    max_tokens_per_doc: ZeroIfNull = 0
     instruction: str | None = None
     chat_template_kwargs: dict[str, Any] | None = None
 
@@ -77,9 +77,15 @@ ScoreRequest = ScoreQueriesDocumentsRequest | ScoreQueriesItemsRequest | ScoreDa
 class RerankRequest(ScoringRequest):
     query: Item
     documents: Items
-    top_n: int = Field(default=0, ge=0)
+    top_n: Annotated[ZeroIfNull, Field(ge=0)] = 0
     return_documents: bool | None = None
     """False leaves the documents out; by default they are in the response, as in vLLM."""
+
+    @classmethod
+    def refuse(cls, body: dict[str, Any]) -> None:
+        super().refuse(body)
+        if "texts" in body:  # TEI's name, which LiteLLM sends
+            body.setdefault("documents", body["texts"])
 
 
 class ScoreDatum(BaseModel):
@@ -121,6 +127,8 @@ class RerankResponse(BaseModel):
     usage: RerankUsage
     results: list[RerankResult]
     score_scale: Scale
+    meta: dict[str, Any] | None = None
+    """Cohere's, on its /v2/rerank."""
 
 
 class ClassificationRequest(InputRequest):

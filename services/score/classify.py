@@ -33,7 +33,8 @@ async def classify(
         best = int(row.argmax())
         label = labels[best] if best < len(labels) else None
         data.append({"index": index, "label": label, "probs": row.tolist(), "num_classes": len(row)})
-    return json_response(
+    return await json_response(
         list_head("classify", request, body.request_id)
-        | {"data": data, "usage": Usage.of_prompt(read.tokens).model_dump()}
+        | {"data": data, "usage": Usage.of_prompt(read.tokens).model_dump()},
+        values=rows.size,
     )

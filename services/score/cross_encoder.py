@@ -28,11 +28,9 @@ class CrossEncoderScorer:
     ) -> Scored:
         template, tokenizer = self._template, self.model.tokenizer
         if template is None:
-            read = await self.model.read(request, lambda: tokenizer.encode_pairs(queries, documents, cut))
+            read = await self.model.read(request, tokenizer.encode_pairs(queries, documents, cut))
         else:
             variables = template_variables(body.instruction, body.chat_template_kwargs)
-            read = await self.model.read(
-                request, lambda: template.encode(tokenizer, queries, documents, cut, variables)
-            )
+            read = await self.model.read(request, template.encode(tokenizer, queries, documents, cut, variables))
         scores = apply_activation(read.rows, self.model.checkpoint.activation, body.use_activation)
         return Scored(scores[:, 0], read.tokens)

@@ -4,12 +4,12 @@ Templates get `messages` of the roles query and document, and `instruction`, as 
 document of a prompt that is too long is truncated: the model reads its score after what follows the document.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jinja2
 
-from services.encoder.tokenizer import Tokenizer, Truncation
+from services.encoder.tokenizer import Tokenizer, Truncation, slices
 from services.engines.encoder.interface import Tokens
 from services.errors import BadRequestError
 from services.presets import SCORE_TEMPLATES, Preset
@@ -45,12 +45,20 @@ class ScoreTemplate:
         documents: Sequence[str],
         cut: Truncation,
         variables: Mapping[str, Any],
-    ) -> list[Tokens]:
-        """One Tokens a document; a single query goes with all of them."""
-        asked = list(queries) * (len(documents) if len(queries) == 1 else 1)
+    ) -> Iterator[list[Tokens]]:
+        """One Tokens a document, in slices; a single query goes with all of them, and counts in each prompt."""
+        asked = list(queries)
         if cut.per_query:
-            asked = tokenizer.shortened(asked, [cut.per_query] * len(asked), "right")
-        read = list(documents)
+            for part in slices(map(len, queries)):
+                asked[part] = tokenizer.shortened(queries[part], [cut.per_query] * len(queries[part]), "right")
+                yield []
+        asked *= len(documents) if len(queries) == 1 else 1
+        for part in slices(len(q) + len(d) for q, d in zip(asked, documents, strict=True)):
+            yield self._encode(tokenizer, asked[part], list(documents[part]), cut, variables)
+
+    def _encode(
+        self, tokenizer: Tokenizer, asked: Sequence[str], read: list[str], cut: Truncation, variables: Mapping[str, Any]
+    ) -> list[Tokens]:
         if cut.per_document:
             read = tokenizer.shortened(read, [cut.per_document] * len(read), "right")
         if cut.limit is not None:

@@ -32,7 +32,7 @@ def theirs(score_folder: Path) -> tokenizers.Tokenizer:
 def test_pairs_are_joined_and_cut_as_the_library_does(ours, theirs, pair, limit, side):
     theirs.enable_truncation(limit, direction=side)
     expected = theirs.encode(*pair)
-    tokens = ours.encode_pairs([pair[0]], [pair[1]], Truncation(limit, side))[0]
+    [_, [tokens]] = ours.encode_pairs([pair[0]], [pair[1]], Truncation(limit, side))
     assert (tokens.ids.tolist(), tokens.types.tolist()) == (expected.ids, expected.type_ids)
 
 
@@ -45,13 +45,13 @@ def test_single_texts_too(ours, theirs, text, limit, side):
 
 def test_a_document_is_cut_to_its_own_limit(ours):
     cut = Truncation(per_document=3, per_query=2)
-    tokens = ours.encode_pairs(["one two three four"], ["five six seven eight nine"], cut)[0]
+    [_, [tokens]] = ours.encode_pairs(["one two three four"], ["five six seven eight nine"], cut)
     assert ours.decode(tokens.ids.tolist()) == "[CLS] one two [SEP] five six seven [SEP]"
 
 
 def test_within_a_limit_of_its_own_only_the_document_gives_way(ours):
     cut = Truncation(limit=8, per_document=30)
-    tokens = ours.encode_pairs(["one two three"], ["five " * 40], cut)[0]
+    [_, [tokens]] = ours.encode_pairs(["one two three"], ["five " * 40], cut)
     assert ours.decode(tokens.ids.tolist()) == "[CLS] one two three [SEP] five five [SEP]"
 
 

@@ -5,6 +5,7 @@ Inputs of many lengths go into one forward, and each must come out as transforme
 
 import math
 import sys
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,7 @@ def test_cross_encoders_and_classifiers(tmp_path, family, labels):
     model = tiny.saved(kind(config(config_kind, num_labels=labels, **more)), tmp_path)
     ours, tokenizer = encoder(tmp_path)
     assert ours.padding_free == (family not in PADDED)
-    rows = in_any_company(ours, tokenizer.encode_pairs([QUERY], DOCUMENTS, Truncation(limit=64)))
+    rows = in_any_company(ours, list(chain(*tokenizer.encode_pairs([QUERY], DOCUMENTS, Truncation(limit=64)))))
     assert rows.shape == (len(DOCUMENTS), labels)
     with torch.no_grad():
         for document, row in zip(DOCUMENTS, rows, strict=True):
@@ -249,7 +250,7 @@ def test_a_prompt_that_is_too_long_gives_way_in_the_document_only(tmp_path):
     tiny.tokenizer(tmp_path, frame=False)
     tokenizer = Tokenizer.load(tmp_path, max_model_len=300)
     prompts = ScoreTemplate("Q {{ messages[0].content }} D {{ messages[1].content }} END", instruction=None)
-    tokens = prompts.encode(tokenizer, [QUERY], ["short", "word " * 500], Truncation(limit=60), {})
+    tokens = list(chain(*prompts.encode(tokenizer, [QUERY], ["short", "word " * 500], Truncation(limit=60), {})))
     texts = [tokenizer.decode(each.ids.tolist()) for each in tokens]
     assert texts[0] == f"Q {QUERY} D short END"
     assert texts[1].endswith(" END")
@@ -265,7 +266,7 @@ def test_half_precision_keeps_the_head_in_float32(tmp_path):
     tokenizer = Tokenizer.load(tmp_path, max_model_len=64)
     half = TorchEncoder(checkpoint, device="cpu", dtype="bfloat16", pad_id=0, threads=1)
     full, _ = encoder(tmp_path)
-    tokens = tokenizer.encode_pairs([QUERY], DOCUMENTS, Truncation(limit=64))
+    tokens = list(chain(*tokenizer.encode_pairs([QUERY], DOCUMENTS, Truncation(limit=64))))
     in_half, in_full = half.forward(tokens), full.forward(tokens)
     assert in_half.dtype == np.float32
     assert in_half == pytest.approx(in_full, abs=0.1)

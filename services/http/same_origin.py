@@ -1,7 +1,7 @@
 """Refuses requests that other web sites' pages make a browser send here.
 
-Such a request carries another `Origin`. A `Host` that is neither loopback nor in server.hosts is a name that somebody
-else pointed at this machine (DNS rebinding).
+Such a request carries another `Origin`. A `Host` that is neither loopback nor in the setting `hosts` is a name that
+somebody else pointed at this machine (DNS rebinding).
 """
 
 from collections.abc import Collection
@@ -14,16 +14,20 @@ from services.errors import ForbiddenError
 from services.http.api_key import is_loopback
 from services.http.errors import error_response
 
-_PROBED = ("/health/", "/metrics")
+_PROBED = ("/health", "/ping", "/metrics")
 """Probes and scrapers reach these by address, so any Host may ask for them."""
 
 
 class SameOrigin:
     """ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, *, host: str, hosts: Collection[str] = ()) -> None:
-        """Accept loopback names and `hosts`; without hosts any name, unless `host` itself is loopback."""
+    def __init__(self, app: ASGIApp, *, host: str, hosts: Collection[str] = (), setting: str = "hosts") -> None:
+        """Accept loopback names and `hosts`; without hosts any name, unless `host` itself is loopback.
+
+        `setting`: where hosts come from, for the refusal.
+        """
         self.app = app
+        self._setting = setting
         self._hosts = frozenset(hosts)
         self._loopback_only = is_loopback(host)
 
@@ -45,7 +49,7 @@ class SameOrigin:
         if is_loopback(name):
             return ""
         if self._hosts and name not in self._hosts and not path.startswith(_PROBED):
-            return f"{name[:100]!r} is not in server.hosts: add it there, or use {' or '.join(sorted(self._hosts))}"
+            return f"{name[:100]!r} is not in {self._setting}: add it there, or use {' or '.join(sorted(self._hosts))}"
         if self._loopback_only and not self._hosts and host:
             return f"ragline serves on loopback only, and {host[:100]!r} is another name; use localhost or 127.0.0.1"
         return ""
