@@ -13,13 +13,14 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from starlette.types import Scope
 
+from app.http.bulkheads import Bulkheads
 from app.http.metrics import AppMetrics
 from app.http.orchestrator import open_orchestrator
 from app.http.routes import ask, collections, documents, health
 from app.http.same_origin import SameOrigin
 from app.settings import AppSettings
 from services import __version__
-from services.http.admission import Admission, AdmissionMiddleware
+from services.http.admission import AdmissionMiddleware
 from services.http.api_key import ApiKeyMiddleware, check_address
 from services.http.errors import RESPONSES, http_error, install
 from services.http.logs import configure
@@ -39,10 +40,11 @@ _PAGE_HEADERS = {
 def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | None = None) -> FastAPI:
     """`transport` reaches the three services; None: the network."""
     metrics = AppMetrics()
+    bulkheads = Bulkheads(settings.server, metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_orchestrator(settings, metrics, transport) as orchestrator:
+        async with open_orchestrator(settings, metrics, bulkheads, transport) as orchestrator:
             app.state.orchestrator = orchestrator
             yield
 
@@ -50,7 +52,7 @@ def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | Non
     app = FastAPI(title="ragline", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     install(app)
     app.add_exception_handler(HTTPException, http_error)  # unknown paths and methods in our error shape
-    app.add_middleware(AdmissionMiddleware, admission=Admission(settings.server, metrics))
+    app.add_middleware(AdmissionMiddleware, admission_of=bulkheads.of)
     app.add_middleware(ApiKeyMiddleware, api_key=settings.server.api_key, is_public=_is_public)
     app.add_middleware(RequestLogMiddleware, metrics=metrics)
     app.add_middleware(SameOrigin, host=settings.server.host, hosts=settings.server.hosts)

@@ -98,6 +98,7 @@ async def search(body: SearchBody, here: Here) -> SearchOut:
     passages = await here.pipeline.retrieve(await _query(body, body.query, here, trace), trace)
     timings = trace.finish()
     here.metrics.record(trace)
+    here.bulkheads.searches.answered()
     return SearchOut(
         results=[source(passage) for passage in passages],
         degraded=trace.degraded,
@@ -232,6 +233,7 @@ def _citation(citation: Citation, passages: Sequence[Passage]) -> CitationOut:
 def _done(event: AnswerDone, trace: Trace, here: Orchestrator) -> Done:
     usage, timings = event.usage, trace.finish()
     here.metrics.record(trace)
+    here.bulkheads.questions.answered()
     return Done(
         answered=event.answered,
         finish_reason=event.finish_reason,
