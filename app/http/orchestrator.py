@@ -8,6 +8,7 @@ from typing import Annotated
 import httpx2
 from fastapi import Depends, Request
 
+from app.answer.breaker import Breaker
 from app.answer.pipeline import Pipeline
 from app.answer.prompt import PromptBuilder
 from app.documents.ingest import Ingest
@@ -47,7 +48,8 @@ async def open_orchestrator(
     library = Library(settings)
     ingest = Ingest(settings, library, embedder)
     prompts = PromptBuilder(settings.ask, generator)
-    pipeline = Pipeline(settings.ask, library, embedder, scorer, generator, prompts)
+    breakers = {client.role: Breaker(client) for client in (embedder, scorer, generator)}
+    pipeline = Pipeline(settings.ask, library, embedder, scorer, generator, prompts, breakers)
     async with ingest.working():
         try:
             yield Orchestrator(settings, library, pipeline, ingest, metrics, bulkheads)
