@@ -29,6 +29,7 @@ from services.errors import (
     RaglineError,
     UnavailableError,
 )
+from services.protocol import current_request_id
 from services.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class ServiceClient:
             timeout=httpx2.Timeout(endpoint.timeout_s, connect=5.0),
             headers={"Authorization": f"Bearer {key}"} if key else None,
             limits=httpx2.Limits(max_connections=256, max_keepalive_connections=32),
+            event_hooks={"request": [_carry_request_id]},
         )
         self._openai = openai.AsyncOpenAI(
             base_url=f"{endpoint.base_url}/v1", api_key=key or "none", http_client=self._http, max_retries=0
@@ -231,6 +233,11 @@ class GenerateClient(ServiceClient):
                         yield Delta(choice.delta.content)
                 if chunk.usage is not None:
                     yield Delta("", finish, Usage(chunk.usage.prompt_tokens, chunk.usage.completion_tokens))
+
+
+async def _carry_request_id(request: httpx2.Request) -> None:
+    if request_id := current_request_id.get():
+        request.headers["X-Request-Id"] = request_id
 
 
 def retries(deadline: float | None) -> Any:

@@ -66,13 +66,15 @@ async def test_bodies_that_come_slowly_keep_nobody_out(stack: Stack, tmp_path: P
 
 
 @contextmanager
-def slow_scorer(seconds: float) -> Iterator[str]:
-    """The address of a cross-encoder that reads one request at a time, each for this long."""
+def slow_scorer(seconds: float, ids: list[str | None] | None = None) -> Iterator[str]:
+    """The address of a cross-encoder that reads one request at a time, each this long; `ids` gets each X-Request-Id."""
     one_at_a_time = Lock()
 
     class Scores(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             pairs = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["documents"]
+            if ids is not None:
+                ids.append(self.headers["X-Request-Id"])
             with one_at_a_time:
                 time.sleep(seconds)
             body = json.dumps({"data": [{"index": i, "score": -i} for i in range(len(pairs))]}).encode()
