@@ -140,7 +140,7 @@ def test_what_is_kept_is_its_owners_alone(stack: Stack, corpus: Path, http: http
     assert corpus
     http.post("/documents", files={"file": ("own.md", b"# Own\n\nNobody else reads this.")}).raise_for_status()
     kept = [path for path in stack.data_dir.rglob("*") if path.name != "up.log"]  # up.log is the tests' own
-    assert {path.name for path in kept} >= {"run.json", "logs", "score.log", "collections"}
+    assert {path.name for path in kept} >= {"run.json", "logs", "score.log", "store.sqlite3"}
     assert [str(path) for path in kept if path.exists() and path.stat().st_mode & 0o077] == []
 
 

@@ -146,7 +146,7 @@ def _logged(request: Request, text: str, here: Orchestrator) -> Iterator[Trace]:
     finally:
         fields = {
             "request_id": request.state.request_id,
-            "route": request.url.path,
+            "route": request.scope["path"],
             "outcome": trace.outcome,
             "degraded": trace.degraded,
             "timings_ms": trace.finish(),
