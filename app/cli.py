@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -213,7 +214,10 @@ def _join_commands(wanted: str) -> None:
 
 
 def main() -> None:
-    _join_commands(sys.argv[1] if len(sys.argv) > 1 else "")
+    command = sys.argv[1] if len(sys.argv) > 1 else ""
+    if command != "models":  # weights may be shared
+        os.umask(0o077)  # documents, logs and addresses are their owner's alone
+    _join_commands(command)
     try:
         cli()
     except RaglineError as exc:

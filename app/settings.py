@@ -1,8 +1,10 @@
-"""The orchestrator's settings: [ask], how a question is answered, and [server], where."""
+"""The orchestrator's settings: [ask], how a question is answered; [server], where; [up], how `ragline up` watches."""
 
+import re
+from ipaddress import ip_network
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 
 from indexing.settings import IndexingSettings
 from services.settings import Section
@@ -46,14 +48,52 @@ class ServerSettings(Section):
     """Serve beyond loopback without an API key."""
     hosts: tuple[str, ...] = ()
     """Names by which clients reach it, without port, beside loopback's. Empty: any, if it listens beyond loopback."""
+    origins: tuple[str, ...] = ()
+    """Origins of other web pages that may use the API, and of the chat page behind a proxy that hides its own Host, as
+    "https://rag.example"."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of proxies whose X-Forwarded-Host counts, as "127.0.0.1" or "10.0.0.0/8"."""
+    root_path: str = Field(default="", pattern=r"^(/[\w.~-]+)*$")
+    """Where a proxy puts it, as "/rag", whether or not the proxy takes that off the path."""
     max_question_chars: int = Field(default=20_000, gt=0)
+    max_question_bytes: int = Field(default=256 * 2**10, gt=0)
+    """Body of a question with its conversation, and of every other request but an upload."""
     max_body_bytes: int = Field(default=64 * 2**20, gt=0)
     """One upload."""
     max_concurrent: int = Field(default=64, gt=0)
-    """Questions at once; past it 429 with Retry-After."""
+    """Questions at once; past it, and past what latency_target_s allows, 429 with Retry-After."""
+    max_searches: int = Field(default=64, gt=0)
+    """Searches at once, beside the questions."""
+    max_uploads: int = Field(default=16, gt=0)
+    """Uploads, and other changes of documents, at once."""
+    latency_target_s: float = Field(default=30.0, gt=0)
+    """Questions and searches are admitted as long as, at the rate measured, they are answered within this time."""
     drain_s: float = Field(default=15.0, ge=0)
+    log_questions: bool = False
+    """The log's line of a question has its text, too; else its id, times and what was left out alone."""
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, proxies: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(str(ip_network(proxy)) for proxy in proxies)
+
+    @field_validator("origins")
+    @classmethod
+    def _as_browsers_send_them(cls, origins: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in origins:
+            if not re.fullmatch(r"https?://[^/?#@\s]+", origin):
+                raise ValueError(f"{origin!r} is no origin; write it as https://rag.example, without a path")
+        return tuple(origin.lower() for origin in origins)
+
+
+class UpSettings(Section):
+    hang_s: float = Field(default=60.0, gt=0)
+    """A process that has been healthy, and answers no health check for this long, is ended and started again."""
+    log_bytes: int = Field(default=16 * 2**20, gt=0)
+    """A log longer than this begins anew; the last one is kept as NAME.log.1."""
 
 
 class AppSettings(IndexingSettings):
     ask: AskSettings = AskSettings()
     server: ServerSettings = ServerSettings()
+    up: UpSettings = UpSettings()

@@ -2,12 +2,14 @@
 
     pull the weights -> start embed, score, generate and the orchestrator -> wait until each is healthy -> supervise
 
-A process that dies is started again, after a pause that doubles up to half a minute. Ctrl-C and SIGTERM stop them all.
+A process that dies is started again, after a pause that doubles up to half a minute; so is one that has been healthy
+and no longer answers. Ctrl-C and SIGTERM stop them all.
 """
 
 import asyncio
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -32,6 +34,8 @@ MAX_QUICK_DEATHS = 3
 """Deaths after which a start is given up; once all four have been healthy, restarts never stop."""
 MAX_PAUSE_S = 30.0
 STOP_S = 20.0
+CHECKS = 4
+"""Health checks in a row that a process misses before it is taken for hung; up.hang_s is the time for all of them."""
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -46,6 +50,8 @@ class Child:
     log: Path
     process: asyncio.subprocess.Process | None = None
     started: float = field(default=0.0)
+    answered: bool = False
+    """Whether it has been healthy since it was started."""
 
 
 class Supervisor:
@@ -78,7 +84,8 @@ class Supervisor:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Start all four and wait until they are healthy; stop them on exit. Raises UnavailableError."""
-        watchers = [asyncio.create_task(self._keep_alive(child)) for child in self._children]
+        watches = (self._keep_alive, self._end_if_hung)
+        watchers = [asyncio.create_task(watch(child)) for child in self._children for watch in watches]
         try:
             await self._until_healthy(watchers)
             publish(self._settings.data_dir, self._addresses)
@@ -126,7 +133,7 @@ class Supervisor:
                 start_new_session=True,  # the terminal's Ctrl-C is ours to pass on
                 preexec_fn=_die_with_parent,
             )
-        child.started = time.monotonic()
+        child.started, child.answered = time.monotonic(), False
         return child.process
 
     async def _keep_alive(self, child: Child) -> None:
@@ -143,6 +150,25 @@ class Supervisor:
             )
             await asyncio.sleep(pause)
             pause = min(pause * 2, MAX_PAUSE_S)
+
+    async def _end_if_hung(self, child: Child) -> None:
+        """Kill a process that misses CHECKS health checks in a row; keep its log within up.log_bytes."""
+        missed, interval = 0, self._settings.up.hang_s / CHECKS
+        async with httpx2.AsyncClient(timeout=interval, trust_env=False) as http:
+            while True:
+                due = time.monotonic() + interval
+                healthy = await _is_healthy(http, child)
+                missed = 0 if healthy or not child.answered else missed + 1
+                child.answered = child.answered or healthy
+                if missed == CHECKS and child.process is not None:
+                    self._console.print(
+                        f"{child.name} has not answered for {self._settings.up.hang_s:.0f} s; ending it"
+                    )
+                    with suppress(ProcessLookupError):
+                        os.killpg(child.process.pid, signal.SIGKILL)  # with the processes that it started
+                    missed = 0
+                await asyncio.to_thread(rotate, child.log, self._settings.up.log_bytes)
+                await asyncio.sleep(max(due - time.monotonic(), 0))
 
     async def _until_healthy(self, watchers: list[asyncio.Task[None]]) -> None:
         transport = httpx2.AsyncHTTPTransport()  # without the proxies of the environment
@@ -162,10 +188,7 @@ class Supervisor:
 
     async def _wait(self, http: httpx2.AsyncClient, child: Child) -> None:
         began = time.monotonic()
-        while True:
-            with suppress(httpx2.HTTPError):
-                if (await http.get(child.health)).status_code == httpx2.codes.OK:
-                    break
+        while not await _is_healthy(http, child):  # noqa: ASYNC110  what is waited for is another process
             await asyncio.sleep(0.1)
         self._console.print(f"  [green]✓[/] {child.name:9} {child.url}  ready in {time.monotonic() - began:.1f} s")
 
@@ -182,6 +205,13 @@ class Supervisor:
                 await process.wait()
 
 
+async def _is_healthy(http: httpx2.AsyncClient, child: Child) -> bool:
+    try:
+        return (await http.get(child.health)).status_code == httpx2.codes.OK
+    except httpx2.HTTPError:
+        return False
+
+
 def free_port(host: str, wanted: int) -> int:
     """Return `wanted` where it is free, else a free port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -191,6 +221,16 @@ def free_port(host: str, wanted: int) -> int:
             probe.bind((host, port))
             return int(probe.getsockname()[1])
     raise UnavailableError(f"no port can be opened on {host}")
+
+
+def rotate(log: Path, max_bytes: int) -> None:
+    """Move a log's text to LOG.1 once it is longer than `max_bytes`; its writer, which appends, goes on at the start.
+
+    A line that is written in between is lost.
+    """
+    if log.exists() and log.stat().st_size > max_bytes:
+        shutil.copyfile(log, log.with_name(f"{log.name}.1"))
+        os.truncate(log, 0)
 
 
 def tail(log: Path, lines: int = 15) -> str:

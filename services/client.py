@@ -40,6 +40,7 @@ from services.errors import (
     RaglineError,
     UnavailableError,
 )
+from services.protocol import current_request_id
 from services.settings import ServiceSettings
 
 __all__ = ["Delta", "EmbedClient", "GenerateClient", "Message", "ModelCard", "ScoreClient", "ServiceClient", "Usage"]
@@ -78,6 +79,7 @@ class ServiceClient:
             transport=transport or httpx2.AsyncHTTPTransport(limits=limits),
             timeout=httpx2.Timeout(endpoint.timeout_s, connect=5.0),
             headers={"Authorization": f"Bearer {key}"} if key else None,
+            event_hooks={"request": [_carry_request_id]},
         )
         self._card: ModelCard | None = None
 
@@ -317,6 +319,11 @@ class GenerateClient(ServiceClient):
                 if delta.text:
                     yield Delta(delta.text)
         yield Delta("", finish, usage)
+
+
+async def _carry_request_id(request: httpx2.Request) -> None:
+    if request_id := current_request_id.get():
+        request.headers["X-Request-Id"] = request_id
 
 
 def retries(deadline: float | None) -> Any:

@@ -129,6 +129,7 @@ class Settings(BaseSettings):
     milvus: Any = None
     ask: Any = None
     server: Any = None
+    up: Any = None
 
     @classmethod
     def settings_customise_sources(

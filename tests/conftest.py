@@ -101,7 +101,7 @@ def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process = subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=log, stderr=log)
     try:
         deadline = time.monotonic() + START_S
-        while not _answers(port):
+        while not answers(port):
             assert process.poll() is None, (data_dir / "log").read_text()
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -111,7 +111,7 @@ def milvus_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.wait(timeout=60)
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 

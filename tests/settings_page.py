@@ -23,6 +23,7 @@ SECTIONS = {
     "milvus": "Milvus, where `index.store` says so: `[milvus]`",
     "ask": "How a question is answered: `[ask]`",
     "server": "Where the orchestrator serves: `[server]`",
+    "up": "How `ragline up` watches its processes: `[up]`",
 }
 PATHS = {"data_dir": "~/.local/share/ragline", "cache_dir": "~/.cache/ragline"}
 

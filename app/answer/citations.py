@@ -16,6 +16,8 @@ from app.answer.support import SUPPORT, Support, says_more, support
 _TOKEN = re.compile(
     r"(?P<marker>\[\d{1,3}(?:\s*,\s*\d{1,3})*\])|(?P<stop>[.!?]+[\"')\]]*)|(?P<space>\s+)|(?P<word>[^\s.!?\[]+|\[)"
 )
+_OWN_MARKER = re.compile(r"(?<![\w\])])\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
+_INDEX = re.compile(r"\[(?=\d{1,3}(?:\s*,\s*\d{1,3})*\])")
 _UNFINISHED = re.compile(r"(\[[\d,\s]*\]?[^\s.!?\[]*|[.!?][\"')\]]*|\s+|[^\s.!?\[]+)$")
 
 
@@ -149,6 +151,11 @@ class CitationChecker:
     def _release(self) -> Iterator[str | Citation]:
         held, self._held = self._held, []
         yield from held
+
+
+def without_markers(text: str) -> str:
+    """Write a passage's own [2] as (2), which cites nothing; in x[2] it only gets a zero-width space."""
+    return _INDEX.sub("[\u200b", _OWN_MARKER.sub(r"(\1)", text))
 
 
 def citation_of(passage: Passage, found: Support, start: int, end: int) -> Citation:

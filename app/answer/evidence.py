@@ -7,7 +7,7 @@ where it writes nothing of use, the best sentence is quoted.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.answer.citations import Citation, citation_of
+from app.answer.citations import Citation, citation_of, without_markers
 from app.answer.passages import Passage
 from app.answer.support import Support, sentences
 from services.client import ScoreClient
@@ -31,7 +31,7 @@ class Evidence:
 
     def quote(self) -> tuple[str, str, Citation, str]:
         """Return the sentence as an answer: its text, the marker, the citation, the full stop."""
-        sentence = " ".join(self.text.split())
+        sentence = without_markers(" ".join(self.text.split()))
         text = sentence.rstrip(".!?")
         citation = citation_of(self.passage, Support(1.0, self.start, self.end), 0, len(text))
         return text, f" [{self.passage.index}]", citation, sentence[len(text) :]

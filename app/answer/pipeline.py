@@ -1,12 +1,13 @@
 """Answers a question: embed, search, rerank, pick evidence, prompt, generate, cite.
 
-A stage whose service fails is skipped and named in `degraded`: no embedder -> BM25 alone, no cross-encoder -> the
-fused order, no generator -> passages without an answer.
+A stage whose service fails, or takes more than its share of the time, is skipped and named in `degraded`: no embedder
+-> BM25 alone, no cross-encoder -> the fused order, no generator -> passages without an answer.
 """
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import islice
@@ -14,6 +15,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from app.answer.breaker import Breaker
 from app.answer.citations import Citation, CitationChecker
 from app.answer.evidence import Evidence, select_evidence
 from app.answer.neighbours import join
@@ -23,7 +25,8 @@ from app.answer.trace import Trace
 from app.documents.library import Library
 from app.settings import AskSettings
 from indexing.document import Hit, passage
-from services.client import EmbedClient, GenerateClient, ScoreClient, Usage
+from services.client import Delta, EmbedClient, GenerateClient, ScoreClient, Usage
+from services.errors import DeadlineError
 
 NOT_FOUND = "The documents do not answer this question."
 NO_GENERATOR = (
@@ -64,6 +67,8 @@ class Pipeline:
     scorer: ScoreClient
     generator: GenerateClient
     prompts: PromptBuilder
+    breakers: Mapping[str, Breaker]
+    """By the service's role."""
 
     async def prepare(self, query: Query, question: Question, trace: Trace) -> Prepared:
         """Retrieve the passages and build the prompt: everything before generation."""
@@ -98,7 +103,9 @@ class Pipeline:
         count = self.settings.evidence_sentences
         if count and passages:
             with trace.optional("evidence"):
-                return await select_evidence(self.scorer, question.text, passages, count, trace.deadline)
+                async with self.breakers["score"].guard(allowed=1):  # not after a rerank that failed just now
+                    deadline = trace.deadline_of("evidence")
+                    return await select_evidence(self.scorer, question.text, passages, count, deadline)
         return []
 
     async def _build_prompt(
@@ -107,7 +114,8 @@ class Pipeline:
         """Return the prompt; None without passages, or where the generate service fails."""
         if passages:
             with trace.optional("generate"):
-                return await self.prompts.build(question, passages, evidence, trace)
+                async with self.breakers["generate"].guard(resets=False):  # a short prompt is built without the service
+                    return await self.prompts.build(question, passages, evidence, trace)
         return None
 
     async def answer(self, prepared: Prepared, trace: Trace) -> AsyncIterator[AnswerEvent]:
@@ -139,8 +147,7 @@ class Pipeline:
         checker = CitationChecker(prompt.passages, prompt.question, strict=self.settings.grounding == "strict")
         finish, usage = "error", NO_USAGE
         with trace.optional("generate"):
-            deltas = self.generator.stream(prompt.messages, deadline=trace.deadline, **prompt.sampling)
-            async with aclosing(deltas):
+            async with aclosing(self._deltas(prompt, trace)) as deltas:
                 async for delta in deltas:
                     trace.mark("ttft")
                     finish, usage = delta.finish_reason or finish, delta.usage or usage
@@ -153,12 +160,30 @@ class Pipeline:
             yield event
         yield AnswerDone(bool(checker.answer), finish, usage)
 
+    async def _deltas(self, prompt: Prompt, trace: Trace) -> AsyncGenerator[Delta]:
+        """Yield what the model writes. Raises DeadlineError where it does not begin within its share of the time."""
+        stream = self.generator.stream(prompt.messages, deadline=trace.deadline, **prompt.sampling)
+        async with aclosing(stream):
+            async with self.breakers["generate"].guard():
+                first_by = trace.deadline_of("first_token") - time.monotonic()
+                try:
+                    async with asyncio.timeout(first_by):
+                        first = await anext(stream, None)
+                except TimeoutError as exc:
+                    raise DeadlineError(f"the generate service wrote nothing within {first_by:.1f} s") from exc
+            if first is not None:
+                yield first
+            async for delta in stream:
+                yield delta
+
     async def _embed(self, query: Query, trace: Trace) -> NDArray[np.float32] | None:
         with trace.optional("embed"):
-            model = await self.embedder.model(deadline=trace.deadline)
-            await self.library.check_model(query.collection, model.id, self.embedder.prefix("query"))
-            vectors = await self.embedder.embed([query.text], input_type="query", deadline=trace.deadline)
-            return vectors.reshape(-1)
+            async with self.breakers["embed"].guard():
+                deadline = trace.deadline_of("embed")
+                model = await self.embedder.model(deadline=deadline)
+                await self.library.check_model(query.collection, model.id, self.embedder.prefix("query"))
+                vectors = await self.embedder.embed([query.text], input_type="query", deadline=deadline)
+                return vectors.reshape(-1)
         return None
 
     async def _search(
@@ -191,7 +216,8 @@ class Pipeline:
             return None
         with trace.optional("rerank"):
             texts = [passage(candidate.chunk.heading, candidate.chunk.text) for candidate in candidates]
-            return await self.scorer.score(query.text, texts, deadline=trace.deadline)
+            async with self.breakers["score"].guard():
+                return await self.scorer.score(query.text, texts, deadline=trace.deadline_of("rerank"))
         return None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from app.answer.citations import without_markers
 from app.answer.evidence import Evidence, by_passage
 from app.answer.passages import Passage
 from app.answer.trace import Trace
@@ -17,8 +18,18 @@ from services import CONFIGS
 from services.client import GenerateClient, Message
 from services.errors import BadRequestError, NotFoundError, TooLargeError
 
-_FENCE = re.compile(r"<(/?)(passage)\b", re.IGNORECASE)
-_CHAT_TOKEN = re.compile(r"<\|(?=[^<>|]{1,40}\|>)|</?(?=s>|start_of_turn>|end_of_turn>)|\[(?=/?INST\])", re.IGNORECASE)
+_RESERVED = re.compile(
+    r"""<(?=(?i:
+        \s*/?\s*passage\b                                         # our own fence
+        | [|\uff5c][^<>]{1,60}[|\uff5c]>                          # <|im_start|>; DeepSeek's bars are full-width
+        | \s*/?\s*(?:(?:start|end|begin|tool|function|extra|fim|image|reserved)_\w+ | unused\d+)\s*>    # </tool_call>
+        | \s*/?\s*(?:s|bos|eos|pad|unk|cls|sep|mask|think|tools?|function|system|user|assistant|image)\s*>
+        | </?sys>>                                                # Llama 2
+    ))
+    | \[(?=\s*/?\s*(?:(?i:inst)|[gs]MASK|[A-Z][A-Z_]{2,})\s*\])    # [INST], [TOOL_CALLS]; any word in capitals""",
+    re.VERBOSE,
+)
+"""Begins what is a fence of the prompt, or a special token of a model: the forms that the known chat templates use."""
 CHARS_PER_TOKEN = 3
 """An estimate for servers that do not count tokens; low, so that the prompt is not over-filled."""
 TURN_TOKENS = 16
@@ -66,7 +77,8 @@ class PromptBuilder:
         A passage with evidence is quoted by it alone. Raises TooLargeError where not even one passage fits.
         """
         with trace.stage("prompt"):
-            window = (await self._generator.model(deadline=trace.deadline)).max_model_len
+            deadline = trace.deadline_of("prompt")
+            window = (await self._generator.model(deadline=deadline)).max_model_len
             answer_tokens = min(int(question.sampling["max_tokens"]), window // 2)
             budget = min(self._settings.context_tokens, window - answer_tokens)
             texts = by_passage(evidence) or {passage.index: passage.chunk.text for passage in passages}
@@ -74,7 +86,7 @@ class PromptBuilder:
             turns = list(question.history)
             while True:
                 messages = self._messages(question.text, turns, shown, texts)
-                tokens = await self._count(messages, budget, trace.deadline)
+                tokens = await self._count(messages, budget, deadline)
                 if tokens <= budget:
                     break
                 # the longer the overshoot, the more goes at once
@@ -98,11 +110,19 @@ class PromptBuilder:
         self, question: str, turns: Sequence[Message], passages: Sequence[Passage], texts: Mapping[int, str]
     ) -> list[Message]:
         quoted = [
-            {"index": p.index, "heading": attribute(p.chunk.heading or p.chunk.title), "text": neutral(texts[p.index])}
+            {
+                "index": p.index,
+                "heading": attribute(p.chunk.heading or p.chunk.title),
+                "text": without_markers(neutral(texts[p.index])),
+            }
             for p in passages
         ]
         user = self._user.render(passages=quoted, question=neutral(question))
-        return [{"role": "system", "content": self._system}, *turns, {"role": "user", "content": user}]
+        # one system message, the first: the templates of Gemma and Mistral refuse a second
+        system = [str(turn.get("content")) for turn in turns if turn["role"] == "system"]
+        spoken = [turn for turn in turns if turn["role"] != "system"]
+        first: Message = {"role": "system", "content": "\n\n".join([self._system, *system])}
+        return [first, *spoken, {"role": "user", "content": user}]
 
     async def _count(self, messages: Sequence[Message], budget: int, deadline: float) -> int:
         """Return the tokens of the messages; an upper bound (one a byte) where that is already within the budget."""
@@ -130,7 +150,7 @@ def _recent(turns: Sequence[Message], chars: float) -> list[Message]:
 
 def neutral(text: str) -> str:
     """Break fence tags and chat-template tokens in a text with a zero-width space."""
-    return _CHAT_TOKEN.sub(lambda m: m[0][0] + "\u200b" + m[0][1:], _FENCE.sub("<\u200b\\1\\2", text))
+    return _RESERVED.sub(lambda m: m[0] + "\u200b", text)
 
 
 def attribute(text: str) -> str:

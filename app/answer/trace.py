@@ -1,4 +1,4 @@
-"""Records one request: its deadline, the time of each stage, and the stages that failed."""
+"""Records one request: its deadline, the share of each stage in it, their times, and the stages that failed."""
 
 import time
 from collections.abc import Iterator
@@ -11,24 +11,37 @@ from services.errors import EngineError, NotFoundError, OverloadedError, Unavail
 _FAILURES = (UnavailableError, OverloadedError, EngineError, NotFoundError, IndexMismatchError)
 """Failures of a service; a service of another model than the index is one, too."""
 
+SHARES = {"embed": 0.1, "rerank": 0.25, "evidence": 0.15, "prompt": 0.1, "first_token": 0.4}
+"""The part of a request's time that a stage may take, so that a service that hangs leaves time for the others."""
+
 
 @dataclass(slots=True)
 class Trace:
+    seconds: float
+    """The time for the whole request."""
     deadline: float
     """On `time.monotonic()`'s clock."""
     started: float = field(default_factory=time.perf_counter)
     timings_ms: dict[str, float] = field(default_factory=dict)
     degraded: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    current: str = "search"
+    """The stage that began last."""
+    outcome: str = "broken off"
+    """How the request ended: finish_reason, an error's type, or that its client left."""
 
     @classmethod
     def starting(cls, seconds: float) -> "Trace":
-        return cls(deadline=time.monotonic() + seconds)
+        return cls(seconds, time.monotonic() + seconds)
+
+    def deadline_of(self, stage: str) -> float:
+        """Return when a stage that begins now must be done."""
+        return min(self.deadline, time.monotonic() + self.seconds * SHARES[stage])
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Time a stage."""
-        began = time.perf_counter()
+        began, self.current = time.perf_counter(), name
         try:
             yield
         finally:

@@ -8,10 +8,12 @@ from typing import Annotated
 import httpx2
 from fastapi import Depends, Request
 
+from app.answer.breaker import Breaker
 from app.answer.pipeline import Pipeline
 from app.answer.prompt import PromptBuilder
 from app.documents.ingest import Ingest
 from app.documents.library import Library
+from app.http.bulkheads import Bulkheads
 from app.http.metrics import AppMetrics
 from app.settings import AppSettings
 from services.client import EmbedClient, GenerateClient, ScoreClient, ServiceClient
@@ -24,6 +26,7 @@ class Orchestrator:
     pipeline: Pipeline
     ingest: Ingest
     metrics: AppMetrics
+    bulkheads: Bulkheads
 
     @property
     def services(self) -> dict[str, ServiceClient]:
@@ -33,7 +36,10 @@ class Orchestrator:
 
 @asynccontextmanager
 async def open_orchestrator(
-    settings: AppSettings, metrics: AppMetrics, transport: httpx2.AsyncBaseTransport | None = None
+    settings: AppSettings,
+    metrics: AppMetrics,
+    bulkheads: Bulkheads,
+    transport: httpx2.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[Orchestrator]:
     """Build the clients, the collections and the ingest worker; close them in reverse."""
     embedder = EmbedClient(settings.embed, transport=transport)
@@ -42,10 +48,11 @@ async def open_orchestrator(
     library = Library(settings)
     ingest = Ingest(settings, library, embedder)
     prompts = PromptBuilder(settings.ask, generator)
-    pipeline = Pipeline(settings.ask, library, embedder, scorer, generator, prompts)
+    breakers = {client.role: Breaker(client) for client in (embedder, scorer, generator)}
+    pipeline = Pipeline(settings.ask, library, embedder, scorer, generator, prompts, breakers)
     async with ingest.working():
         try:
-            yield Orchestrator(settings, library, pipeline, ingest, metrics)
+            yield Orchestrator(settings, library, pipeline, ingest, metrics, bulkheads)
         finally:
             for client in (embedder, scorer, generator):
                 await client.aclose()

@@ -9,6 +9,7 @@ Collection = Annotated[
 ]
 Scalar = str | int | float | bool
 MAX_TOP_N = 100
+MAX_MESSAGES = 256
 
 
 class Body(BaseModel):
@@ -49,7 +50,7 @@ class SearchBody(RetrievalBody):
 class AskBody(RetrievalBody):
     question: str | None = None
     messages: list[ChatMessage] | None = Field(
-        None, description="A conversation instead; the last turn is the question."
+        None, max_length=MAX_MESSAGES, description="A conversation instead; the last turn is the question."
     )
     stream: bool = False
     max_tokens: int | None = Field(None, ge=1, le=32_768)

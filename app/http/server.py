@@ -10,16 +10,18 @@ import uvicorn
 from fastapi import FastAPI
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
-from starlette.types import Scope
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.http.bulkheads import Bulkheads
 from app.http.metrics import AppMetrics
 from app.http.orchestrator import open_orchestrator
 from app.http.routes import ask, collections, documents, health
 from app.settings import AppSettings
 from services import __version__
 from services.addresses import http_url
-from services.http.admission import Admission, AdmissionMiddleware
+from services.http.admission import AdmissionMiddleware
 from services.http.api_key import ApiKeyMiddleware, check_address
 from services.http.errors import RESPONSES, http_error, install
 from services.http.logs import configure
@@ -41,26 +43,76 @@ _PAGE_HEADERS = {
 def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | None = None) -> FastAPI:
     """`transport` reaches the three services; None: the network."""
     metrics = AppMetrics()
+    bulkheads = Bulkheads(settings.server, metrics)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_orchestrator(settings, metrics, transport) as orchestrator:
+        async with open_orchestrator(settings, metrics, bulkheads, transport) as orchestrator:
             app.state.orchestrator = orchestrator
             yield
 
-    # no /docs: its page would load scripts from elsewhere
-    app = FastAPI(title="ragline", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
+    server = settings.server
+    app = FastAPI(
+        title="ragline",
+        version=__version__,
+        lifespan=lifespan,
+        servers=[{"url": server.root_path or "/"}],
+        docs_url=None,  # its page would load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     install(app)
     app.add_exception_handler(HTTPException, http_error)  # unknown paths and methods in our error shape
-    app.add_middleware(AdmissionMiddleware, admission=Admission(settings.server, metrics))
-    app.add_middleware(ApiKeyMiddleware, api_key=settings.server.api_key, is_public=_is_public)
+    app.add_middleware(AdmissionMiddleware, admission_of=bulkheads.of)
+    app.add_middleware(ApiKeyMiddleware, api_key=server.api_key, is_public=_is_public)
+    app.add_middleware(
+        SameOrigin,
+        host=server.host,
+        hosts=server.hosts,
+        setting="server.hosts",
+        origins=server.origins,
+        proxies=server.trusted_proxies,
+        page_files=PAGE_FILES,
+    )
     app.add_middleware(RequestLogMiddleware, metrics=metrics)
-    app.add_middleware(SameOrigin, host=settings.server.host, hosts=settings.server.hosts, setting="server.hosts")
+    if server.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=server.origins,
+            allow_methods=["*"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
+            expose_headers=["Retry-After", "X-Request-Id"],
+        )
+    app.add_middleware(RequestLine, root_path=server.root_path)
     app.include_router(health.router)
     for router in (ask.router, documents.router, collections.router):
         app.include_router(router, responses=RESPONSES)
-    app.mount("/", Page(directory=PAGE, html=True), name="page")
+    page = Page(directory=PAGE, html=True)
+    for path in PAGE_FILES:
+        app.add_route(path, page, include_in_schema=False)  # type: ignore[arg-type]  # an ASGI app serves as well
     return app
+
+
+class RequestLine:
+    """ASGI middleware that takes `root_path` off the path, where the proxy did not, and answers HEAD as GET.
+
+    The server leaves the body of an answer to HEAD out.
+    """
+
+    def __init__(self, app: ASGIApp, *, root_path: str) -> None:
+        self.app = app
+        self._root_path = root_path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            if self._root_path and scope["path"] == self._root_path:  # the page's own addresses are relative
+                await RedirectResponse(f"{self._root_path}/", 308)(scope, receive, send)
+                return
+            path = scope["path"]
+            if self._root_path and path.startswith(f"{self._root_path}/"):
+                path = path.removeprefix(self._root_path)
+            scope = {**scope, "path": path, "method": "GET" if scope["method"] == "HEAD" else scope["method"]}
+        await self.app(scope, receive, send)
 
 
 class Page(StaticFiles):
@@ -92,6 +144,7 @@ def serve(settings: AppSettings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # SameOrigin reads the one that matters, from proxies that are trusted
         timeout_graceful_shutdown=int(server.drain_s),
         timeout_keep_alive=KEEP_ALIVE_S,
     )

@@ -9,6 +9,7 @@ const WITHOUT = {
   evidence: "The reranker did not answer: the best sentences were not picked.",
   generate: "The language model did not answer.",
 };
+const WAITS = { rerank: "Reading what was found …", evidence: "Reading the sources …", generate: "Writing …", prompt: "Writing …" };
 const ENDED = {
   length: "The answer reached its limit of length.",
   quoted: "Quoted word for word, because the language model wrote nothing that the sources carry.",
@@ -35,7 +36,9 @@ export class Answer {
   }
 
   receive({ name, data }) {
-    const takes = { sources: this.#onSources, delta: this.#onDelta, citation: this.#onCitation, done: this.#onDone };
+    const takes = {
+      status: this.#onStatus, sources: this.#onSources, delta: this.#onDelta, citation: this.#onCitation, done: this.#onDone,
+    };
     if (name === "error") throw new Error(data.error.message);
     takes[name]?.call(this, data);
   }
@@ -64,6 +67,10 @@ export class Answer {
     made.addEventListener("click", action);
     this.#footer.append(made);
     this.grew();
+  }
+
+  #onStatus({ stage }) {
+    if (!this.text && WAITS[stage]) this.wait(WAITS[stage]);
   }
 
   #onSources({ sources }) {

@@ -1,4 +1,4 @@
-// ragline's HTTP API, as the page uses it. What fails is thrown as an Error that says so in the server's own words.
+// ragline's HTTP API, as the page uses it, at addresses relative to the page's: a proxy may put both anywhere. What fails is thrown as an Error that says so in the server's own words.
 
 import { events } from "./events.js";
 
@@ -47,25 +47,25 @@ async function failure(response) {
 const json = async (path, options) => (await request(path, options)).json();
 const query = (fields) => new URLSearchParams(Object.entries(fields).filter(([, value]) => value));
 
-export const collections = () => json("/collections");
-export const job = (id) => json(`/jobs/${encodeURIComponent(id)}`);
-export const documents = (collection, cursor) => json(`/documents?${query({ collection, cursor, limit: 50 })}`);
+export const collections = () => json("collections");
+export const job = (id) => json(`jobs/${encodeURIComponent(id)}`);
+export const documents = (collection, cursor) => json(`documents?${query({ collection, cursor, limit: 50 })}`);
 export const remove = (id, collection) =>
-  request(`/documents/${encodeURIComponent(id)}?${query({ collection })}`, { method: "DELETE" });
+  request(`documents/${encodeURIComponent(id)}?${query({ collection })}`, { method: "DELETE" });
 
-/** Which services answer; 503, where one does not, says it too. */
-export const health = async () => (await fetch("/health/ready")).json();
+/** Which services answer; an answer of 503 says it too. */
+export const health = async () => (await fetch("health/ready")).json();
 
 export function upload(file, collection) {
   const body = new FormData();
   body.append("file", file);
   if (collection) body.append("collection", collection);
-  return json("/documents", { method: "POST", body });
+  return json("documents", { method: "POST", body });
 }
 
 /** The events of an answer, from `sources` to `done` or `error`. */
 export async function* ask(question, signal) {
   const body = JSON.stringify({ ...question, stream: true });
   const headers = { "Content-Type": "application/json" };
-  yield* events(await request("/ask", { method: "POST", headers, body, signal }));
+  yield* events(await request("ask", { method: "POST", headers, body, signal }));
 }

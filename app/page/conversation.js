@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { Answer } from "./answer.js";
 
 const NEAR_END_PX = 120;
+const TURNS_SENT = 20;
 const MARKERS = / ?\[\d{1,3}\]/g;
 
 export class Conversation {
@@ -65,10 +66,11 @@ export class Conversation {
     this.ask(turn.question, turn.collection);
   }
 
-  /** Only turns about the same collection, without markers: their numbers meant other sources. */
+  /** Only the last turns about the same collection, without markers: their numbers meant other sources. */
   #history(collection) {
     return this.#turns
       .filter((turn) => turn.answer.answered && turn.collection === collection)
+      .slice(-TURNS_SENT)
       .flatMap(({ question, answer }) => [
         { role: "user", content: question },
         { role: "assistant", content: answer.text.replace(MARKERS, "") },

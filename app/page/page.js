@@ -67,11 +67,16 @@ api.onLocked((refused) => {
   $("key").returnValue = "";
   $("key").showModal();
   return new Promise((resolve) => {
-    const closed = () => resolve($("key").returnValue === "use" ? $("key-value").value : null);
+    const closed = () => {
+      const key = $("key").returnValue === "use" ? $("key-value").value : null;
+      resolve(key);
+      if (key && !$("collection").length) loadCollections();
+    };
     $("key").addEventListener("close", closed, { once: true });
   });
 });
 
+$("key-cancel").addEventListener("click", () => $("key").close()); // no submit button: Enter presses the first of those
 $("ask").addEventListener("submit", submit);
 $("question").addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return; // 229: Safari composing

@@ -62,7 +62,7 @@ def install(app: FastAPI) -> None:
 def _schema(app: FastAPI) -> dict[str, Any]:
     """OpenAPI without the 422 that FastAPI documents and that no route here answers."""
     if app.openapi_schema is None:
-        schema = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        schema = get_openapi(title=app.title, version=app.version, routes=app.routes, servers=app.servers)
         for path in schema["paths"].values():
             for operation in path.values():
                 operation["responses"].pop("422", None)

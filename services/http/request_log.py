@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.errors import RaglineError
 from services.http.errors import ErrorResponse, error_response, internal_error
-from services.protocol import new_id
+from services.protocol import current_request_id, new_id
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class RequestLogMiddleware:
         except RaglineError as exc:
             await error_response(exc)(scope, receive, response)
         except Exception:
-            log.exception("request %s %s failed", scope["method"], scope["path"])
+            log.exception("request %s %s %s failed", current_request_id.get(), scope["method"], scope["path"])
             if response.status:
                 raise
             await ErrorResponse(internal_error(), 500)(scope, receive, response)
@@ -77,6 +77,7 @@ class _Response:
         self._state = scope.setdefault("state", {})
         self._state["request_id"] = given if _REQUEST_ID.fullmatch(given) else new_id()
         self._state["timings"] = {}
+        current_request_id.set(self._state["request_id"])
 
     @property
     def elapsed_s(self) -> float:

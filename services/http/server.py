@@ -20,7 +20,7 @@ from fastapi.responses import PlainTextResponse
 
 from services import __version__
 from services.errors import EngineError, NotFoundError, RaglineError, UnavailableError
-from services.http.admission import Admission, AdmissionMiddleware
+from services.http.admission import Admission, AdmissionMiddleware, Limits
 from services.http.api_key import ApiKeyMiddleware, check_address
 from services.http.errors import RESPONSES, RequestShapeError, install
 from services.http.metrics import Metrics
@@ -109,12 +109,13 @@ def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
 
     app = FastAPI(title=service.title, version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     app.state.service, app.state.settings = service, settings
-    app.state.admission = admission = Admission(settings, service.metrics)
+    limits = Limits(settings.max_concurrent, settings.max_body_bytes)
+    app.state.admission = admission = Admission(service.metrics, limits)
     install(app)
-    app.add_middleware(AdmissionMiddleware, admission=admission)
+    app.add_middleware(AdmissionMiddleware, admission_of=lambda _: admission)
     app.add_middleware(ApiKeyMiddleware, api_key=settings.api_key)
-    app.add_middleware(RequestLogMiddleware, metrics=service.metrics)  # the last one added is the outermost
     app.add_middleware(SameOrigin, host=settings.host, hosts=settings.hosts)
+    app.add_middleware(RequestLogMiddleware, metrics=service.metrics)  # the last one added is the outermost
     app.include_router(_common_routes(service, admission))
     for router in service.routers:
         app.include_router(router, dependencies=[Depends(json_only)], responses=RESPONSES)

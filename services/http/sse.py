@@ -16,6 +16,9 @@ _EVENT = {"type": "object", "properties": {"data": {"type": "string"}}, "require
 STREAM = {"content": {"text/event-stream": {"itemSchema": _EVENT}}}
 """For a route's `responses[200]`: one event's schema, as FastAPI writes it (OpenAPI 3.2)."""
 
+UNBUFFERED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+"""Headers by which proxies pass events on as they come."""
+
 
 async def event_stream(events: AsyncGenerator[dict[str, Any], None]) -> StreamingResponse:
     """Awaits the first event, so that an earlier failure still gets its own status. Raises RaglineError."""
@@ -24,8 +27,7 @@ async def event_stream(events: AsyncGenerator[dict[str, Any], None]) -> Streamin
     except BaseException:
         await events.aclose()
         raise
-    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_lines(first, events), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_lines(first, events), media_type="text/event-stream", headers=UNBUFFERED)
 
 
 async def _lines(first: dict[str, Any], events: AsyncGenerator[dict[str, Any], None]) -> AsyncIterator[bytes]:

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from contextvars import ContextVar
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
@@ -15,6 +16,9 @@ def new_id() -> str:
     """A request id, for a client that gave no X-Request-Id."""
     return uuid.uuid4().hex[:16]
 
+
+current_request_id: ContextVar[str] = ContextVar("current_request_id", default="")
+"""The id of the request that is being answered, which calls to other services carry on; "" outside of one."""
 
 RequestId = Annotated[str, Field(default_factory=new_id, min_length=0)]
 """With min_length pydantic refuses lone surrogates, which the response, with the same id, could not encode."""

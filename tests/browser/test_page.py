@@ -1,13 +1,16 @@
 """The chat page in a real browser, against the real orchestrator."""
 
 import shutil
+import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.conftest import Stack
+from tests.conftest import RAGLINE, Stack, answers
 
 CHROMIUM = shutil.which("chromium")
 HOSTILE = (
@@ -107,3 +110,39 @@ def test_an_error_is_shown_where_the_answer_would_be(page: Page) -> None:
     page.get_by_label("Question").fill("x" * 30_000)
     page.get_by_label("Question").press("Enter")
     expect(page.locator("#turns .note")).to_contain_text("max_question_chars")
+
+
+def test_the_key_is_given_by_keyboard_and_the_collections_load(stack: Stack, tmp_path: Path) -> None:
+    """Enter takes the key; where it was first cancelled, a later question asks again, and the page is whole."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    locked = {"RAGLINE_SERVER__PORT": str(port), "RAGLINE_SERVER__API_KEY": "secret", "RAGLINE_SERVER__URL": ""}
+    services = {f"RAGLINE_{name.upper()}__URL": stack.addresses[name] for name in ("embed", "score", "generate")}
+    env = {**stack.env, **services, **locked, "RAGLINE_DATA_DIR": str(tmp_path)}
+    server = subprocess.Popen([RAGLINE, "orchestrate"], env=env)
+    try:
+        while not answers(port):
+            assert server.poll() is None
+            time.sleep(0.1)
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            page = browser.new_page()
+            page.goto(f"http://127.0.0.1:{port}")
+            expect(page.locator("#key-value")).to_be_focused()
+            page.keyboard.type("wrong")
+            page.keyboard.press("Enter")
+            expect(page.get_by_text("That key was refused.")).to_be_visible()
+            page.keyboard.press("Escape")
+            expect(page.locator("#key")).not_to_be_visible()
+            expect(page.locator("#collection option")).to_have_count(0)
+            page.get_by_label("Question").fill("Is it open?")
+            page.get_by_label("Question").press("Enter")
+            page.keyboard.type("secret")
+            page.keyboard.press("Enter")
+            expect(page.locator("#collection option")).to_have_count(1)
+            expect(page.locator("#turns .note")).to_contain_text("ragline index")
+            browser.close()
+    finally:
+        server.terminate()
+        server.wait(30)

@@ -53,10 +53,25 @@ def test_on_a_gpu_each_starts_when_the_one_before_is_healthy() -> None:
     assert waits(services["embed"]) == {"models": "service_completed_successfully"}
     assert waits(services["score"]) == {"embed": "service_healthy"}
     assert waits(services["generate"]) == {"score": "service_healthy"}
-    assert waits(services["orchestrator"]) == dict.fromkeys(SERVICES, "service_healthy")
     assert [device(services[name]) for name in SERVICES] == [["0"]] * 3
     assert services["embed"]["environment"]["RAGLINE_EMBED__DEVICE"] == "cuda"
     assert services["score"]["environment"]["RAGLINE_SCORE__DEVICE"] == "cuda"
+
+
+def test_search_needs_no_generator_at_the_first_start(variant: Compose) -> None:
+    assert waits(variant.config()["services"]["orchestrator"]) == {"models": "service_completed_successfully"}
+
+
+def test_a_secret_reaches_only_those_who_use_it(variant: Compose) -> None:
+    secrets = {"HF_TOKEN": "token-of-the-hub", "RAGLINE_SERVER__API_KEY": "key-of-the-api"}
+    services = Compose(variant.files, secrets).config()["services"]
+    holders = {
+        name: {service for service, config in services.items() if value in str(config.get("environment", {}))}
+        for name, value in secrets.items()
+    }
+    assert holders == {"HF_TOKEN": {"models"}, "RAGLINE_SERVER__API_KEY": {"orchestrator"}}
+    files = [path for file in CPU for path in re.findall(r"env_file:.*path: ([^, ]+)", (ROOT / file).read_text())]
+    assert set(files) == {"ragline.env"}, "and never .env, where the secrets are"
 
 
 def test_each_service_can_have_a_card_of_its_own() -> None:
@@ -90,7 +105,7 @@ def test_the_example_names_every_variable_and_its_default() -> None:
     } | dict.fromkeys(re.findall(r"^ {6}([A-Z_]+):$", (ROOT / GPU[0]).read_text(), re.MULTILINE), "")
     told = dict(re.findall(r"^#(\w+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
     told.pop("COMPOSE_FILE")
-    assert told.keys() - used.keys() == {"RAGLINE_SERVER__API_KEY"}  # reaches the container by env_file
+    assert told.keys() - used.keys() == set()
     assert used.keys() - told.keys() == {"NO_PROXY"}
     differing = {name for name, default in used.items() if told.get(name, default) != default}
     assert differing == {"PIP_CONF"}

@@ -95,7 +95,7 @@ def test_a_stream_gives_sources_first_and_the_same_answer(corpus: Path, http: ht
     question = {"question": "Who replaced pump P-17?"}
     whole = http.post("/ask", json=question).json()
     with http.sse("/ask", method="POST", json={**question, "stream": True}) as events:
-        received = [(event.event, json.loads(event.data)) for event in events]
+        received = [(event.event, json.loads(event.data)) for event in events if event.event != "status"]
     names = [name for name, _ in received]
     assert names[0] == "sources"
     assert names[-1] == "done"
@@ -130,10 +130,18 @@ def test_a_service_that_dies_is_started_again(stack: Stack, corpus: Path, http: 
     assert "rerank" in answer["degraded"]
     assert answer["sources"][0]["score_scale"] == "rrf"
     deadline = time.monotonic() + 60
-    while http.get("/health/ready").status_code != 200:
+    while http.get("/health/ready").json()["status"] != "ok":
         assert time.monotonic() < deadline
         time.sleep(0.2)
     assert http.post("/ask", json={"question": "Who replaced pump P-17?"}).json()["degraded"] == []
+
+
+def test_what_is_kept_is_its_owners_alone(stack: Stack, corpus: Path, http: httpx2.Client) -> None:
+    assert corpus
+    http.post("/documents", files={"file": ("own.md", b"# Own\n\nNobody else reads this.")}).raise_for_status()
+    kept = [path for path in stack.data_dir.rglob("*") if path.name != "up.log"]  # up.log is the tests' own
+    assert {path.name for path in kept} >= {"run.json", "logs", "score.log", "store.sqlite3"}
+    assert [str(path) for path in kept if path.exists() and path.stat().st_mode & 0o077] == []
 
 
 def test_a_second_up_over_the_same_data_is_refused(stack: Stack) -> None:

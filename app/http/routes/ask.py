@@ -1,12 +1,14 @@
 """POST /ask and POST /search."""
 
+import asyncio
 import json
-import secrets
-from collections.abc import AsyncIterator, Sequence
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from fastapi.sse import EventSourceResponse, format_sse_event
 
 from app.answer.citations import Citation
@@ -30,6 +32,13 @@ from app.http.schema import (
 )
 from services.client import Message
 from services.errors import RaglineError, TooLargeError
+from services.http.errors import internal_error
+from services.http.sse import UNBUFFERED
+
+log = logging.getLogger(__name__)
+
+STATUS_S = 5.0
+"""A stream is never silent for longer: proxies cut a connection on which nothing comes."""
 
 router = APIRouter(tags=["ask"])
 
@@ -39,7 +48,7 @@ EVENTS: dict[str, Any] = {
             "itemSchema": {
                 "type": "object",
                 "properties": {
-                    "event": {"enum": ["sources", "delta", "citation", "done", "error"]},
+                    "event": {"enum": ["status", "sources", "delta", "citation", "done", "error"]},
                     "data": {"type": "string", "contentMediaType": "application/json"},
                 },
                 "required": ["event", "data"],
@@ -52,74 +61,143 @@ EVENTS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Asked:
+    """A question whose retrieval runs, or has ended."""
+
+    id: str
     body: AskBody
-    prepared: Prepared
+    retrieval: asyncio.Task[Prepared]
     trace: Trace
 
 
-async def prepared(body: AskBody, here: Here) -> Asked:
-    """Retrieve in a dependency, so that a failure before the first event is answered with its own status."""
-    trace = Trace.starting(here.settings.ask.deadline_s)
-    query = await _query(body, body.text, here, trace)
-    return Asked(body, await here.pipeline.prepare(query, _question(body, here), trace), trace)
+async def asked(body: AskBody, here: Here, request: Request) -> AsyncIterator[Asked]:
+    """Retrieve in a dependency, so that a failure before the first event is answered with its own status.
+
+    A stream begins after STATUS_S all the same.
+    """
+    with _logged(request, body.text, here) as trace:
+        query = await _query(body, body.text, here, trace)
+        retrieval = asyncio.create_task(here.pipeline.prepare(query, _question(body, here), trace))
+        try:
+            await asyncio.wait({retrieval}, timeout=STATUS_S if body.stream else None)
+            if retrieval.done():
+                retrieval.result()
+            yield Asked(request.state.request_id, body, retrieval, trace)
+        finally:
+            retrieval.cancel()
+            await asyncio.gather(retrieval, return_exceptions=True)
 
 
 @router.post("/ask", response_model=AskOut, responses={200: EVENTS})
-async def ask(asked: Annotated[Asked, Depends(prepared)], here: Here) -> Any:
+async def ask(asked: Annotated[Asked, Depends(asked)], here: Here) -> Any:
     """Answer a question from the documents, with citations; as server-sent events where `stream` is true.
 
-    Events: `sources` first, then `delta` and `citation` as they come, `done` at the end, `error` where it breaks off.
+    Events: `sources` first, then `delta` and `citation` as they come, `done` at the end, `error` where it breaks off;
+    `status` names the stage wherever nothing else comes for some seconds.
     """
     if asked.body.stream:
-        return EventSourceResponse(_events(asked, here))
+        events = _with_status(_events(asked, here), asked)
+        return EventSourceResponse(events, headers=UNBUFFERED)
+    prepared = asked.retrieval.result()
     text, citations, done = "", list[CitationOut](), None
-    async for event in here.pipeline.answer(asked.prepared, asked.trace):
+    async for event in here.pipeline.answer(prepared, asked.trace):
         match event:
             case str():
                 text += event
             case Citation():
-                citations.append(_citation(event, asked.prepared.passages))
+                citations.append(_citation(event, prepared.passages))
             case AnswerDone():
                 done = _done(event, asked.trace, here)
     assert done is not None  # noqa: S101 - the pipeline always ends so
     return AskOut(
-        id=_id(),
+        id=asked.id,
         answer=text,
         citations=citations,
-        sources=[source(p, with_text=asked.body.include_chunks) for p in asked.prepared.passages],
+        sources=[source(p, with_text=asked.body.include_chunks) for p in prepared.passages],
         **done.model_dump(),
     )
 
 
 @router.post("/search")
-async def search(body: SearchBody, here: Here) -> SearchOut:
+async def search(body: SearchBody, here: Here, request: Request) -> SearchOut:
     """The passages that /ask would answer from."""
+    with _logged(request, body.query, here) as trace:
+        passages = await here.pipeline.retrieve(await _query(body, body.query, here, trace), trace)
+        timings = trace.finish()
+        trace.outcome = "done"
+        here.metrics.record(trace)
+        here.bulkheads.searches.answered()
+        return SearchOut(
+            results=[source(passage) for passage in passages],
+            degraded=trace.degraded,
+            warnings=trace.warnings,
+            timings_ms=timings,
+        )
+
+
+@contextmanager
+def _logged(request: Request, text: str, here: Orchestrator) -> Iterator[Trace]:
+    """Trace a request, and write one line about it at its end."""
     trace = Trace.starting(here.settings.ask.deadline_s)
-    passages = await here.pipeline.retrieve(await _query(body, body.query, here, trace), trace)
-    timings = trace.finish()
-    here.metrics.record(trace)
-    return SearchOut(
-        results=[source(passage) for passage in passages],
-        degraded=trace.degraded,
-        warnings=trace.warnings,
-        timings_ms=timings,
-    )
-
-
-async def _events(asked: Asked, here: Orchestrator) -> AsyncIterator[bytes]:
-    sources = [source(p, with_text=asked.body.include_chunks).model_dump() for p in asked.prepared.passages]
-    yield _event("sources", {"id": _id(), "sources": sources, "degraded": asked.trace.degraded})
     try:
-        async for event in here.pipeline.answer(asked.prepared, asked.trace):
+        yield trace
+    except RaglineError as exc:
+        trace.outcome = exc.type
+        raise
+    finally:
+        fields = {
+            "request_id": request.state.request_id,
+            "route": request.scope["path"],
+            "outcome": trace.outcome,
+            "degraded": trace.degraded,
+            "timings_ms": trace.finish(),
+            **({"question": text} if here.settings.server.log_questions else {}),
+        }
+        log.info(" ".join(f"{name}={value!r}" for name, value in fields.items()), extra=fields)
+
+
+async def _events(asked: Asked, here: Orchestrator) -> AsyncGenerator[bytes]:
+    """Yield the answer's events; whatever goes wrong is one more of them."""
+    try:
+        if not asked.retrieval.done():
+            yield _status(asked)
+        prepared = await asked.retrieval
+        sources = [source(p, with_text=asked.body.include_chunks).model_dump() for p in prepared.passages]
+        yield _event("sources", {"id": asked.id, "sources": sources, "degraded": asked.trace.degraded})
+        async for event in here.pipeline.answer(prepared, asked.trace):
             match event:
                 case str():
                     yield _event("delta", {"text": event})
                 case Citation():
-                    yield _event("citation", _citation(event, asked.prepared.passages).model_dump())
+                    yield _event("citation", _citation(event, prepared.passages).model_dump())
                 case AnswerDone():
                     yield _event("done", _done(event, asked.trace, here).model_dump())
     except RaglineError as exc:
+        asked.trace.outcome = exc.type
         yield _event("error", exc.body())
+    except Exception:
+        asked.trace.outcome = "failed"
+        log.exception("request %s failed in its stream", asked.id)
+        yield _event("error", internal_error())
+
+
+async def _with_status(events: AsyncGenerator[bytes], asked: Asked) -> AsyncIterator[bytes]:
+    """Yield the events, and a `status` whenever none has come for STATUS_S."""
+    following: asyncio.Future[bytes | None] | None = None
+    try:
+        while True:
+            following = following or asyncio.ensure_future(anext(events, None))
+            if not (await asyncio.wait({following}, timeout=STATUS_S))[0]:
+                yield _status(asked)
+                continue
+            event, following = following.result(), None
+            if event is None:
+                return
+            yield event
+    finally:
+        if following is not None:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+        await events.aclose()
 
 
 async def _query(body: RetrievalBody, text: str, here: Orchestrator, trace: Trace) -> Query:
@@ -231,7 +309,9 @@ def _citation(citation: Citation, passages: Sequence[Passage]) -> CitationOut:
 
 def _done(event: AnswerDone, trace: Trace, here: Orchestrator) -> Done:
     usage, timings = event.usage, trace.finish()
+    trace.outcome = event.finish_reason
     here.metrics.record(trace)
+    here.bulkheads.questions.answered()
     return Done(
         answered=event.answered,
         finish_reason=event.finish_reason,
@@ -251,5 +331,5 @@ def _event(name: str, payload: dict[str, Any]) -> bytes:
     return format_sse_event(event=name, data_str=json.dumps(payload, ensure_ascii=False))
 
 
-def _id() -> str:
-    return f"ask-{secrets.token_hex(12)}"
+def _status(asked: Asked) -> bytes:
+    return _event("status", {"stage": asked.trace.current})

@@ -85,8 +85,9 @@ async def test_without_a_service_the_answer_is_degraded_and_says_so(
     assert any(warning.startswith(stage) for warning in body["warnings"])
     assert body["sources"][0]["document_id"] == "pump"
     assert finish in {None, body["finish_reason"]}
-    assert ready.status_code == 503
-    assert ready.json()["services"] == {name: name != section for name in ("embed", "score", "generate")}
+    services = {name: name != section for name in ("embed", "score", "generate")}
+    assert ready.status_code == 200, "it answers"
+    assert ready.json() == {"status": "degraded", "index": True, "services": services}
 
 
 @pytest.mark.parametrize(
@@ -324,9 +325,9 @@ async def test_a_deadline_ends_what_a_service_does_not(stack: Stack, data_dir: P
     """A generator that accepts and never answers: the passages are quoted within the time."""
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as silent:
         port = silent.extra(anyio.abc.SocketAttribute.local_port)
-        slow = {"generate": {"url": f"http://127.0.0.1:{port}"}, "ask": {"deadline_s": 3.0}}
+        slow = {"generate": {"url": f"http://127.0.0.1:{port}"}, "ask": {"deadline_s": 20.0}}
         async with serving(settings_over(stack, data_dir, **slow)) as http:
-            with anyio.fail_after(8):
+            with anyio.fail_after(30):
                 body = (await http.post("/ask", json=ASK)).json()
     assert "generate" in body["degraded"]
     assert body["finish_reason"] == "quoted"

@@ -130,7 +130,9 @@ def test_what_is_in_flight_and_what_runs_is_told(strict, keyed):
             seen.add(told())
         assert running.result().status_code == 200
     assert (1, 1) in seen
-    assert told() == (0, 0)
+    until = time.monotonic() + 10  # the place is given back just after the answer's last byte
+    while told() != (0, 0):
+        assert time.monotonic() < until
 
 
 def test_clients_that_leave_take_their_work_along(strict, keyed):
