@@ -48,7 +48,7 @@ class ServerSettings(Section):
     """Names by which clients reach it, without port, beside loopback's. Empty: any, if it listens beyond loopback."""
     max_question_chars: int = Field(default=20_000, gt=0)
     max_body_bytes: int = Field(default=64 * 2**20, gt=0)
-    """One upload."""
+    """One upload; it is streamed to the disk."""
     max_concurrent: int = Field(default=64, gt=0)
     """Questions at once; past it 429 with Retry-After."""
     drain_s: float = Field(default=15.0, ge=0)

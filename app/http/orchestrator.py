@@ -43,13 +43,13 @@ async def open_orchestrator(
     ingest = Ingest(settings, library, embedder)
     prompts = PromptBuilder(settings.ask, generator)
     pipeline = Pipeline(settings.ask, library, embedder, scorer, generator, prompts)
-    async with ingest.working():
-        try:
+    try:
+        async with ingest.working():
             yield Orchestrator(settings, library, pipeline, ingest, metrics)
-        finally:
-            for client in (embedder, scorer, generator):
-                await client.aclose()
-            library.close()
+    finally:
+        for client in (embedder, scorer, generator):
+            await client.aclose()
+        library.close()
 
 
 def orchestrator_of(request: Request) -> Orchestrator:

@@ -17,6 +17,7 @@ from app.http.metrics import AppMetrics
 from app.http.orchestrator import open_orchestrator
 from app.http.routes import ask, collections, documents, health
 from app.http.same_origin import SameOrigin
+from app.http.uploads import is_upload
 from app.settings import AppSettings
 from services import __version__
 from services.http.admission import Admission, AdmissionMiddleware
@@ -50,7 +51,7 @@ def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | Non
     app = FastAPI(title="ragline", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
     install(app)
     app.add_exception_handler(HTTPException, http_error)  # unknown paths and methods in our error shape
-    app.add_middleware(AdmissionMiddleware, admission=Admission(settings.server, metrics))
+    app.add_middleware(AdmissionMiddleware, admission=Admission(settings.server, metrics), streams=is_upload)
     app.add_middleware(ApiKeyMiddleware, api_key=settings.server.api_key, is_public=_is_public)
     app.add_middleware(RequestLogMiddleware, metrics=metrics)
     app.add_middleware(SameOrigin, host=settings.server.host, hosts=settings.server.hosts)

@@ -5,6 +5,7 @@ draining? -> a place among max_concurrent -> the body, within its limits -> the 
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 from prometheus_client import Counter, Gauge
@@ -86,12 +87,21 @@ class Admission:
 class AdmissionMiddleware:
     """ASGI middleware. Sets `disconnected` in `scope["state"]` when the client left before its answer was complete."""
 
-    def __init__(self, app: ASGIApp, *, admission: Admission) -> None:
+    def __init__(
+        self, app: ASGIApp, *, admission: Admission, streams: Callable[[str, str], bool] = lambda _method, _path: False
+    ) -> None:
+        """Routes whose method and path `streams` are left alone: they bound their bodies themselves."""
         self.app = app
         self._admission = admission
+        self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] not in LIMITED_METHODS or scope["path"] == "/ping":
+        if (
+            scope["type"] != "http"
+            or scope["method"] not in LIMITED_METHODS
+            or scope["path"] == "/ping"
+            or self._streams(scope["method"], scope["path"])
+        ):
             await self.app(scope, receive, send)
             return
         self._admission.acquire()
