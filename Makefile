@@ -20,7 +20,7 @@ UP += --ask "$(ASK)"
 endif
 endif
 
-.PHONY: run test test-slow test-containers lint format docs bench clean
+.PHONY: run test test-slow test-chaos test-containers lint format docs bench clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/ragline up $(UP)
@@ -31,6 +31,11 @@ test: $(VENV)/.dev lint
 
 test-slow: $(VENV)/.dev
 	$(BIN)/pytest -m slow
+
+# RAGLINE_CHAOS_KILLS=200 make test-chaos
+test-chaos: $(VENV)/.dev
+	$(BIN)/ragline models pull
+	$(BIN)/pytest -s -m chaos
 
 test-containers: $(VENV)/.dev
 	$(BIN)/pytest -m containers

@@ -59,13 +59,11 @@ class ServerSettings(Section):
     max_question_bytes: int = Field(default=256 * 2**10, gt=0)
     """Body of a question with its conversation, and of every other request but an upload."""
     max_body_bytes: int = Field(default=64 * 2**20, gt=0)
-    """One upload."""
+    """One upload; it is streamed to the disk."""
     max_concurrent: int = Field(default=64, gt=0)
     """Questions at once; past it, and past what latency_target_s allows, 429 with Retry-After."""
     max_searches: int = Field(default=64, gt=0)
     """Searches at once, beside the questions."""
-    max_uploads: int = Field(default=16, gt=0)
-    """Uploads, and other changes of documents, at once."""
     latency_target_s: float = Field(default=30.0, gt=0)
     """Questions and searches are admitted as long as, at the rate measured, they are answered within this time."""
     drain_s: float = Field(default=15.0, ge=0)

@@ -1,28 +1,46 @@
-"""Documents that come over HTTP: on disk before they are acknowledged, indexed by one worker, kept over a restart."""
+"""Documents that come over HTTP: on disk before they are acknowledged, indexed by one worker, kept over a restart.
+
+received -> spooled, with its job, in one step -> tried until it is indexed, refused, replaced or deleted
+
+What a document is refused for, its job says as failed. While the disk is full, a service is away or the collection is
+another model's, the job says why it waits, and it is tried again. A document that fails for itself is set aside after
+_TRIES, and kept for the next start.
+"""
 
 import asyncio
 import hashlib
 import logging
-from collections.abc import AsyncIterator
+import math
+import time
+import uuid
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from app.documents.library import Library
 from app.documents.spool import Spool, Submission
 from app.settings import AppSettings
-from indexing.document import Document
-from indexing.errors import UnknownJobError
-from indexing.store.jobs import Job
+from indexing.document import Document, file_of
+from indexing.errors import IndexBusyError, IndexMismatchError, StorageError, UnknownJobError
+from indexing.store.interface import DocumentStore, with_records
+from indexing.store.jobs import Job, State
 from indexing.sync.indexer import Indexer, manifest_of
+from indexing.sync.progress import Tally
 from services.client import EmbedClient
-from services.errors import NotFoundError, OverloadedError, RaglineError, UnavailableError
+from services.errors import ConflictError, NotFoundError, OverloadedError, RaglineError
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MAX_WAITING = 1000
-RETRY_S = 5.0
+RETRY_S = 2.0
+"""Before the second try; twice as long before each that follows."""
+_MAX_RETRY_S = 60.0
+_AT_ONCE = 2
+"""A text of 60 MB takes four times as much memory while it is read."""
+_TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +49,48 @@ class Accepted:
     already_existed: bool
 
 
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A submission in the spool."""
+
+    folder: Path
+    submission: Submission
+    is_replayed: bool = False
+    failures: int = 0
+    """Its own, and not a service's."""
+    delay_s: float = RETRY_S
+    due: float = 0.0
+    """Of time.monotonic(): when it is tried; inf once it is set aside."""
+    message: str = ""
+    """Why it waits."""
+    adding: "asyncio.Task[Tally | Exception] | None" = None
+
+
 class Ingest:
     def __init__(self, settings: AppSettings, library: Library, embedder: EmbedClient) -> None:
         self._settings = settings
         self._library = library
         self._embedder = embedder
-        self._spool = Spool(settings.data_dir / "uploads")
+        self.spool = Spool(settings.data_dir / "uploads")
         self._indexers: dict[str, Indexer] = {}
-        self._waiting: asyncio.Queue[Path] = asyncio.Queue()
-        self._indexing = asyncio.Lock()
+        self._waiting: dict[str, _Waiting] = {}
+        """By the job's id."""
+        self._changing = asyncio.Lock()
+        """Held while submissions come into the spool, or leave it."""
+        self._changed = asyncio.Event()
+        self.places = asyncio.Semaphore(_AT_ONCE)
+        """For the uploads that have arrived, and are read and submitted."""
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Run the worker; it starts with what an earlier process acknowledged and did not finish."""
-        for folder in await self._library.run(self._spool.unfinished):
-            self._waiting.put_nowait(folder)
+        for folder in await self._library.run(self.spool.unfinished):
+            try:
+                submission = await self._library.run(self.spool.read, folder)
+            except (OSError, ValueError, TypeError):
+                log.exception("%s is no submission, and stays as it is", folder)
+            else:
+                self._waiting[submission.job_id] = _Waiting(folder, submission, is_replayed=True)
         worker = asyncio.create_task(self._work())
         try:
             yield
@@ -53,88 +98,242 @@ class Ingest:
             worker.cancel()
             with suppress(asyncio.CancelledError):
                 await worker
-            for indexer in self._indexers.values():
-                await indexer.aclose()
+            async with self._changing:
+                for indexer in self._indexers.values():
+                    await indexer.aclose()
 
-    async def submit(self, submission: Submission, content: bytes) -> Accepted:
-        """Store a submission durably and queue it. Raises OverloadedError past MAX_WAITING, StorageError."""
-        if self._waiting.qsize() >= MAX_WAITING:
+    def check_room(self) -> None:
+        """Raises OverloadedError where MAX_WAITING submissions wait."""
+        if sum(each.due < math.inf for each in self._waiting.values()) >= MAX_WAITING:
             raise OverloadedError(f"{MAX_WAITING} documents wait to be indexed; try again later", retry_after=30)
+
+    async def submit(self, submission: Submission, content: Path) -> Accepted:
+        """Take a content that was received in the spool: durably, with its job, or not at all.
+
+        A client that leaves does not interrupt it. Raises OverloadedError past MAX_WAITING, StorageError.
+        """
+        return await _uninterrupted(self._submit(submission, content))
+
+    async def _submit(self, submission: Submission, content: Path) -> Accepted:
+        await self._library.run(self.spool.sync, content)
         try:
             store = await self._library.store(submission.collection)
         except NotFoundError:
             await self.create(submission.collection)
             store = await self._library.store(submission.collection)
         existed = await self._library.run(store.document, submission.document_id) is not None
-        job_id = await self._library.run(store.job_create, "text" if submission.is_text else "upload", 1)
-        folder = await self._library.run(self._spool.put, replace(submission, job_id=job_id), content)
-        self._waiting.put_nowait(folder)
-        return Accepted(job_id, existed)
+        submission = replace(submission, job_id=uuid.uuid4().hex)
+        async with self._changing:
+            self.check_room()
+            folder = await self._library.run(self.spool.add, submission, content)
+            try:
+                await self._library.run(_create_job, store, submission)
+            except BaseException:
+                await self._library.run(self.spool.remove, folder)
+                raise
+            self._waiting[submission.job_id] = _Waiting(folder, submission)
+        self._changed.set()
+        return Accepted(submission.job_id, existed)
+
+    async def delete(self, collection: str, document_id: str) -> bool:
+        """Delete a document, or all records of an upload with this id, and what waits to become it.
+
+        False where there is none of them. Raises ConflictError for a record of a file that waits: it would come back.
+        """
+        return await _uninterrupted(self._delete(collection, document_id))
+
+    async def _delete(self, collection: str, document_id: str) -> bool:
+        async with self._changing:
+            if (file := file_of(document_id)) != document_id and any(self._of(collection, file)):
+                raise ConflictError(f"{file!r} waits to be indexed, with this record; delete it, or wait", param="id")
+            waited = list(self._of(collection, document_id))
+            for each in waited:
+                await self._drop(each)
+                await self._update(each, state="cancelled", message="the document was deleted before it was indexed")
+            store = await self._library.store(collection)
+            removed = await self._library.run(lambda: store.delete(with_records(store, document_id)))
+        return bool(waited or removed)
 
     async def create(self, collection: str) -> None:
         """Create an empty collection for the model of the embed service."""
         await self._library.create(collection, await manifest_of(self._embedder, self._settings.index))
 
     async def drop(self, collection: str) -> None:
-        """Delete a collection and the submissions queued for it. Raises NotFoundError."""
-        if indexer := self._indexers.pop(collection, None):
-            await indexer.aclose()
-        async with self._indexing:
+        """Delete a collection and the submissions that wait for it. Raises NotFoundError."""
+        async with self._changing:
+            for each in [each for each in self._waiting.values() if each.submission.collection == collection]:
+                await self._drop(each)
+            await self._forget_indexer(collection)
             await self._library.drop(collection)
 
     async def job(self, job_id: str) -> Job:
         """Find a job in all collections. Raises NotFoundError."""
-        for collection in await self._library.names():
+        waiting = self._waiting.get(job_id)
+        for collection in [waiting.submission.collection] if waiting else await self._library.names():
             with suppress(RaglineError):  # UnknownJobError, and a collection that cannot be opened
                 store = await self._library.store(collection)
-                return await self._library.run(store.job, job_id)
+                job = await self._library.run(store.job, job_id)
+                if waiting is not None and job.state == "running":  # the disk may be too full to write it down
+                    return replace(job, message=waiting.message or job.message)
+                if waiting is None and job.state == "running" and job.kind in _KINDS:
+                    return replace(job, state="cancelled", message="nothing of it is in the server's spool")
+                return job
         raise NotFoundError(f"no job {job_id!r} in any collection", param="job_id")
+
+    def _of(self, collection: str, document_id: str) -> Iterator[_Waiting]:
+        wanted = (collection, document_id)
+        return (
+            each
+            for each in self._waiting.values()
+            if (each.submission.collection, each.submission.document_id) == wanted
+        )
 
     async def _work(self) -> None:
         while True:
-            folder = await self._waiting.get()
-            try:
-                while not await self._index(folder):  # noqa: ASYNC110  what is waited for is another process
-                    await asyncio.sleep(RETRY_S)
-            except Exception:
-                log.exception("%s could not be indexed; the next start tries it again", folder)
+            now = time.monotonic()
+            self._changed.clear()
+            first = min(self._waiting.values(), key=lambda each: (max(each.due, now), each.folder.name), default=None)
+            if first is None or first.due > now:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(min(first.due - now, _MAX_RETRY_S) if first else None):
+                        await self._changed.wait()
+                continue
+            entry = first
+            async with asyncio.TaskGroup() as group:
+                entry.adding = group.create_task(self._add(entry))
+            if not entry.adding.cancelled():
+                await self._conclude(entry, entry.adding.result())
 
-    async def _index(self, folder: Path) -> bool:
-        """Index one submission; return False where a service is unavailable and it must be retried."""
-        submission = await self._library.run(self._spool.read, folder)
-        async with self._indexing:
-            try:
+    async def _add(self, entry: _Waiting) -> Tally | Exception:
+        """Parse, chunk, embed and store a submission; returns the error, if any, that is no refusal of it."""
+        submission = entry.submission
+        try:
+            if entry.is_replayed:
                 store = await self._library.store(submission.collection)
-            except NotFoundError:  # the collection was deleted meanwhile
-                await self._library.run(self._spool.remove, folder)
-                return True
-            outcome: dict[str, Any]
+                await self._library.run(_resume_job, store, submission)
+                entry.is_replayed = False
+            return await _put(await self._indexer(submission.collection), entry.folder / "content", submission)
+        except RaglineError as exc:
+            return exc
+        except Exception as exc:
+            log.exception("job %s failed", submission.job_id)
+            return exc
+
+    async def _conclude(self, entry: _Waiting, outcome: Tally | Exception) -> None:
+        """Note the end of a try: the submission leaves the spool, or waits for the next one."""
+        submission = entry.submission
+        async with self._changing:
+            if submission.job_id not in self._waiting:
+                return  # deleted meanwhile
             try:
-                chunks = await _add(await self._indexer(submission.collection), folder / "content", submission)
-            except RaglineError as exc:
-                if isinstance(exc, UnavailableError | OverloadedError):  # a deadline, too: it is tried again
-                    log.warning("job %s waits: %s", submission.job_id, exc)
-                    return False
-                failure = (submission.name or submission.document_id, str(exc))
-                outcome = {"state": "failed", "failures": [failure]}
-            else:
-                outcome = {"state": "done", "done": 1, "chunks": chunks}
-            with suppress(UnknownJobError):  # it was cleared, or its collection restored
-                await self._library.run(store.job_update, submission.job_id, **outcome)
-            await self._library.run(self._spool.remove, folder)
-        return True
+                if isinstance(outcome, Exception) or any(each.by_service for each in outcome.failures):
+                    await self._postpone(entry, outcome)
+                else:
+                    await self._end(entry, outcome)
+            except Exception as exc:  # of the disk, say
+                log.exception("the end of job %s could not be noted", submission.job_id)
+                await self._postpone(entry, exc)
+
+    async def _end(self, entry: _Waiting, tally: Tally) -> None:
+        """The submission is indexed, and older ones of its id with it, or it is refused."""
+        submission = entry.submission
+        if not tally.failures:
+            for older in list(self._of(submission.collection, submission.document_id)):
+                if older.folder.name < entry.folder.name:
+                    await self._drop(older)
+                    await self._update(older, state="cancelled", message="a newer upload replaced it")
+        store = await self._library.store(submission.collection)
+        with suppress(UnknownJobError):  # it was cleared, or its collection restored
+            await self._library.run(
+                store.job_update,
+                submission.job_id,
+                state="failed" if tally.failures else "done",
+                done=0 if tally.failures else 1,
+                chunks=tally.chunks,
+                tokens=tally.tokens,
+                failures=[(each.source, each.reason) for each in tally.failures],
+                message=tally.omissions(),
+            )
+        await self._drop(entry)
+
+    async def _postpone(self, entry: _Waiting, outcome: Tally | Exception) -> None:
+        name = entry.submission.name or entry.submission.document_id
+        why, is_its_own = _reason(outcome)
+        entry.message = f"waits: {why}"
+        entry.failures += is_its_own
+        entry.due, entry.delay_s = time.monotonic() + entry.delay_s, min(2 * entry.delay_s, _MAX_RETRY_S)
+        cause = outcome.failures[0].reason if isinstance(outcome, Tally) else outcome
+        log.warning("job %s (%s) waits: %s", entry.submission.job_id, name, cause)
+        if not is_its_own:
+            await self._forget_indexer(entry.submission.collection)  # the next one asks for the model anew
+        if not is_its_own or entry.failures < _TRIES:
+            await self._update(entry, message=entry.message)
+            return
+        entry.due = math.inf
+        kept = "it is kept, and tried again when the server starts; upload it again, or delete it"
+        await self._update(entry, state="failed", message=f"set aside: {kept}", failures=[(name, why)])
+
+    async def _update(
+        self,
+        entry: _Waiting,
+        *,
+        message: str,
+        state: State | None = None,
+        failures: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Write to the job, if that is possible: a full disk, or a collection that is gone, stops nothing."""
+        job_id = entry.submission.job_id
+        try:
+            store = await self._library.store(entry.submission.collection)
+            await self._library.run(store.job_update, job_id, state=state, message=message, failures=failures)
+        except RaglineError as exc:
+            log.warning("job %s could not be updated: %s", job_id, exc)
+
+    async def _drop(self, entry: _Waiting) -> None:
+        """Remove a submission from the spool, and end what is done for it."""
+        del self._waiting[entry.submission.job_id]  # first: the worker must not begin with it
+        try:
+            if entry.adding is not None and not entry.adding.done():
+                entry.adding.cancel()
+                await asyncio.wait([entry.adding])
+            await self._library.run(self.spool.remove, entry.folder)
+        except BaseException:
+            self._waiting[entry.submission.job_id] = entry
+            raise
+
+    async def _forget_indexer(self, collection: str) -> None:
+        if indexer := self._indexers.pop(collection, None):
+            await indexer.aclose()
 
     async def _indexer(self, collection: str) -> Indexer:
         """Return the collection's indexer. Raises IndexMismatchError where it was built with other settings."""
         if collection not in self._indexers:
             store = await self._library.store(collection)
-            store.manifest.check(await manifest_of(self._embedder, self._settings.index), Path(collection))
-            self._indexers[collection] = Indexer(store, self._embedder, self._settings.index)
+            manifest = await self._library.run(lambda: store.manifest)
+            manifest.check(await manifest_of(self._embedder, self._settings.index), Path(collection))
+            # a service that is away is waited for here, where the job says so
+            indexer = Indexer(store, self._embedder, self._settings.index, retry_for_s=RETRY_S)
+            self._indexers[collection] = indexer
         return self._indexers[collection]
 
 
-async def _add(indexer: Indexer, content: Path, submission: Submission) -> int:
-    """Parse, chunk, embed and store a submission; return its number of chunks."""
+_KINDS = ("text", "upload")
+
+
+def _create_job(store: DocumentStore, submission: Submission) -> None:
+    store.job_create(_KINDS[not submission.is_text], 1, job_id=submission.job_id)
+
+
+def _resume_job(store: DocumentStore, submission: Submission) -> None:
+    """Say that the job runs; make it anew where the process was killed before it was made."""
+    try:
+        store.job_update(submission.job_id, state="running", message="")
+    except UnknownJobError:
+        _create_job(store, submission)
+
+
+async def _put(indexer: Indexer, content: Path, submission: Submission) -> Tally:
+    """Parse, chunk, embed and store a submission."""
     if not submission.is_text:
         return await indexer.upload(
             content,
@@ -156,3 +355,37 @@ async def _add(indexer: Indexer, content: Path, submission: Submission) -> int:
             content_hash=hashlib.sha256(raw).hexdigest(),
         )
     )
+
+
+def _reason(outcome: Tally | Exception) -> tuple[str, bool]:
+    """Why a submission waits, in words for its owner, and whether that is its own fault; the log has the cause."""
+    if isinstance(outcome, Tally):
+        return "the embed service fails on this text, and on no other", True
+    if isinstance(outcome, IndexMismatchError):
+        return str(outcome), False
+    if isinstance(outcome, RaglineError) and outcome.param == "collection":
+        return "its collection is not there", False
+    for kind, why in _WAITS.items():
+        if isinstance(outcome, kind):
+            return why, False
+    return "the server failed on it", True
+
+
+_WAITS: dict[type[Exception], str] = {
+    StorageError: "the server's disk is full, or cannot be written to",
+    OSError: "the server's disk is full, or cannot be written to",
+    IndexBusyError: "another process writes to the collection",
+    RaglineError: "a service that it needs is away, or fails",
+}
+
+
+async def _uninterrupted(step: Coroutine[None, None, T]) -> T:
+    """Await a step to its end, also where the caller is cancelled meanwhile, be it again and again, as anyio does."""
+    task = asyncio.create_task(step)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
+        raise

@@ -1,11 +1,14 @@
-"""Keeps submissions on disk from their acknowledgement until their job has ended.
+"""Keeps submissions on disk from their acknowledgement until they are indexed, replaced or deleted.
 
-uploads/JOB/submission.json, content        complete: the folder is renamed to this once both files are synced
-uploads/.JOB/                               half written or half removed: the next start deletes it
+uploads/NUMBER-JOB/submission.json, content    complete: the folder is renamed to this once both files are synced
+uploads/.*/                                    being received, or half removed: the next start deletes it
+
+The numbers rise in the order of the acknowledgements, whatever the clock says.
 """
 
 import json
 import shutil
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,23 +32,38 @@ class Submission:
 
 
 class Spool:
-    """Blocking; for any thread."""
+    """Blocking; for any thread, but add() for one at a time."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._last = 0
 
-    def put(self, submission: Submission, content: bytes) -> Path:
-        """Write a submission durably; return its folder. Raises StorageError."""
-        folder = self._directory / submission.job_id
+    def receive(self) -> Path:
+        """Return a path to write a content to, for add() or discard(). Raises StorageError."""
+        folder = self._directory / f".{uuid.uuid4().hex}"
         with storage_errors(folder):
             if not self._directory.is_dir():
                 self._directory.mkdir(parents=True, exist_ok=True)
                 fsync(self._directory.parent)
-            half = _hidden(folder)
-            half.mkdir()
-            for name, data in (("content", content), ("submission.json", json.dumps(asdict(submission)).encode())):
-                (half / name).write_bytes(data)
-                fsync(half / name)
+            folder.mkdir()
+        return folder / "content"
+
+    def discard(self, content: Path) -> None:
+        """Delete a received content, unless add() has taken it."""
+        shutil.rmtree(content.parent, ignore_errors=True)
+
+    def sync(self, content: Path) -> None:
+        """Make a received content durable. Raises StorageError."""
+        with storage_errors(content):
+            fsync(content)
+
+    def add(self, submission: Submission, content: Path) -> Path:
+        """Make a submission with its received content durable, after all others. Raises StorageError."""
+        self._last += 1
+        half, folder = content.parent, self._directory / f"{self._last:012d}-{submission.job_id}"
+        with storage_errors(folder):
+            (half / "submission.json").write_text(json.dumps(asdict(submission)))
+            fsync(half / "submission.json")
             fsync(half)
             half.rename(folder)
             fsync(self._directory)
@@ -55,19 +73,28 @@ class Spool:
         return Submission(**json.loads((folder / "submission.json").read_text()))
 
     def remove(self, folder: Path) -> None:
-        """Remove a submission; a start sees it whole or not at all."""
-        shutil.rmtree(folder.rename(_hidden(folder)))
+        """Remove a submission durably; a start sees it whole or not at all. Raises StorageError."""
+        hidden = folder.with_name(f".{folder.name}")
+        with storage_errors(folder):
+            if folder.exists():
+                folder.rename(hidden)
+                fsync(self._directory)
+            shutil.rmtree(hidden, ignore_errors=True)
 
     def unfinished(self) -> list[Path]:
-        """Return the folders of unfinished submissions, oldest first; delete half-written ones."""
+        """Return the folders of unfinished submissions in the order they came; delete half-written ones."""
         if not self._directory.is_dir():
             return []
         folders = list(self._directory.iterdir())
         for folder in folders:
             if folder.name.startswith("."):
                 shutil.rmtree(folder, ignore_errors=True)
-        return sorted((each for each in folders if not each.name.startswith(".")), key=lambda f: f.stat().st_mtime)
+        kept = sorted((each for each in folders if not each.name.startswith(".")), key=_order)
+        self._last = max([self._last, *(_order(each)[0] for each in kept)])
+        return kept
 
 
-def _hidden(folder: Path) -> Path:
-    return folder.with_name(f".{folder.name}")
+def _order(folder: Path) -> tuple[int, float]:
+    """By number; the folders of releases before 0.3 have none, and come first, by their time."""
+    number, dash, _ = folder.name.partition("-")
+    return int(number) if dash and number.isdecimal() else 0, folder.stat().st_mtime

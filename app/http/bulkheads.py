@@ -7,6 +7,7 @@ that answers one at a time is told at first for slower than it is, and the limit
 import math
 import time
 
+from app.http.uploads import is_upload
 from app.settings import ServerSettings
 from services.errors import MAX_RETRY_AFTER_S
 from services.http.admission import Admission, AdmissionMetrics, Limits
@@ -78,13 +79,14 @@ class Bulkheads:
         target_s = settings.latency_target_s
         self.questions = MeasuredAdmission(metrics, limits("max_concurrent", "max_question_bytes"), target_s)
         self.searches = MeasuredAdmission(metrics, limits("max_searches", "max_question_bytes"), target_s)
-        self._uploads = Admission(metrics, limits("max_uploads", "max_body_bytes"))
-        self._others = Admission(metrics, limits("max_uploads", "max_question_bytes"))
+        self._others = Admission(metrics, limits("max_concurrent", "max_question_bytes"))
 
-    def of(self, path: str) -> Admission:
-        """Return the limits of a path."""
+    def of(self, method: str, path: str) -> Admission | None:
+        """Return the limits of a route; None for uploads, which are streamed to the spool."""
+        if is_upload(method, path):
+            return None
         if path == "/ask":
             return self.questions
         if path == "/search":
             return self.searches
-        return self._uploads if path.startswith("/documents") else self._others
+        return self._others

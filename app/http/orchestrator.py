@@ -50,13 +50,13 @@ async def open_orchestrator(
     prompts = PromptBuilder(settings.ask, generator)
     breakers = {client.role: Breaker(client) for client in (embedder, scorer, generator)}
     pipeline = Pipeline(settings.ask, library, embedder, scorer, generator, prompts, breakers)
-    async with ingest.working():
-        try:
+    try:
+        async with ingest.working():
             yield Orchestrator(settings, library, pipeline, ingest, metrics, bulkheads)
-        finally:
-            for client in (embedder, scorer, generator):
-                await client.aclose()
-            library.close()
+    finally:
+        for client in (embedder, scorer, generator):
+            await client.aclose()
+        library.close()
 
 
 def orchestrator_of(request: Request) -> Orchestrator:

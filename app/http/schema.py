@@ -211,3 +211,4 @@ class JobOut(BaseModel):
     chunks: int
     done: int
     failed: list[JobFailure]
+    message: str = Field(description="Why it waits or was cancelled, or what of the document was not read.")

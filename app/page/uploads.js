@@ -26,8 +26,8 @@ async function follow({ job_id: id, already_existed: existed }, line) {
   try {
     const job = await finished(id, line);
     if (job.failed.length) line.failed(job.failed.map(({ reason }) => reason).join("\n"));
-    else if (job.state !== "done") line.failed(`The job is ${job.state}.`);
-    else line.done(existed ? "Replaced" : "Ready");
+    else if (job.state !== "done") line.failed(job.message || `The job is ${job.state}.`);
+    else line.done(`${existed ? "Replaced" : "Ready"}${job.message ? `; ${job.message}` : ""}`);
   } catch (error) {
     line.failed(error.message);
   }
@@ -37,7 +37,8 @@ async function finished(id, line) {
   for (let pause = FIRST_POLL_MS; ; pause = Math.min(pause * 1.3, SLOWEST_POLL_MS)) {
     const job = await api.job(id);
     if (job.state !== "running") return job;
-    line.says(job.total > 1 ? `Indexing, ${job.done} of ${job.total} …` : "Indexing …", job.done, job.total);
+    const counts = job.total > 1 ? `Indexing, ${job.done} of ${job.total} …` : "Indexing …";
+    line.says(job.message || counts, job.done, job.total);
     await new Promise((resolve) => setTimeout(resolve, pause));
   }
 }

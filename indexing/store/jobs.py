@@ -65,13 +65,15 @@ class JobStore(ABC):
     def job_begin(self, kind: str, total: int | None, params: Mapping[str, Any]) -> tuple[str, Lease]:
         """Create a job that counts as failed if this process ends before it releases the lease."""
         with self._writing_jobs() as connection:
-            identity = _insert(connection, kind, total, params)
+            identity = _insert(connection, uuid.uuid4().hex, kind, total, params)
             return identity, Lease(self._lease_path(identity))  # before the commit shows the job
 
-    def job_create(self, kind: str, total: int | None = None, params: Mapping[str, Any] | None = None) -> str:
-        """Create a job, which runs until job_update() ends it. Returns its id."""
+    def job_create(
+        self, kind: str, total: int | None = None, params: Mapping[str, Any] | None = None, *, job_id: str = ""
+    ) -> str:
+        """Create a job, which runs until job_update() ends it. Returns its id: `job_id`, or a new one."""
         with self._writing_jobs() as connection:
-            return _insert(connection, kind, total, params or {})
+            return _insert(connection, job_id or uuid.uuid4().hex, kind, total, params or {})
 
     def job_update(
         self,
@@ -85,7 +87,10 @@ class JobStore(ABC):
         message: str | None = None,
         failures: Sequence[tuple[str, str]] = (),
     ) -> None:
-        """Set what is not None, and add the failures, (source, reason). Raises UnknownJobError."""
+        """Set what is not None, and add the failures, (source, reason); a job that runs again has none yet.
+
+        Raises UnknownJobError.
+        """
         given = {"state": state, "total": total, "done": done, "chunks": chunks, "tokens": tokens, "message": message}
         values = {name: value for name, value in given.items() if value is not None} | {"updated": time.time()}
         columns = ", ".join(f"{name} = ?" for name in values)
@@ -96,6 +101,8 @@ class JobStore(ABC):
             ).fetchone()
             if row is None:
                 raise _unknown(job_id)
+            if state == "running":
+                connection.execute("DELETE FROM job_failures WHERE job = ?", row)
             connection.executemany(
                 "INSERT OR REPLACE INTO job_failures VALUES (?, ?, ?)",
                 [(row[0], source, reason) for source, reason in failures],
@@ -130,8 +137,10 @@ _SELECT = "SELECT id, kind, state, total, done, chunks, tokens, message, params,
 _INTERRUPTED = "interrupted; the same command goes on with what is left"
 
 
-def _insert(connection: sqlite3.Connection, kind: str, total: int | None, params: Mapping[str, Any]) -> str:
-    identity, now = uuid.uuid4().hex, time.time()
+def _insert(
+    connection: sqlite3.Connection, identity: str, kind: str, total: int | None, params: Mapping[str, Any]
+) -> str:
+    now = time.time()
     connection.execute(
         "INSERT INTO jobs (id, kind, state, total, done, chunks, tokens, message, params, created, updated)"
         " VALUES (?, ?, 'running', ?, 0, 0, 0, '', ?, ?, ?)",

@@ -4,7 +4,7 @@ What is committed is kept, however a run ends; the next run recognizes it by con
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
@@ -26,7 +26,7 @@ from indexing.store.manifest import Manifest
 from indexing.sync.changes import KnownDocuments
 from indexing.sync.embed import RETRY_FOR_S, Embedder
 from indexing.sync.job import RunningJob
-from indexing.sync.pipeline import Pipeline, Run, Stages, passages
+from indexing.sync.pipeline import Pipeline, Run, Stages
 from indexing.sync.progress import Progress, Report, Tally
 from indexing.sync.reader import Input, Reader
 from services.client import EmbedClient
@@ -136,10 +136,14 @@ class Indexer:
         await report()
         return reader
 
-    async def add(self, document: Document) -> int:
-        """Put one document that is text already, replacing the one with its id. Returns its chunks, once committed."""
+    async def add(self, document: Document) -> Tally:
+        """Put one document that is text already, replacing the one with its id."""
         stages = await self._started()
-        return await self._put(stages, [await stages.parsers.document(document)])
+
+        async def read(pipeline: Pipeline) -> None:
+            await pipeline.submit(await stages.parsers.document(document))
+
+        return await self._put(document.source, read)
 
     async def upload(
         self,
@@ -149,33 +153,40 @@ class Indexer:
         document_id: str,
         title: str = "",
         metadata: Mapping[str, Scalar] | None = None,
-    ) -> int:
-        """Put the uploaded file at `spooled`, replacing what has its id. Returns its chunks, once committed.
+    ) -> Tally:
+        """Put the uploaded file at `spooled`, replacing what has its id.
 
-        Records become documents of their own, with ids DOCUMENT_ID#record=KEY. Raises UnreadableError; the records that
-        could be read are committed then, and nothing is removed.
+        Records become documents of their own, with ids DOCUMENT_ID#record=KEY. What cannot be read or embedded is in
+        the tally's failures; what can is committed then, and nothing is removed.
         """
         stages = await self._started()
-        before = await stages.in_thread(with_records, self._store, document_id)
-        parsed: list[Parsed] = []
-        try:
+        gone = set(await stages.in_thread(with_records, self._store, document_id))
+
+        async def read(pipeline: Pipeline) -> None:
             async with aclosing(stages.parsers.upload(spooled, name)) as batches:
                 async for batch in batches:
-                    parsed += [_as_uploaded(each, document_id, title, metadata or {}) for each in batch.parsed]
-        except UnreadableError:
-            await self._put(stages, parsed)
-            raise
-        chunks = await self._put(stages, parsed)
-        if gone := set(before) - {each.document.id for each in parsed}:
-            await stages.write(self._store.delete, gone)
-        return chunks
+                    for parsed in batch.parsed:
+                        document = _as_uploaded(parsed, document_id, title, metadata or {})
+                        gone.discard(document.document.id)
+                        await pipeline.submit(document)
 
-    async def _put(self, stages: Stages, parsed: Sequence[Parsed]) -> int:
-        items = [(each.document, each.chunks, await stages.vectors(each)) for each in parsed]
-        await stages.write(self._store.put, items)
-        for each in parsed:
-            stages.embedder.forget(passages(each))
-        return sum(len(each.chunks) for each in parsed)
+        tally = await self._put(name, read)
+        if gone and not tally.failures:
+            await stages.write(self._store.delete, gone)
+        return tally
+
+    async def _put(self, name: str, read: Callable[[Pipeline], Coroutine[None, None, None]]) -> Tally:
+        tally = Tally(1)
+        pipeline = Pipeline(Run(await self._started(), KnownDocuments({}), tally, _unreported))
+
+        async def reader() -> None:
+            try:
+                await read(pipeline)
+            except UnreadableError as exc:
+                tally.fail(name, str(exc))
+
+        await pipeline.run([reader()])
+        return tally
 
     async def _started(self) -> Stages:
         """The stages; at the first call the embed service must run, as the chunker uses its tokenizer."""
@@ -187,6 +198,7 @@ class Indexer:
                     self._embed,
                     batch_size=settings.batch_chunks,
                     in_flight=settings.embed_in_flight,
+                    dimension=(await asyncio.to_thread(lambda: self._store.manifest)).dimension,
                     retry_for_s=self._retry_for_s,
                 )
                 self._stages = Stages(
@@ -223,6 +235,10 @@ async def manifest_of(embed: EmbedClient, settings: IndexSettings) -> Manifest:
         vectors=settings.vectors,
         language=settings.language,
     )
+
+
+async def _unreported() -> None:
+    """An upload's job has no counts before its end."""
 
 
 def _as_uploaded(parsed: Parsed, document_id: str, title: str, metadata: Mapping[str, Scalar]) -> Parsed:

@@ -17,7 +17,7 @@ from indexing.store.interface import DocumentStore, text_hash
 from indexing.sync.changes import KnownDocuments
 from indexing.sync.embed import Embedder, Vector, is_temporary
 from indexing.sync.progress import Tally
-from services.errors import RaglineError
+from services.errors import EngineError, RaglineError, UnavailableError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -83,6 +83,7 @@ class Pipeline:
         self._stages = run.stages
         self._tally = run.tally
         self._budget = _ChunkBudget(run.stages.max_pending_chunks)
+        self._pending: dict[int, Parsed] = {}
         self._writes: asyncio.Queue[tuple[Parsed, Vector] | None] = asyncio.Queue()
         self._documents: asyncio.TaskGroup | None = None
 
@@ -100,12 +101,17 @@ class Pipeline:
                 reporting.cancel()
         except BaseExceptionGroup as errors:
             raise _first(errors) from errors
+        finally:  # what an error, or a cancellation, left
+            for parsed in list(self._pending.values()):
+                self._release(parsed)
 
     async def submit(self, parsed: Parsed) -> None:
         """Start embedding a document; waits while too many chunks are pending."""
         if self._documents is None:
             raise RuntimeError("submit() is for readers of run()")
         await self._budget.acquire(len(parsed.chunks))
+        self._tally.omit(parsed.document.source, parsed.document.omitted)
+        self._pending[id(parsed)] = parsed
         self._tally.pending_chunks += len(parsed.chunks)
         self._tally.pending_tokens += sum(parsed.tokens)
         work = self._embed(parsed)
@@ -126,10 +132,14 @@ class Pipeline:
             self._writes.put_nowait((parsed, vectors))
 
     def _fail(self, parsed: Parsed, error: Exception) -> None:
-        self._tally.fail(parsed.document.source, str(error))
+        service = isinstance(error, EngineError | UnavailableError)
+        self._tally.fail(parsed.document.source, str(error), by_service=service)
         self._release(parsed)
 
     def _release(self, parsed: Parsed) -> None:
+        """Free the vectors of a document that is in the store, or will not be."""
+        del self._pending[id(parsed)]
+        self._stages.embedder.forget(passages(parsed))
         self._budget.release(len(parsed.chunks))
         self._tally.pending_chunks -= len(parsed.chunks)
         self._tally.pending_tokens -= sum(parsed.tokens)
@@ -158,7 +168,6 @@ class Pipeline:
             self._fail(ready[0][0], exc)
             return
         for parsed, _ in ready:
-            self._stages.embedder.forget(passages(parsed))
             self._release(parsed)
             self._tally.documents += 1
             self._tally.chunks += len(parsed.chunks)

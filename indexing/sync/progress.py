@@ -1,7 +1,7 @@
 """The counts of a run: while it goes on, and in its report."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from indexing.read.sources import NAMED_FILES
@@ -16,6 +16,8 @@ class Failure:
 
     source: str
     reason: str
+    by_service: bool = False
+    """The embed service works and failed on this text: another try may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +101,14 @@ class Tally:
         lines = [f"  {each.source}: {each.reason}" for each in self.passed_over]
         return "\n".join(["passed over:", *lines]) if lines else ""
 
-    def fail(self, source: str, reason: str) -> None:
+    def fail(self, source: str, reason: str, *, by_service: bool = False) -> None:
         """A failure is stored and printed: what UTF-8 cannot encode becomes an escape such as \\udce9."""
-        self.failures.append(Failure(_printable(source), _printable(reason)))
+        self.failures.append(Failure(_printable(source), _printable(reason), by_service))
 
-    def omit(self, source: str, what: Iterable[str]) -> None:
-        self.omitted.append(Failure(_printable(source), _printable(", ".join(what))))
+    def omit(self, source: str, what: Sequence[str]) -> None:
+        """Note what a document holds and its text does not; nothing where that is all of it."""
+        if what:
+            self.omitted.append(Failure(_printable(source), _printable(", ".join(what))))
 
     def omissions(self) -> str:
         """The documents that were not read whole, for the job's row; "" without any."""

@@ -101,8 +101,6 @@ class Reader:
                 self._tally.unchanged += len(batch.unchanged)
                 for parsed in batch.parsed:
                     missing.discard(parsed.document.source)
-                    if parsed.document.omitted:
-                        self._tally.omit(parsed.document.source, parsed.document.omitted)
                     await self._pipeline.submit(parsed)
         self.vanished += [before[source][0] for source in missing]
 

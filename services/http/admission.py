@@ -120,16 +120,17 @@ class Admission:
 class AdmissionMiddleware:
     """ASGI middleware. Sets `disconnected` in `scope["state"]` when the client left before its answer was complete."""
 
-    def __init__(self, app: ASGIApp, *, admission_of: Callable[[str], Admission]) -> None:
-        """`admission_of(path)` has the limits of a path."""
+    def __init__(self, app: ASGIApp, *, admission_of: Callable[[str, str], Admission | None]) -> None:
+        """`admission_of(method, path)` has the limits of a route; None: the route bounds what it reads itself."""
         self.app = app
         self._admission_of = admission_of
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] not in LIMITED_METHODS or scope["path"] == "/ping":
+        limited = scope["type"] == "http" and scope["method"] in LIMITED_METHODS and scope["path"] != "/ping"
+        admission = self._admission_of(scope["method"], scope["path"]) if limited else None
+        if admission is None:
             await self.app(scope, receive, send)
             return
-        admission = self._admission_of(scope["path"])
         admission.check_room()
         body = await _read_body(admission, scope, receive)
         if not body:

@@ -35,8 +35,8 @@ class SameOrigin:
     ) -> None:
         """Accept loopback names and `hosts`; without hosts any name, unless `host` itself is loopback.
 
-        `setting`: where hosts come from, for the refusal. `proxies`: addresses whose X-Forwarded-Host counts. `page_files`:
-        paths whose GET any page may cause, since a browser that is shown the chat page asks for them.
+        `setting`: where hosts come from, for the refusal. `proxies`: addresses whose X-Forwarded-Host counts.
+        `page_files`: paths whose GET any page may cause, since a browser that is shown the chat page asks for them.
         """
         self.app = app
         self._setting = setting

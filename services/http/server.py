@@ -112,7 +112,7 @@ def create_app(service: Service, settings: ServiceSettings) -> FastAPI:
     limits = Limits(settings.max_concurrent, settings.max_body_bytes)
     app.state.admission = admission = Admission(service.metrics, limits)
     install(app)
-    app.add_middleware(AdmissionMiddleware, admission_of=lambda _: admission)
+    app.add_middleware(AdmissionMiddleware, admission_of=lambda _method, _path: admission)
     app.add_middleware(ApiKeyMiddleware, api_key=settings.api_key)
     app.add_middleware(SameOrigin, host=settings.host, hosts=settings.hosts)
     app.add_middleware(RequestLogMiddleware, metrics=service.metrics)  # the last one added is the outermost

@@ -5,7 +5,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,20 @@ def anyio_backend() -> str:
 
 
 class EmbedServer:
-    """Counts what it is asked to embed. Texts that contain "poison" are refused."""
+    """Counts what it is asked to embed. Texts that contain "poison" are refused, and "crash" is a 500.
+
+    `fault` is what it answers instead: one of FAULTS.
+    """
 
     def __init__(self) -> None:
         self.texts: list[str] = []
         self.requests: list[int] = []
         self.tokenizer: str | None = None
         self.down = False
+        self.fault = ""
+        self.faults = 0
+        """Answers with `fault` so far."""
+        self.closing = threading.Event()
         self.delay_s = 0.0
         server = self
 
@@ -51,18 +58,14 @@ class EmbedServer:
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if server.down:
-                    self._answer(503, {"error": {"message": "starting"}})
-                elif any("poison" in text for text in body["input"]):
-                    self._answer(400, {"error": {"message": "this text is refused"}})
+                if server.fault == "hang":
+                    server.faults += 1
+                    server.closing.wait()
                 else:
-                    server.texts += body["input"]
-                    server.requests.append(len(body["input"]))
-                    time.sleep(server.delay_s)
-                    self._answer(200, {"object": "list", "model": "hashed", "data": _embedded(body["input"])})
+                    self._answer(*server.embed(body["input"]))
 
             def _answer(self, status: int, body: Any) -> None:
-                payload = json.dumps(body).encode()
+                payload = body if isinstance(body, bytes) else json.dumps(body).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(payload)))
@@ -77,6 +80,22 @@ class EmbedServer:
         self._thread = threading.Thread(target=self._http.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
+    def embed(self, texts: list[str]) -> tuple[int, Any]:
+        """The status and body of an answer."""
+        if self.fault:
+            self.faults += 1
+            return FAULTS[self.fault](texts)
+        if self.down:
+            return 503, {"error": {"message": "starting"}}
+        if any("crash" in text for text in texts):
+            return 500, {"error": {"message": "secret words of the service"}}
+        if any("poison" in text for text in texts):
+            return 400, {"error": {"message": "this text is refused"}}
+        self.texts += texts
+        self.requests.append(len(texts))
+        time.sleep(self.delay_s)
+        return 200, {"object": "list", "model": "hashed", "data": _embedded(texts)}
+
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._http.server_address[1]}"
@@ -85,6 +104,7 @@ class EmbedServer:
         return EmbedClient(ServiceSettings(url=self.url, model="hashed", timeout_s=10))
 
     def close(self) -> None:
+        self.closing.set()
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
@@ -103,6 +123,21 @@ def _embedded(texts: list[str]) -> list[dict[str, Any]]:
         {"object": "embedding", "index": i, "embedding": base64.b64encode(hashed_vector(text).tobytes()).decode()}
         for i, text in enumerate(texts)
     ]
+
+
+FAULTS: dict[str, Callable[[list[str]], tuple[int, Any]]] = {
+    "too few": lambda texts: (200, {"object": "list", "model": "hashed", "data": _embedded(texts)[1:]}),
+    "too many": lambda texts: (200, {"object": "list", "model": "hashed", "data": _embedded([*texts, "one more"])}),
+    "another dimension": lambda texts: (
+        200,
+        {"object": "list", "model": "hashed", "data": [{**each, "embedding": [1.0] * 8} for each in _embedded(texts)]},
+    ),
+    "HTML": lambda _: (200, b"<html>Welcome to the captive portal</html>"),
+    "null": lambda _: (200, b"null"),
+    "500": lambda _: (500, {"error": {"message": "CUDA error"}}),
+    "503": lambda _: (503, {"error": {"message": "starting"}}),
+    "401": lambda _: (401, {"error": {"message": "no key"}}),
+}
 
 
 @pytest.fixture

@@ -1,13 +1,17 @@
 """Documents and jobs."""
 
+import asyncio
 import dataclasses
 import hashlib
+import json
+import math
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
 from starlette.convertors import PathConvertor, register_url_convertor
-from starlette.datastructures import UploadFile
+from starlette.datastructures import FormData, UploadFile
 
 from app.documents.spool import Submission
 from app.http.orchestrator import Here, Orchestrator
@@ -22,8 +26,9 @@ from app.http.schema import (
     JobOut,
     Scalar,
 )
-from app.http.uploads import name_of, upload_form
-from indexing.store.interface import DocumentRow, DocumentStore, with_records
+from app.http.uploads import name_of, received
+from indexing.store.disk import sha256
+from indexing.store.interface import DocumentRow, DocumentStore
 from services.errors import BadRequestError, NotFoundError
 from services.protocol import ErrorBody
 
@@ -40,6 +45,8 @@ router = APIRouter(tags=["documents"])
 InCollection = Annotated[Collection | None, Query(description="Empty: the server's default.")]
 _METADATA = TypeAdapter(dict[str, Scalar])
 _NAME = TypeAdapter(Collection)
+_MAX_CHARS = {"id": 256, "title": 1000, "url": 4000, "file": 1000}
+_MAX_METADATA_BYTES = 16 * 2**10
 _FULL: dict[int | str, dict[str, Any]] = {507: {"model": ErrorBody, "description": "The disk is full."}}
 _BODY = {
     "requestBody": {
@@ -109,9 +116,8 @@ async def document(document_id: str, here: Here, collection: InCollection = None
 
 @router.delete("/documents/{document_id:id}", status_code=204)
 async def delete(document_id: str, here: Here, collection: InCollection = None) -> Response:
-    """Delete a document, or all records of an upload with this id."""
-    store = await _store(here, collection)
-    if not await here.library.run(lambda: store.delete(with_records(store, document_id))):
+    """Delete a document, or all records of an upload with this id, and the uploads that wait to become it."""
+    if not await here.ingest.delete(collection or await here.library.default(), document_id):
         raise _no_document(document_id)
     return Response(status_code=204)
 
@@ -128,6 +134,7 @@ async def job(job_id: str, here: Here) -> JobOut:
         done=row.done,
         chunks=row.chunks,
         failed=[JobFailure(source=source, reason=reason) for source, reason in row.failures],
+        message=row.message,
     )
 
 
@@ -137,17 +144,18 @@ async def _accept(
     """Spool what was sent. An id or collection in the address and in the body must be the same."""
     if unknown := sorted(set(request.query_params) - {"collection"}):
         raise BadRequestError(f"unknown parameter {unknown[0]!r}; the address takes `collection`", param=unknown[0])
-    if request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        submission, content = await _upload(request)
-    else:
-        submission, content = _text(await request.body())
-    submission = dataclasses.replace(
-        submission,
-        collection=_agreed("collection", collection, submission.collection) or await here.library.default(),
-        document_id=_agreed("id", document_id, submission.document_id) or _id_of(submission.name or content.decode()),
-    )
-    _check_id(submission.document_id)
-    accepted = await here.ingest.submit(submission, content)
+    ingest = here.ingest
+    ingest.check_room()
+    async with received(request, ingest.spool, here.settings.server.max_body_bytes) as (content, form), ingest.places:
+        submission = await asyncio.to_thread(_text, content) if form is None else _upload(form)
+        submission = dataclasses.replace(
+            submission,
+            collection=_agreed("collection", collection, submission.collection) or await here.library.default(),
+            document_id=_agreed("id", document_id, submission.document_id)
+            or (_id_of(submission.name) if submission.name else await asyncio.to_thread(sha256, content))[:32],
+        )
+        _check(submission)
+        accepted = await ingest.submit(submission, content)
     return DocumentAccepted(
         document_id=submission.document_id,
         job_id=accepted.job_id,
@@ -156,34 +164,36 @@ async def _accept(
     )
 
 
-async def _upload(request: Request) -> tuple[Submission, bytes]:
-    async with upload_form(request) as form:
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            raise BadRequestError("the form has no file in its field `file`", param="file")
-        text = {key: value for key, value in form.items() if isinstance(value, str)}
-        try:
-            metadata = _METADATA.validate_json(text.get("metadata") or "{}")
-            collection = _NAME.validate_python(text["collection"]) if text.get("collection") else ""
-        except ValidationError as exc:
-            raise BadRequestError(f"the form's fields are wrong: {exc.errors()[0]['msg']}", param="metadata") from exc
-        submission = Submission(
-            collection, text.get("id", ""), name_of(file), text.get("title", ""), is_text=False, metadata=metadata
-        )
-        return submission, await file.read()
-
-
-def _text(body: bytes) -> tuple[Submission, bytes]:
+def _upload(form: FormData) -> Submission:
+    file = form.get("file")
+    if not isinstance(file, UploadFile):
+        raise BadRequestError("the form has no file in its field `file`", param="file")
+    text = {key: value for key, value in form.items() if isinstance(value, str)}
     try:
-        given = DocumentBody.model_validate_json(body)
+        metadata = _METADATA.validate_json(text.get("metadata") or "{}")
+    except ValidationError as exc:
+        raise BadRequestError(f"metadata: {exc.errors()[0]['msg']}", param="metadata") from exc
+    try:
+        collection = _NAME.validate_python(text["collection"]) if text.get("collection") else ""
+    except ValidationError as exc:
+        raise BadRequestError(f"collection: {exc.errors()[0]['msg']}", param="collection") from exc
+    return Submission(
+        collection, text.get("id", ""), name_of(file), text.get("title", ""), is_text=False, metadata=metadata
+    )
+
+
+def _text(content: Path) -> Submission:
+    """Read a JSON body, and leave its text alone in its place."""
+    try:
+        given = DocumentBody.model_validate_json(content.read_bytes())
     except ValidationError as exc:
         first = exc.errors()[0]
         where = ".".join(map(str, first["loc"])) or "body"
         raise BadRequestError(f"{where}: {first['msg']}", param=where) from exc
-    submission = Submission(
+    content.write_bytes(given.text.encode())
+    return Submission(
         given.collection or "", given.id or "", given.url, given.title, is_text=True, metadata=given.metadata
     )
-    return submission, given.text.encode()
 
 
 def _agreed(name: str, in_address: str | None, in_body: str) -> str:
@@ -194,18 +204,31 @@ def _agreed(name: str, in_address: str | None, in_body: str) -> str:
     return in_address or in_body
 
 
-def _check_id(document_id: str) -> None:
-    """Raises BadRequestError for an id by which the document could not be addressed afterwards."""
+def _check(submission: Submission) -> None:
+    """Raises BadRequestError for what would be too long, or by which the document could not be addressed afterwards."""
+    document_id, metadata = submission.document_id, submission.metadata
     if document_id.endswith("/chunks") or {".", ".."} & set(document_id.split("/")):
         raise BadRequestError(
             f"the id {document_id[:80]!r} cannot be used in an address: it ends in /chunks, or has a part . or ..",
             param="id",
         )
+    strings = {"id": document_id, "title": submission.title, "url" if submission.is_text else "file": submission.name}
+    for field, value in strings.items():
+        if len(value) > (most := _MAX_CHARS[field]):
+            raise BadRequestError(
+                f"{field} has {len(value):,} characters, more than the limit of {most:,}", param=field
+            )
+    if any(isinstance(value, float) and not math.isfinite(value) for value in metadata.values()):
+        raise BadRequestError("metadata holds a number that is not finite", param="metadata")
+    if (size := len(json.dumps(metadata, ensure_ascii=False).encode())) > _MAX_METADATA_BYTES:
+        raise BadRequestError(
+            f"metadata takes {size:,} bytes as JSON, more than the limit of {_MAX_METADATA_BYTES:,}", param="metadata"
+        )
 
 
 def _id_of(name: str) -> str:
     """Derive an id from a name or URL: the same name replaces the same document."""
-    return hashlib.sha256(name.encode()).hexdigest()[:32]
+    return hashlib.sha256(name.encode()).hexdigest()
 
 
 async def _store(here: Orchestrator, collection: str | None) -> DocumentStore:

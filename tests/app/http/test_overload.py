@@ -129,7 +129,7 @@ async def test_searches_have_places_while_questions_have_none(stack: Stack, tmp_
     """A generator that accepts and never answers holds the questions."""
     async with await anyio.create_tcp_listener(local_host="127.0.0.1") as silent:
         port = silent.extra(anyio.abc.SocketAttribute.local_port)
-        held = {"generate": {"url": f"http://127.0.0.1:{port}"}, "server": {"max_concurrent": 3, "max_uploads": 1}}
+        held = {"generate": {"url": f"http://127.0.0.1:{port}"}, "server": {"max_concurrent": 3}}
         async with serving(settings_over(stack, tmp_path, **held)) as http, anyio.create_task_group() as group:
             await add(http, "pump", TEXTS["pump"])
             for _ in range(3):

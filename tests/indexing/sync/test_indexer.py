@@ -11,7 +11,6 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 from indexing.document import Document
-from indexing.errors import UnreadableError
 from indexing.read.web import Fetcher
 from indexing.settings import IndexSettings
 from indexing.store.local import Store
@@ -287,7 +286,7 @@ async def test_stopping_keeps_what_is_committed(indexer, store, docs, embed_serv
 
 
 async def test_adding_and_replacing_one_text(indexer, store) -> None:
-    assert await indexer.add(NOTE) == 1
+    assert (await indexer.add(NOTE)).chunks == 1
     await indexer.add(replace(NOTE, text="Second words.", content_hash="h2"))
     assert [chunk.text for chunk in store.document_chunks("note-1")] == ["Second words."]
     assert store.stats().documents == 1
@@ -296,7 +295,8 @@ async def test_adding_and_replacing_one_text(indexer, store) -> None:
 async def test_uploads_keep_their_name_and_get_the_given_id_and_metadata(indexer, store, tmp_path) -> None:
     spooled = tmp_path / "spool-1"
     spooled.write_text("# Notes\n\nUploaded words.")
-    assert await indexer.upload(spooled, "../note.md", document_id="up-1", metadata={"by": "me"}) == 1
+    tally = await indexer.upload(spooled, "../note.md", document_id="up-1", metadata={"by": "me"})
+    assert (tally.chunks, tally.failures) == (1, [])
     row = store.document("up-1")
     assert row is not None
     assert (row.title, row.source, dict(row.metadata)) == ("Notes", "../note.md", {"by": "me"})
@@ -305,8 +305,9 @@ async def test_uploads_keep_their_name_and_get_the_given_id_and_metadata(indexer
     assert row is not None
     assert (row.title, dict(row.metadata)) == ("Mine", {})
     spooled.write_bytes(b"")
-    with pytest.raises(UnreadableError, match="empty"):
-        await indexer.upload(spooled, "empty.md", document_id="up-1")
+    tally = await indexer.upload(spooled, "empty.md", document_id="up-1")
+    assert [failure.source for failure in tally.failures] == ["empty.md"]
+    assert "empty" in tally.failures[0].reason
     assert store.document("up-1") is not None
 
 
@@ -315,7 +316,8 @@ async def test_an_upload_of_records_replaces_those_of_its_id(indexer, store, tmp
 
     async def upload(*lines: str) -> dict[str, str]:
         spooled.write_text("\n".join(lines))
-        await indexer.upload(spooled, "notes.jsonl", document_id="up", title="Notes")
+        tally = await indexer.upload(spooled, "notes.jsonl", document_id="up", title="Notes")
+        assert [failure.source for failure in tally.failures] == ["notes.jsonl"] * lines.count("no JSON")
         rows, _ = store.documents()
         return {row.id: store.text(row.id) for row in rows}
 
@@ -323,8 +325,7 @@ async def test_an_upload_of_records_replaces_those_of_its_id(indexer, store, tmp
     a, b = '{"id": "a", "text": "alpha"}', '{"id": "b", "text": "beta"}'
     first = {"up#record=a": "alpha", "up#record=b": "beta", "up-2": "beside"}
     assert await upload(a, b) == first
-    with pytest.raises(UnreadableError):
-        await upload('{"id": "a", "text": "changed"}', "no JSON")
+    await upload('{"id": "a", "text": "changed"}', "no JSON")
     assert store.text("up#record=a") == "changed"
     assert store.text("up#record=b") == "beta"
     assert await upload(b) == {"up#record=b": "beta", "up-2": "beside"}
@@ -363,6 +364,35 @@ async def test_closing_ends_an_upload_that_waits_for_its_vectors(store, embed_se
         with pytest.raises(UnavailableError):
             await upload
     await client.aclose()
+
+
+async def test_the_records_of_an_upload_are_embedded_in_full_batches(indexer, store, embed_server, tmp_path) -> None:
+    lines = [f'{{"id": "{n}", "text": "The word of number {n}."}}' for n in range(300)]
+    (tmp_path / "words.jsonl").write_text("\n".join(lines))
+    embed_server.requests.clear()
+    tally = await indexer.upload(tmp_path / "words.jsonl", "words.jsonl", document_id="words")
+    assert (tally.documents, tally.chunks, store.stats().documents) == (300, 300, 300)
+    assert sum(embed_server.requests) == 300
+    assert len(embed_server.requests) <= 2 * (300 // SETTINGS.batch_chunks + 1)
+
+
+async def test_a_refused_document_leaves_nothing_in_memory(indexer, store, embed_server, tmp_path) -> None:
+    """What was embedded of it is forgotten: it is asked for again."""
+    long = "\n\n".join(f"## Part {n}\n\n" + f"word {n} " * 60 for n in range(4))
+    (tmp_path / "a.md").write_text(f"{long}\n\n## Last\n\npoison")
+    for times in (1, 2):
+        tally = await indexer.upload(tmp_path / "a.md", "a.md", document_id="a")
+        assert [failure.by_service for failure in tally.failures] == [True]
+        first = next(text for text in embed_server.texts if "word 0" in text)
+        assert embed_server.texts.count(first) == times
+    assert store.stats().documents == 0
+
+
+async def test_what_an_upload_holds_and_is_not_read_is_said(indexer, tmp_path) -> None:
+    sheet = '<o:OLEObject xmlns:o="urn:schemas-microsoft-com:office:office"/>'
+    (tmp_path / "r.docx").write_bytes(docx(f"{paragraph('Sales')}<w:p><w:r><w:object>{sheet}</w:object></w:r></w:p>"))
+    tally = await indexer.upload(tmp_path / "r.docx", "r.docx", document_id="r")
+    assert (tally.documents, tally.omissions()) == (1, "not read: r.docx: 1 embedded object")
 
 
 async def test_uploads_at_once(indexer, store, tmp_path) -> None:
