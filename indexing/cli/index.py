@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from indexing.sync.indexer import Indexer
 
 T = TypeVar("T")
-STOPPED = 130
-"""Exit status after Ctrl-C, as shells report it."""
 _RETRY_S = 5.0
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class _PathsFirst(TyperGroup):
@@ -74,21 +73,34 @@ def sync(paths: Sequence[str], collection: str, *, prune: bool, as_json: bool, e
 
 
 def run(work: Coroutine[None, None, T], console: Console) -> T:
-    """Run to the end; Ctrl-C or SIGTERM cancels the work, and the process exits with STOPPED."""
+    """Run to the end. Ctrl-C or SIGTERM cancels the work, and the process exits with 130 or 143, as shells report it.
+
+    A second signal ends the process at once.
+    """
+    received: list[int] = []
+
+    async def until_signalled() -> T:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+        def stop(number: int) -> None:
+            received.append(number)
+            for each in _STOPPING:
+                loop.remove_signal_handler(each)
+                signal.signal(each, signal.SIG_DFL)
+            if task is not None:
+                task.cancel()
+
+        for each in _STOPPING:
+            loop.add_signal_handler(each, stop, each)
+        return await work
+
     try:
-        return asyncio.run(_cancel_on_sigterm(work))
-    except (KeyboardInterrupt, asyncio.CancelledError):
+        return asyncio.run(until_signalled())
+    except asyncio.CancelledError:
         console.print(
             "Stopped. What was indexed so far is kept; the same command goes on with what is left.", soft_wrap=True
         )
-        raise typer.Exit(STOPPED) from None
-
-
-async def _cancel_on_sigterm(work: Coroutine[None, None, T]) -> T:
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await work
+        raise typer.Exit(128 + received[0]) from None
 
 
 def finish(report: Report, collection: str, console: Console, *, as_json: bool) -> None:

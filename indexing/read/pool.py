@@ -184,7 +184,7 @@ class _Worker:
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
             process.kill()
-            await process.wait()
+            await process.communicate()  # wait() alone never returns where the pipe is full
 
 
 async def _send(process: asyncio.subprocess.Process, message: Mapping[str, Any]) -> None:

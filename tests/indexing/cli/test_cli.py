@@ -164,5 +164,5 @@ def test_watching_follows_the_folder(environment, docs, embed_server) -> None:
         assert "1 removed" in process.stdout.readline()
     finally:
         process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 130
+    assert process.wait(timeout=30) == 143
     process.stdout.close()

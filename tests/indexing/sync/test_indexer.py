@@ -267,6 +267,23 @@ async def test_a_service_that_is_away_ends_the_run_and_the_next_one_goes_on(inde
     assert (await indexer.sync([docs])).documents == 42
 
 
+async def test_a_service_that_dies_in_the_midst_of_a_large_file_ends_the_run(store, docs, embed_server) -> None:
+    """The parser is ahead then, and its pipe is full."""
+    (docs / "long.jsonl").write_text("".join(json.dumps({"text": f"Line {i} {'x' * 990}"}) + "\n" for i in range(6000)))
+    embed_server.delay_s = 0.05
+    client = embed_server.client()
+    async with Indexer(store, client, SETTINGS, retry_for_s=0.2) as impatient:
+        build = asyncio.create_task(impatient.sync([docs / "long.jsonl"]))
+        while store.stats().documents < 100:
+            await asyncio.sleep(0.02)
+        embed_server.down = True
+        async with asyncio.timeout(60):
+            with pytest.raises(UnavailableError):
+                await build
+    await client.aclose()
+    assert store.jobs()[0].state == "failed"
+
+
 async def test_stopping_keeps_what_is_committed(indexer, store, docs, embed_server) -> None:
     lines = [json.dumps({"_id": str(i), "text": f"Sentence {i} " * 8}) for i in range(600)]
     (docs / "many.jsonl").write_text("\n".join(lines))
