@@ -89,6 +89,8 @@ def summarize(console: Console, report: Report, collection: str) -> None:
     if report.skipped:
         skipped = ", ".join(f"{count:,} {reason}" for reason, count in sorted(report.skipped.items()))
         console.print(f"[dim]Skipped: {escape(skipped)}.[/]", highlight=False)
+    for kept in report.kept:
+        console.print(f"[yellow]{escape(kept)}.[/]", highlight=False, soft_wrap=True)
     for each in report.omitted[:_LISTED_FAILURES]:
         console.print(f"[yellow]{escape(each.source)}: not read: {escape(each.reason)}[/]", highlight=False)
     for each in report.passed_over:

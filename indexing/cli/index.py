@@ -16,12 +16,13 @@ from typer.core import TyperGroup
 
 from indexing.cli.display import Display, summarize
 from indexing.cli.options import AsJson, Collection
+from indexing.errors import StorageError
 from indexing.settings import IndexingSettings
 from indexing.sync.progress import Report
 from services.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from indexing.sync.indexer import Indexer
+    from indexing.sync.indexer import Indexer, Prune
 
 T = TypeVar("T")
 _RETRY_S = 5.0
@@ -29,12 +30,15 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class _PathsFirst(TyperGroup):
-    """`index PATH...` is `index build PATH...`; for a folder that has a command's name, write ./NAME."""
+    """`index PATH...` is `index build PATH...`; for a folder that has a command's name, write ./NAME.
+
+    --prune=all is an option of its own, for an option with an optional value would take a path for it.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] != "--help":
             args = ["build", *args]
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, ["--prune-all" if each == "--prune=all" else each for each in args])
 
 
 index = typer.Typer(
@@ -51,7 +55,11 @@ def build(
     paths: Annotated[list[str], typer.Argument(help="Files, folders, globs and URLs.")],
     *,
     collection: Collection = "default",
-    prune: Annotated[bool, typer.Option("--prune", help="Remove documents whose files are gone.")] = False,
+    prune: Annotated[
+        bool,
+        typer.Option("--prune", help="Remove documents whose files are gone; --prune=all: even most of a folder's."),
+    ] = False,
+    prune_all: Annotated[bool, typer.Option("--prune-all", hidden=True)] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Then watch the folders until Ctrl-C; implies --prune.")
     ] = False,
@@ -60,12 +68,12 @@ def build(
     """Index what is new or changed. After an interruption the same command continues where it stopped."""
     if watch:
         console = Console()
-        run(_watch(paths, collection, console), console)
+        run(_watch(paths, collection, "all" if prune_all else "gone", console), console)
     else:
-        sync(paths, collection, prune=prune, as_json=as_json)
+        sync(paths, collection, prune="all" if prune_all else "gone" if prune else "no", as_json=as_json)
 
 
-def sync(paths: Sequence[str], collection: str, *, prune: bool, as_json: bool, exact: bool = False) -> None:
+def sync(paths: Sequence[str], collection: str, *, prune: "Prune", as_json: bool, exact: bool = False) -> None:
     """Index `paths` once and print the report; `prune` and `exact` as in Indexer.sync."""
     console = Console(stderr=as_json)
     report = run(_sync(paths, collection, prune=prune, exact=exact, console=console), console)
@@ -104,13 +112,15 @@ def run(work: Coroutine[None, None, T], console: Console) -> T:
 
 
 def finish(report: Report, collection: str, console: Console, *, as_json: bool) -> None:
-    """Print the report; exit status 1 where nothing could be indexed."""
+    """Print the report; exit status 1 where nothing could be indexed, or --prune was refused."""
     if as_json:
         typer.echo(json.dumps(asdict(report), indent=2))
     else:
         summarize(console, report, collection)
     if not (report.documents or report.unchanged or report.moved or report.removed):
         console.print("[yellow]Nothing was indexed.[/]")
+        raise typer.Exit(1)
+    if report.kept:
         raise typer.Exit(1)
 
 
@@ -132,32 +142,36 @@ async def _indexer(collection: str) -> AsyncIterator["Indexer"]:
         yield await stack.enter_async_context(Indexer(store, embed, settings.index))
 
 
-async def _sync(paths: Sequence[str], collection: str, *, prune: bool, exact: bool, console: Console) -> Report:
+async def _sync(paths: Sequence[str], collection: str, *, prune: "Prune", exact: bool, console: Console) -> Report:
     async with _indexer(collection) as indexer:
         with Display(console) as display:
             return await indexer.sync(paths, prune=prune, exact=exact, on_progress=display.show)
 
 
-async def _watch(paths: Sequence[str], collection: str, console: Console) -> None:
+async def _watch(paths: Sequence[str], collection: str, prune: "Prune", console: Console) -> None:
+    from indexing.read.sources import folders  # noqa: PLC0415
     from indexing.sync.watch import list_files, watch_files  # noqa: PLC0415 (httpx2)
 
     async with _indexer(collection) as indexer:
         before = await list_files(paths)
         with Display(console) as display:
-            report = await indexer.sync(paths, prune=True, on_progress=display.show)
+            report = await indexer.sync(paths, prune=prune, on_progress=display.show)
         summarize(console, report, collection)
+        within = folders(paths)
         console.print("Watching for changes; Ctrl-C stops.")
         async for changed, gone in watch_files(paths, before):
             # Another process is waited for: nothing here can signal an event.
-            while not await _index_changes(indexer, [*changed, *gone], collection, console):  # noqa: ASYNC110
+            while not await _index_changes(indexer, [*changed, *gone], within, collection, console):  # noqa: ASYNC110
                 await asyncio.sleep(_RETRY_S)
 
 
-async def _index_changes(indexer: "Indexer", files: list[Path], collection: str, console: Console) -> bool:
-    """Index new and changed files and remove those that are gone. Returns False where a service is unavailable."""
+async def _index_changes(
+    indexer: "Indexer", files: list[Path], within: Sequence[Path], collection: str, console: Console
+) -> bool:
+    """Index new and changed files and remove those that are gone. Returns False where a service or the disk fails."""
     try:
-        summarize(console, await indexer.sync(files, prune=True, exact=True), collection)
-    except UnavailableError as exc:
+        summarize(console, await indexer.sync(files, prune="gone", within=within, exact=True), collection)
+    except (UnavailableError, StorageError) as exc:
         console.print(f"[yellow]{escape(str(exc))}[/] Trying again.")
         return False
     return True

@@ -65,6 +65,18 @@ def find(paths: Sequence[str | Path], *, exact: bool = False) -> Sources:
     return Sources(files, frozenset(named), tuple(roots), +skipped, tuple(passed_over), urls)
 
 
+def folders(paths: Sequence[str | Path]) -> list[Path]:
+    """The paths themselves, and of each glob the folder that all of its matches are in; they need not exist."""
+    found = []
+    for path in paths:
+        if not is_url(str(path)):
+            folder = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 (see _matches)
+            while glob.has_magic(str(folder)) and not folder.exists():
+                folder = folder.parent
+            found.append(folder.resolve())
+    return found
+
+
 def _matches(path: Path, *, exact: bool) -> list[Path]:
     """The path itself, or what it matches as a glob; symbolic links are resolved."""
     path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 (resolve() would lose a name that is gone)

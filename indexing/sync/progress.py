@@ -57,6 +57,8 @@ class Report:
     failures: tuple[Failure, ...]
     omitted: tuple[Failure, ...]
     """Documents that were indexed, and what of them was not read."""
+    kept: tuple[str, ...]
+    """For each folder where nothing was pruned, for too much would have gone, the sentence that says so."""
     elapsed_s: float
 
 
@@ -83,6 +85,7 @@ class Tally:
     passed_over: list[Failure] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     omitted: list[Failure] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
     def skip(self, kind: str, source: str, reason: str) -> None:
@@ -131,7 +134,7 @@ class Tally:
             job=job, documents=self.documents, chunks=self.chunks, tokens=self.tokens, embedded=self.embedded,
             unchanged=self.unchanged, moved=self.moved, removed=self.removed, skipped=dict(self.skipped),
             passed_over=tuple(self.passed_over), failures=tuple(self.failures), omitted=tuple(self.omitted),
-            elapsed_s=time.monotonic() - self.began,
+            kept=tuple(self.kept), elapsed_s=time.monotonic() - self.began,
         )  # fmt: skip
 
 

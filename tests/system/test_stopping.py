@@ -1,18 +1,19 @@
-"""`ragline up` is stopped while it indexes, as a terminal does it: Ctrl-C goes to the whole process group."""
+"""`ragline up` is stopped while it indexes."""
 
 import json
 import os
-import signal
 import subprocess
-import time
 from pathlib import Path
 
 from tests.conftest import RAGLINE
+from tests.indexing.cli.test_stopping import PATIENCE_S, children, until, until_a_parser_waits
 
-PATIENCE_S = 120.0
+
+def is_index(process: Path) -> bool:
+    return b"\0index\0" in (process / "cmdline").read_bytes()
 
 
-def test_ctrl_c_while_up_indexes_ends_all_without_noise(tmp_path: Path) -> None:
+def test_stopping_up_while_it_indexes_ends_all_without_noise(tmp_path: Path) -> None:
     large = tmp_path / "large.jsonl"
     records = ({"_id": str(i), "text": f"Sentence {i} is here. " * 50} for i in range(6000))
     large.write_text("".join(json.dumps(record) + "\n" for record in records))
@@ -22,15 +23,13 @@ def test_ctrl_c_while_up_indexes_ends_all_without_noise(tmp_path: Path) -> None:
     command = [RAGLINE, "up", "--docs", str(large)]
     with (
         log.open("w") as output,
-        subprocess.Popen(command, env=env, stdout=output, stderr=output, start_new_session=True) as process,
+        subprocess.Popen(command, env=env, stdout=output, stderr=output) as process,
     ):
         try:
-            deadline = time.monotonic() + PATIENCE_S
-            while "0 of 1 files" not in log.read_text():
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                time.sleep(0.1)
-            os.killpg(process.pid, signal.SIGINT)
+            until(lambda: "0 of 1 files" in log.read_text() or process.poll() is not None)
+            assert process.poll() is None, log.read_text()
+            until_a_parser_waits(next(int(each.name) for each in children(process.pid) if is_index(each)))
+            process.terminate()
             process.wait(timeout=PATIENCE_S)
         finally:
             process.kill()

@@ -4,13 +4,12 @@ import hashlib
 import io
 import os
 import stat
-import unicodedata
 from collections.abc import Iterator
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import BinaryIO
 
-from indexing.document import RECORD, Document, document_id, file_of
-from indexing.errors import UnreadableError
+from indexing.document import RECORD, Document, document_id, title_of
+from indexing.errors import NoTextError, UnreadableError
 from indexing.read.formats import (
     csv,
     doc_ppt,
@@ -89,7 +88,7 @@ def _documents(stream: BinaryIO, source: str, name: str, limits: Limits) -> Iter
     else:
         extract = _LOADERS[kind.loader](content, kind.media_type, limits)
     if not extract.text.strip():
-        raise UnreadableError("no text: it holds only pictures or nothing")
+        raise NoTextError("no text: it holds only pictures or nothing")
     yield _document(extract, source, content, kind.media_type, limits)
 
 
@@ -106,7 +105,7 @@ def _records(
             empty = False
             yield _document(extract, f"{source}{RECORD}{key}", raw, media_type, limits)
     if empty:
-        raise UnreadableError("empty: its records have no text")
+        raise NoTextError("empty: its records have no text")
 
 
 def _document(extract: Extract, source: str, raw: bytes, media_type: str, limits: Limits) -> Document:
@@ -114,7 +113,7 @@ def _document(extract: Extract, source: str, raw: bytes, media_type: str, limits
     return Document(
         id=document_id(source),
         source=source,
-        title=real_title(extract.title) or unicodedata.normalize("NFC", PurePath(file_of(source)).stem),
+        title=real_title(extract.title) or title_of(source),
         text=extract.text,
         media_type=media_type,
         metadata=extract.metadata,

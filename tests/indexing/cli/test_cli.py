@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -151,18 +153,51 @@ def test_other_settings_are_refused_with_the_command_that_mends_it(environment, 
     assert "1 unchanged" in ragline(other, "index", docs).stdout
 
 
+def test_an_empty_folder_is_pruned_only_where_all_is_said(environment, docs, tmp_path) -> None:
+    ragline(environment, "index", docs)
+    docs.rename(tmp_path / "away")
+    docs.mkdir()
+    refused = ragline(environment, "index", "--prune", docs)
+    assert refused.returncode == 1
+    assert f"1 of the 1 documents below {docs} have no file any more" in refused.stdout
+    assert json.loads(ragline(environment, "index", "info", "--json").stdout)["documents"] == 1
+    pruned = ragline(environment, "index", "--prune=all", docs)
+    assert (pruned.returncode, "1 removed" in pruned.stdout) == (0, True)
+
+
+def test_watching_outlives_a_folder_that_goes_away(environment, docs, tmp_path) -> None:
+    with watching(environment, docs) as lines:
+        docs.rename(tmp_path / "away")
+        while "documents below" not in (said := next(lines)):
+            assert "removed" not in said
+        assert f"1 of the 1 documents below {docs} have no file any more" in said
+        (tmp_path / "away" / "wasps.md").write_text("# Wasps\n\nThey build nests.")
+        (tmp_path / "away").rename(docs)
+        while "indexed" not in (said := next(lines)):
+            pass
+        assert "1 document (1 chunk) indexed, 1 unchanged" in said
+
+
 def test_watching_follows_the_folder(environment, docs, embed_server) -> None:
+    with watching(environment, docs) as lines:
+        (docs / "wasps.md").write_text("# Wasps\n\nThey build nests.")
+        assert "1 document (1 chunk) indexed" in next(lines)
+        (docs / "wasps.md").unlink()
+        assert "1 removed" in next(lines)
+
+
+@contextmanager
+def watching(environment: dict[str, str], docs: Path) -> Iterator[Iterator[str]]:
+    """The lines that `ragline index --watch` prints from its first change on."""
     command = [sys.executable, "-c", RUN, "index", str(docs), "--watch"]
     process = subprocess.Popen(command, env=environment, cwd=ROOT, text=True, stdout=subprocess.PIPE)
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         while "Watching" not in process.stdout.readline():
             pass
-        (docs / "wasps.md").write_text("# Wasps\n\nThey build nests.")
-        assert "1 document (1 chunk) indexed" in process.stdout.readline()
-        (docs / "wasps.md").unlink()
-        assert "1 removed" in process.stdout.readline()
+        yield iter(process.stdout.readline, "")
     finally:
         process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 143
-    process.stdout.close()
+        status = process.wait(timeout=60)
+        process.stdout.close()
+    assert status == 143

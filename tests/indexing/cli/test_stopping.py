@@ -49,12 +49,12 @@ def started(environment: dict[str, str], *arguments: str | Path) -> Iterator[sub
             process.kill()
 
 
-def until_its_parser_waits(process: subprocess.Popen[str]) -> None:
+def until_a_parser_waits(pid: int) -> None:
     """Until the processor time of its children stands still: the pipe is full."""
     seen: list[list[str]] = []
 
     def stands_still() -> bool:
-        seen.append([" ".join((child / "stat").read_text().split()[13:15]) for child in children(process.pid)])
+        seen.append([" ".join((child / "stat").read_text().split()[13:15]) for child in children(pid)])
         return len(seen) > 20 and all(each == seen[-1] for each in seen[-20:])
 
     until(stands_still)
@@ -74,7 +74,7 @@ def test_a_signal_ends_it(environment, embed_server, large, number) -> None:
     embed_server.delay_s = 0.3
     with started(environment, large) as process:
         until(lambda: embed_server.texts[1:])
-        until_its_parser_waits(process)
+        until_a_parser_waits(process.pid)
         process.send_signal(number)
         status, output, errors = ended(process)
     assert (status, errors) == (128 + number, "")
