@@ -31,6 +31,8 @@ class Document:
     """SHA-256 of the raw bytes; a source with the same hash is not parsed again."""
     omitted: tuple[str, ...] = ()
     """What the source holds and the text does not, such as "2 charts"; for the job's report, not stored."""
+    reader: str = ""
+    """What read it, such as "pdf 1" (indexing.read.formats.versions); "" where it was given as text."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from indexing.cli.options import AsJson, Collection
 from indexing.errors import StorageError
 from indexing.settings import IndexingSettings
 from indexing.sync.progress import Report
-from services.errors import UnavailableError
+from services.errors import BadRequestError, UnavailableError
 
 if TYPE_CHECKING:
     from indexing.sync.indexer import Indexer, Prune
@@ -60,23 +60,28 @@ def build(
         typer.Option("--prune", help="Remove documents whose files are gone; --prune=all: even most of a folder's."),
     ] = False,
     prune_all: Annotated[bool, typer.Option("--prune-all", hidden=True)] = False,
+    reread: Annotated[bool, typer.Option("--reread", help="Read files anew that an older reader has read.")] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Then watch the folders until Ctrl-C; implies --prune.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Index what is new or changed. After an interruption the same command continues where it stopped."""
+    if reread and (kind := IndexingSettings.load().index.store) != "local":
+        raise BadRequestError(f"--reread: {kind} does not keep what read a document; index into another collection")
     if watch:
         console = Console()
-        run(_watch(paths, collection, "all" if prune_all else "gone", console), console)
+        run(_watch(paths, collection, "all" if prune_all else "gone", reread=reread, console=console), console)
     else:
-        sync(paths, collection, prune="all" if prune_all else "gone" if prune else "no", as_json=as_json)
+        sync(paths, collection, prune="all" if prune_all else "gone" if prune else "no", reread=reread, as_json=as_json)
 
 
-def sync(paths: Sequence[str], collection: str, *, prune: "Prune", as_json: bool, exact: bool = False) -> None:
-    """Index `paths` once and print the report; `prune` and `exact` as in Indexer.sync."""
+def sync(
+    paths: Sequence[str], collection: str, *, prune: "Prune", as_json: bool, exact: bool = False, reread: bool = False
+) -> None:
+    """Index `paths` once and print the report; `prune`, `exact` and `reread` as in Indexer.sync."""
     console = Console(stderr=as_json)
-    report = run(_sync(paths, collection, prune=prune, exact=exact, console=console), console)
+    report = run(_sync(paths, collection, prune=prune, exact=exact, reread=reread, console=console), console)
     finish(report, collection, console, as_json=as_json)
 
 
@@ -142,20 +147,22 @@ async def _indexer(collection: str) -> AsyncIterator["Indexer"]:
         yield await stack.enter_async_context(Indexer(store, embed, settings.index))
 
 
-async def _sync(paths: Sequence[str], collection: str, *, prune: "Prune", exact: bool, console: Console) -> Report:
+async def _sync(
+    paths: Sequence[str], collection: str, *, prune: "Prune", exact: bool, reread: bool, console: Console
+) -> Report:
     async with _indexer(collection) as indexer:
         with Display(console) as display:
-            return await indexer.sync(paths, prune=prune, exact=exact, on_progress=display.show)
+            return await indexer.sync(paths, prune=prune, exact=exact, reread=reread, on_progress=display.show)
 
 
-async def _watch(paths: Sequence[str], collection: str, prune: "Prune", console: Console) -> None:
+async def _watch(paths: Sequence[str], collection: str, prune: "Prune", *, reread: bool, console: Console) -> None:
     from indexing.read.sources import folders  # noqa: PLC0415
     from indexing.sync.watch import list_files, watch_files  # noqa: PLC0415 (httpx2)
 
     async with _indexer(collection) as indexer:
         before = await list_files(paths)
         with Display(console) as display:
-            report = await indexer.sync(paths, prune=prune, on_progress=display.show)
+            report = await indexer.sync(paths, prune=prune, reread=reread, on_progress=display.show)
         summarize(console, report, collection)
         within = folders(paths)
         console.print("Watching for changes; Ctrl-C stops.")

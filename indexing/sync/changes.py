@@ -4,7 +4,7 @@ import os
 import stat
 import threading
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,10 @@ Moved = tuple[str, str]
 class KnownDocuments:
     """The indexed documents by file and by content hash; `known` is DocumentStore.known(): source -> Row."""
 
-    def __init__(self, known: dict[str, Row]) -> None:
+    def __init__(self, known: dict[str, Row], outdated: Collection[str] = (), *, reread: bool = False) -> None:
+        """`outdated` are sources that an older reader has read; `reread`, they count as changed."""
+        self.outdated = outdated
+        self._reread = outdated if reread else ()
         self._by_source = known
         self._by_file: defaultdict[str, dict[str, Row]] = defaultdict(dict)
         self._by_hash: defaultdict[str, list[str]] = defaultdict(list)
@@ -37,6 +40,10 @@ class KnownDocuments:
     def of_file(self, path: Path | str) -> dict[str, Row]:
         """The documents of a file or URL: itself, or its records."""
         return self._by_file.get(str(path), {})
+
+    def hashes(self, path: Path | str) -> dict[str, str]:
+        """Source -> content hash of a file's documents that are unchanged if it is the same."""
+        return {source: row[1] for source, row in self.of_file(path).items() if source not in self._reread}
 
     def take_moved(self, path: str, content_hash: str) -> Moved | None:
         """The document of this content whose file is gone, which is the document of `path` from now on.

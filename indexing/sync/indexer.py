@@ -18,6 +18,7 @@ from indexing.document import RECORD, Document, Scalar
 from indexing.errors import UnreadableError
 from indexing.read import sources
 from indexing.read.formats.extract import Limits
+from indexing.read.formats.versions import CURRENT
 from indexing.read.pool import Parsed, Parsers, ParserSettings
 from indexing.read.web import Fetcher
 from indexing.settings import IndexSettings
@@ -78,18 +79,20 @@ class Indexer:
         prune: Prune = "no",
         within: Sequence[Path] = (),
         exact: bool = False,
+        reread: bool = False,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> Report:
         """Index what is new or changed below `paths`; `prune` removes documents whose files below them are gone.
 
         Of a folder of `paths`, or of `within`, more than half of the documents are removed with prune="all" only: it
-        may be a disk that is not mounted.
+        may be a disk that is not mounted. `reread` reads files anew that an older reader has read.
         `exact` paths are those of known files: no globs, and any may be gone. Raises NotFoundError for other paths that
         do not exist, UnavailableError without the embed service.
         """
         stages = await self._started()
         found = await stages.in_thread(sources.find, paths, exact=exact)
-        known = KnownDocuments(await stages.in_thread(self._store.known))
+        outdated = await stages.in_thread(self._store.read_by_others, CURRENT)
+        known = KnownDocuments(await stages.in_thread(self._store.known), outdated, reread=reread)
         tally = Tally(len(found.files) + len(found.urls), sum(found.files.values()), skipped=dict(found.skipped))
         tally.name_skipped(found.passed_over)
         inputs: Iterator[tuple[Input, int]] = chain(found.files.items(), ((url, 0) for url in found.urls))

@@ -48,6 +48,8 @@ class Report:
     """Chunks that were embedded; the vectors of the others were in the store."""
     unchanged: int
     """Documents."""
+    outdated: int
+    """Of them, those that an older reader has read."""
     moved: int
     removed: int
     skipped: Mapping[str, int]
@@ -79,6 +81,7 @@ class Tally:
     embedded: int = 0
     """Chunks whose text was new."""
     unchanged: int = 0
+    outdated: int = 0
     moved: int = 0
     removed: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
@@ -132,9 +135,9 @@ class Tally:
     def report(self, job: str) -> Report:
         return Report(
             job=job, documents=self.documents, chunks=self.chunks, tokens=self.tokens, embedded=self.embedded,
-            unchanged=self.unchanged, moved=self.moved, removed=self.removed, skipped=dict(self.skipped),
-            passed_over=tuple(self.passed_over), failures=tuple(self.failures), omitted=tuple(self.omitted),
-            kept=tuple(self.kept), elapsed_s=time.monotonic() - self.began,
+            unchanged=self.unchanged, outdated=self.outdated, moved=self.moved, removed=self.removed,
+            skipped=dict(self.skipped), passed_over=tuple(self.passed_over), failures=tuple(self.failures),
+            omitted=tuple(self.omitted), kept=tuple(self.kept), elapsed_s=time.monotonic() - self.began,
         )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path, PurePath
 from tempfile import NamedTemporaryFile
@@ -72,13 +72,13 @@ class Reader:
     async def _file(self, path: Path) -> None:
         if not storable(str(path)):
             raise UnreadableError("its name is not in UTF-8, and cannot be stored: rename it")
-        before = self._known.of_file(path)
+        before, hashes = self._known.of_file(path), self._known.hashes(path)
         try:
             content_hash = await self._stages.in_thread(_content_hash, path)
         except OSError as exc:
             raise UnreadableError(f"cannot be opened: {exc.strerror}") from exc
-        if before.get(str(path), ("", ""))[1] == content_hash:
-            self._tally.unchanged += 1
+        if hashes.get(str(path)) == content_hash:
+            self._leave([str(path)])
             return
         moved = None if before else await self._stages.in_thread(self._known.take_moved, str(path), content_hash)
         if moved is not None:
@@ -86,8 +86,11 @@ class Reader:
             if same:
                 await self._move(moved[1], str(path))
                 return
-        hashes = {source: row[1] for source, row in before.items()}
         await self._parse(str(path), self._stages.parsers.file(path, hashes))
+
+    def _leave(self, unchanged: Sequence[str]) -> None:
+        self._tally.unchanged += len(unchanged)
+        self._tally.outdated += sum(source in self._known.outdated for source in unchanged)
 
     def _keeps_its_text(self, moved: Moved, path: Path) -> bool:
         """Whether title, headings and media type are those that the file would get under its new name."""
@@ -101,10 +104,9 @@ class Reader:
 
     async def _page(self, url: str) -> None:
         page = await self._stages.fetcher.fetch(url)
-        hashes = {source: row[1] for source, row in self._known.of_file(url).items()}
         spooled = await self._stages.in_thread(_spool, page.content)
         try:
-            batches = self._stages.parsers.upload(spooled, page.name, source=url, known=hashes)
+            batches = self._stages.parsers.upload(spooled, page.name, source=url, known=self._known.hashes(url))
             await self._parse(url, batches)
         finally:
             await self._stages.in_thread(spooled.unlink)
@@ -118,7 +120,7 @@ class Reader:
                 missing.difference_update(batch.unchanged)
                 self._bytes_read[file] = self._bytes_read.get(file, 0) + batch.chars
                 self._tally.bytes += batch.chars
-                self._tally.unchanged += len(batch.unchanged)
+                self._leave(batch.unchanged)
                 for parsed in batch.parsed:
                     missing.discard(parsed.document.source)
                     if parsed.document.omitted:
