@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import signal
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -90,6 +91,7 @@ def run(work: Coroutine[None, None, T], console: Console) -> T:
 
     A second signal ends the process at once.
     """
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # what is tried again is no news on a terminal
     received: list[int] = []
 
     async def until_signalled() -> T:
@@ -130,12 +132,14 @@ def finish(report: Report, collection: str, console: Console, *, as_json: bool) 
 
 
 @asynccontextmanager
-async def _indexer(collection: str) -> AsyncIterator["Indexer"]:
+async def _indexer(collection: str, paths: Sequence[str]) -> AsyncIterator["Indexer"]:
     """An indexer of the collection, which is created if it does not exist."""
+    from indexing.read.sources import check  # noqa: PLC0415 (httpx2)
     from indexing.store.open import stores_of  # noqa: PLC0415 (FAISS)
     from indexing.sync.indexer import Indexer, manifest_of  # noqa: PLC0415 (the chunker)
     from services.client import EmbedClient  # noqa: PLC0415 (the OpenAI SDK)
 
+    await asyncio.to_thread(check, paths)  # a wrong path creates no collection
     settings = IndexingSettings.load().running()
     async with AsyncExitStack() as stack:
         embed = await stack.enter_async_context(aclosing(EmbedClient(settings.embed)))
@@ -150,7 +154,7 @@ async def _indexer(collection: str) -> AsyncIterator["Indexer"]:
 async def _sync(
     paths: Sequence[str], collection: str, *, prune: "Prune", exact: bool, reread: bool, console: Console
 ) -> Report:
-    async with _indexer(collection) as indexer:
+    async with _indexer(collection, () if exact else paths) as indexer:
         with Display(console) as display:
             return await indexer.sync(paths, prune=prune, exact=exact, reread=reread, on_progress=display.show)
 
@@ -159,7 +163,7 @@ async def _watch(paths: Sequence[str], collection: str, prune: "Prune", *, rerea
     from indexing.read.sources import folders  # noqa: PLC0415
     from indexing.sync.watch import list_files, watch_files  # noqa: PLC0415 (httpx2)
 
-    async with _indexer(collection) as indexer:
+    async with _indexer(collection, paths) as indexer:
         before = await list_files(paths)
         with Display(console) as display:
             report = await indexer.sync(paths, prune=prune, reread=reread, on_progress=display.show)

@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import os
+import stat
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from pathlib import Path, PurePath
@@ -141,7 +143,10 @@ class Reader:
 
 
 def _content_hash(path: Path) -> str:
-    with path.open("rb") as file:
+    # Without O_NONBLOCK, a pipe would be waited for until something writes to it.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise UnreadableError("not a regular file")
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -82,11 +82,17 @@ def test_retry_passes_over_what_is_gone_by_now(environment, docs) -> None:
 def test_a_service_that_does_not_run_is_named_with_the_way_out(environment, docs) -> None:
     done = ragline({**environment, "RAGLINE_EMBED__URL": "http://127.0.0.1:9"}, "index", docs)
     assert done.returncode == 1
-    assert "the embed service cannot be reached; start it with `ragline up`" in done.stderr
+    assert done.stderr == "ragline: the embed service cannot be reached; start it with `ragline up`, or set embed.url\n"
 
 
 def test_wrong_paths_and_collections_are_one_line(environment, docs) -> None:
     assert "nothing at /no/such" in ragline(environment, "index", "/no/such/folder").stderr
+    too_long = ragline(environment, "index", docs / ("x" * 300))
+    assert too_long.stderr == f"ragline: {docs / ('x' * 300)} cannot be looked at: File name too long\n"
+    ragline(environment, "index", docs, "--collection", "mine")
+    unknown = ragline(environment, "index", "info")  # the wrong paths have made none
+    assert "there is no collection 'default'" in unknown.stderr
+    assert "The collections are: mine" in unknown.stderr
     assert "'Bad Name' is not a name" in ragline(environment, "index", docs, "--collection", "Bad Name").stderr
 
 
@@ -122,7 +128,10 @@ def test_a_build_that_is_killed_is_no_job_that_runs(environment, docs, embed_ser
     assert (running["state"], killed["state"], killed["id"]) == ("running", "failed", running["id"])
     assert "interrupted; the same command" in ragline(environment, "jobs", "show", killed["id"]).stdout
     embed_server.delay_s = 0.0
+    data_dir = Path(environment["RAGLINE_DATA_DIR"])
+    assert list(data_dir.rglob("lock.job-*"))
     ragline(environment, "index", docs)
+    assert not list(data_dir.rglob("lock.job-*"))
     done, before = json.loads(ragline(environment, "jobs", "--json").stdout)
     assert (done["state"], before["state"]) == ("done", "failed")
 

@@ -1,6 +1,7 @@
 """`ragline index` is stopped while its parser is ahead of it: a file of many batches, and a full pipe."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -79,6 +80,13 @@ def test_a_signal_ends_it(environment, embed_server, large, number) -> None:
         status, output, errors = ended(process)
     assert (status, errors) == (128 + number, "")
     assert "Stopped. What was indexed so far is kept" in output
+
+
+def test_a_pipe_is_refused_and_not_waited_for(environment, tmp_path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    with started(environment, tmp_path / "pipe.txt") as process:
+        output, _ = process.communicate(timeout=PATIENCE_S)
+    assert f"{tmp_path / 'pipe.txt'}: not a regular file" in output
 
 
 def test_a_second_signal_ends_it_at_once(environment, embed_server, large) -> None:
