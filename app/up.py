@@ -97,7 +97,12 @@ class Supervisor:
 
     async def command(self, *arguments: str) -> int:
         """Run a `ragline` command against these processes, on this terminal; return its exit status."""
-        process = await asyncio.create_subprocess_exec(*python_command("app", *arguments), env=self._env)
+        process = await asyncio.create_subprocess_exec(
+            *python_command("app", *arguments),
+            env=self._env,
+            start_new_session=True,  # or the terminal's Ctrl-C would reach it as well as ours, and end it at once
+            preexec_fn=_die_with_parent,
+        )
         try:
             return await process.wait()
         except asyncio.CancelledError:

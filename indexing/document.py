@@ -1,8 +1,10 @@
 """The types of each stage: Document -> Chunk -> Hit -> StoredChunk. All offsets are characters into Document.text."""
 
 import hashlib
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 
 Scalar = str | int | float | bool
 Metadata = Mapping[str, Scalar]
@@ -29,6 +31,8 @@ class Document:
     """SHA-256 of the raw bytes; a source with the same hash is not parsed again."""
     omitted: tuple[str, ...] = ()
     """What the source holds and the text does not, such as "2 charts"; for the job's report, not stored."""
+    reader: str = ""
+    """What read it, such as "pdf 1" (indexing.read.formats.versions); "" where it was given as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,11 @@ def document_id(source: str) -> str:
 def file_of(source: str) -> str:
     """The file or URL of a source: of a record's, the file that holds it."""
     return source.partition(RECORD)[0]
+
+
+def title_of(source: str) -> str:
+    """The title of a document that names none: its file's name."""
+    return unicodedata.normalize("NFC", PurePath(file_of(source)).stem)
 
 
 def is_markdown(media_type: str) -> bool:

@@ -3,7 +3,8 @@
 RaglineError
 ├── BadRequestError
 │   ├── UnreadableError           no text can be extracted; the message says why in one sentence
-│   │   └── NotADocumentError     binary data or empty; skipped without a failure where a folder is indexed
+│   │   └── NoTextError           whole, and without text: what was indexed of the file before is out of date
+│   │       └── NotADocumentError binary data or empty; skipped without a failure where a folder is indexed
 │   ├── FilterError               an invalid filter; the message names the part
 │   ├── InvalidDocumentError      a document or its vectors that the store cannot hold
 │   └── CollectionNameError       not a valid collection name
@@ -28,7 +29,11 @@ class UnreadableError(BadRequestError):
     type = "UnreadableDocumentError"
 
 
-class NotADocumentError(UnreadableError):
+class NoTextError(UnreadableError):
+    """Pictures alone, or nothing."""
+
+
+class NotADocumentError(NoTextError):
     """Binary data, an image, an archive, or empty."""
 
 

@@ -41,12 +41,13 @@ class Library:
         return await self.run((await self._connected()).names)
 
     async def default(self) -> str:
-        """Return ask.collection; if it does not exist and exactly one collection does, return that one."""
+        """Return ask.collection; if it is empty or does not exist, and exactly one other collection does, that one."""
         name = self._settings.ask.collection
-        if name in self._stores:
+        names = set(await self.names())
+        if name in names and (await self.run((await self.store(name)).stats)).documents:
             return name
-        names = await self.names()
-        return names[0] if name not in names and len(names) == 1 else name
+        others = names - {name}
+        return others.pop() if len(others) == 1 else name
 
     async def create(self, name: str, manifest: Manifest) -> None:
         """Create a collection unless it exists. Raises IndexMismatchError where it was built for another model."""

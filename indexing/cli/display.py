@@ -89,6 +89,9 @@ def summarize(console: Console, report: Report, collection: str) -> None:
     if report.skipped:
         skipped = ", ".join(f"{count:,} {reason}" for reason, count in sorted(report.skipped.items()))
         console.print(f"[dim]Skipped: {escape(skipped)}.[/]", highlight=False)
+    older = f"{counted(report.outdated, 'document')} read by an older reader: --reread reads them anew"
+    for sentence in (*report.kept, *([older] if report.outdated else [])):
+        console.print(f"[yellow]{escape(sentence)}.[/]", highlight=False, soft_wrap=True)
     for each in report.omitted[:_LISTED_FAILURES]:
         console.print(f"[yellow]{escape(each.source)}: not read: {escape(each.reason)}[/]", highlight=False)
     for each in report.passed_over:

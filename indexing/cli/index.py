@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import signal
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
@@ -16,26 +17,29 @@ from typer.core import TyperGroup
 
 from indexing.cli.display import Display, summarize
 from indexing.cli.options import AsJson, Collection
+from indexing.errors import StorageError
 from indexing.settings import IndexingSettings
 from indexing.sync.progress import Report
-from services.errors import UnavailableError
+from services.errors import BadRequestError, UnavailableError
 
 if TYPE_CHECKING:
-    from indexing.sync.indexer import Indexer
+    from indexing.sync.indexer import Indexer, Prune
 
 T = TypeVar("T")
-STOPPED = 130
-"""Exit status after Ctrl-C, as shells report it."""
 _RETRY_S = 5.0
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class _PathsFirst(TyperGroup):
-    """`index PATH...` is `index build PATH...`; for a folder that has a command's name, write ./NAME."""
+    """`index PATH...` is `index build PATH...`; for a folder that has a command's name, write ./NAME.
+
+    --prune=all is an option of its own, for an option with an optional value would take a path for it.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] != "--help":
             args = ["build", *args]
-        return super().parse_args(ctx, args)
+        return super().parse_args(ctx, ["--prune-all" if each == "--prune=all" else each for each in args])
 
 
 index = typer.Typer(
@@ -52,47 +56,70 @@ def build(
     paths: Annotated[list[str], typer.Argument(help="Files, folders, globs and URLs.")],
     *,
     collection: Collection = "default",
-    prune: Annotated[bool, typer.Option("--prune", help="Remove documents whose files are gone.")] = False,
+    prune: Annotated[
+        bool,
+        typer.Option("--prune", help="Remove documents whose files are gone; --prune=all: even most of a folder's."),
+    ] = False,
+    prune_all: Annotated[bool, typer.Option("--prune-all", hidden=True)] = False,
+    reread: Annotated[bool, typer.Option("--reread", help="Read files anew that an older reader has read.")] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Then watch the folders until Ctrl-C; implies --prune.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Index what is new or changed. After an interruption the same command continues where it stopped."""
+    if reread and (kind := IndexingSettings.load().index.store) != "local":
+        raise BadRequestError(f"--reread: {kind} does not keep what read a document; index into another collection")
     if watch:
         console = Console()
-        run(_watch(paths, collection, console), console)
+        run(_watch(paths, collection, "all" if prune_all else "gone", reread=reread, console=console), console)
     else:
-        sync(paths, collection, prune=prune, as_json=as_json)
+        sync(paths, collection, prune="all" if prune_all else "gone" if prune else "no", reread=reread, as_json=as_json)
 
 
-def sync(paths: Sequence[str], collection: str, *, prune: bool, as_json: bool, exact: bool = False) -> None:
-    """Index `paths` once and print the report; `prune` and `exact` as in Indexer.sync."""
+def sync(
+    paths: Sequence[str], collection: str, *, prune: "Prune", as_json: bool, exact: bool = False, reread: bool = False
+) -> None:
+    """Index `paths` once and print the report; `prune`, `exact` and `reread` as in Indexer.sync."""
     console = Console(stderr=as_json)
-    report = run(_sync(paths, collection, prune=prune, exact=exact, console=console), console)
+    report = run(_sync(paths, collection, prune=prune, exact=exact, reread=reread, console=console), console)
     finish(report, collection, console, as_json=as_json)
 
 
 def run(work: Coroutine[None, None, T], console: Console) -> T:
-    """Run to the end; Ctrl-C or SIGTERM cancels the work, and the process exits with STOPPED."""
+    """Run to the end. Ctrl-C or SIGTERM cancels the work, and the process exits with 130 or 143, as shells report it.
+
+    A second signal ends the process at once.
+    """
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # what is tried again is no news on a terminal
+    received: list[int] = []
+
+    async def until_signalled() -> T:
+        task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+        def stop(number: int) -> None:
+            received.append(number)
+            for each in _STOPPING:
+                loop.remove_signal_handler(each)
+                signal.signal(each, signal.SIG_DFL)
+            if task is not None:
+                task.cancel()
+
+        for each in _STOPPING:
+            loop.add_signal_handler(each, stop, each)
+        return await work
+
     try:
-        return asyncio.run(_cancel_on_sigterm(work))
-    except (KeyboardInterrupt, asyncio.CancelledError):
+        return asyncio.run(until_signalled())
+    except asyncio.CancelledError:
         console.print(
             "Stopped. What was indexed so far is kept; the same command goes on with what is left.", soft_wrap=True
         )
-        raise typer.Exit(STOPPED) from None
-
-
-async def _cancel_on_sigterm(work: Coroutine[None, None, T]) -> T:
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    return await work
+        raise typer.Exit(128 + received[0]) from None
 
 
 def finish(report: Report, collection: str, console: Console, *, as_json: bool) -> None:
-    """Print the report; exit status 1 where nothing could be indexed."""
+    """Print the report; exit status 1 where nothing could be indexed, or --prune was refused."""
     if as_json:
         typer.echo(json.dumps(asdict(report), indent=2))
     else:
@@ -100,15 +127,19 @@ def finish(report: Report, collection: str, console: Console, *, as_json: bool) 
     if not (report.documents or report.unchanged or report.moved or report.removed):
         console.print("[yellow]Nothing was indexed.[/]")
         raise typer.Exit(1)
+    if report.kept:
+        raise typer.Exit(1)
 
 
 @asynccontextmanager
-async def _indexer(collection: str) -> AsyncIterator["Indexer"]:
+async def _indexer(collection: str, paths: Sequence[str]) -> AsyncIterator["Indexer"]:
     """An indexer of the collection, which is created if it does not exist."""
+    from indexing.read.sources import check  # noqa: PLC0415 (httpx2)
     from indexing.store.open import stores_of  # noqa: PLC0415 (FAISS)
     from indexing.sync.indexer import Indexer, manifest_of  # noqa: PLC0415 (the chunker)
     from services.client import EmbedClient  # noqa: PLC0415 (the OpenAI SDK)
 
+    await asyncio.to_thread(check, paths)  # a wrong path creates no collection
     settings = IndexingSettings.load().running()
     async with AsyncExitStack() as stack:
         embed = await stack.enter_async_context(aclosing(EmbedClient(settings.embed)))
@@ -120,32 +151,38 @@ async def _indexer(collection: str) -> AsyncIterator["Indexer"]:
         yield await stack.enter_async_context(Indexer(store, embed, settings.index))
 
 
-async def _sync(paths: Sequence[str], collection: str, *, prune: bool, exact: bool, console: Console) -> Report:
-    async with _indexer(collection) as indexer:
+async def _sync(
+    paths: Sequence[str], collection: str, *, prune: "Prune", exact: bool, reread: bool, console: Console
+) -> Report:
+    async with _indexer(collection, () if exact else paths) as indexer:
         with Display(console) as display:
-            return await indexer.sync(paths, prune=prune, exact=exact, on_progress=display.show)
+            return await indexer.sync(paths, prune=prune, exact=exact, reread=reread, on_progress=display.show)
 
 
-async def _watch(paths: Sequence[str], collection: str, console: Console) -> None:
+async def _watch(paths: Sequence[str], collection: str, prune: "Prune", *, reread: bool, console: Console) -> None:
+    from indexing.read.sources import folders  # noqa: PLC0415
     from indexing.sync.watch import list_files, watch_files  # noqa: PLC0415 (httpx2)
 
-    async with _indexer(collection) as indexer:
+    async with _indexer(collection, paths) as indexer:
         before = await list_files(paths)
         with Display(console) as display:
-            report = await indexer.sync(paths, prune=True, on_progress=display.show)
+            report = await indexer.sync(paths, prune=prune, reread=reread, on_progress=display.show)
         summarize(console, report, collection)
+        within = folders(paths)
         console.print("Watching for changes; Ctrl-C stops.")
         async for changed, gone in watch_files(paths, before):
             # Another process is waited for: nothing here can signal an event.
-            while not await _index_changes(indexer, [*changed, *gone], collection, console):  # noqa: ASYNC110
+            while not await _index_changes(indexer, [*changed, *gone], within, collection, console):  # noqa: ASYNC110
                 await asyncio.sleep(_RETRY_S)
 
 
-async def _index_changes(indexer: "Indexer", files: list[Path], collection: str, console: Console) -> bool:
-    """Index new and changed files and remove those that are gone. Returns False where a service is unavailable."""
+async def _index_changes(
+    indexer: "Indexer", files: list[Path], within: Sequence[Path], collection: str, console: Console
+) -> bool:
+    """Index new and changed files and remove those that are gone. Returns False where a service or the disk fails."""
     try:
-        summarize(console, await indexer.sync(files, prune=True, exact=True), collection)
-    except UnavailableError as exc:
+        summarize(console, await indexer.sync(files, prune="gone", within=within, exact=True), collection)
+    except (UnavailableError, StorageError) as exc:
         console.print(f"[yellow]{escape(str(exc))}[/] Trying again.")
         return False
     return True

@@ -71,7 +71,7 @@ def retry(job_id: str, *, as_json: AsJson = False) -> None:
     collection, job = _find(job_id)
     if job.failures:
         files = sorted({file_of(source) for source, _ in job.failures})
-        sync(files, collection, prune=False, exact=True, as_json=as_json)
+        sync(files, collection, prune="no", exact=True, as_json=as_json)
     else:
         typer.echo(f"nothing failed in job {job_id}")
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from indexing.cli.display import Display, counted
 from indexing.cli.index import finish, run
 from indexing.cli.options import AsJson, Collection
+from indexing.read.formats.versions import CURRENT
 from indexing.settings import IndexingSettings, StoreKind
 from indexing.sync.progress import Report
 from services.errors import BadRequestError
@@ -32,9 +33,12 @@ def info(*, collection: Collection = "default", as_json: AsJson = False) -> None
     if as_json:
         typer.echo(json.dumps({"collection": collection, **found}, indent=2))
         return
-    segments = found.pop("segments", ())
+    segments, readers = found.pop("segments", ()), found.pop("readers", {})
     for name, value in {**found.pop("manifest"), **found}.items():
         typer.echo(f"{name.replace('_', ' '):20} {value:,}" if isinstance(value, int) else f"{name:20} {value}")
+    for reader, count in sorted(readers.items()):
+        older = "" if reader in {"", *CURRENT} else ", an older reader: `ragline index PATH --reread` reads them anew"
+        typer.echo(f"{reader or 'given as text'}: {counted(count, 'document')}{older}")
     for segment in segments:
         typer.echo(f"segment {segment['file']}: {counted(segment['chunks'], 'chunk')}, {segment['factory']}")
 

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from indexing.chunk import ChunkerSettings
 from indexing.document import Chunk, Document
-from indexing.errors import NotADocumentError, UnreadableError
+from indexing.errors import NotADocumentError, NoTextError, UnreadableError
 from indexing.read.formats.extract import Limits
 from services.child_process import python_command, python_environment
 from services.errors import EngineError
@@ -21,6 +21,7 @@ from services.errors import EngineError
 KNOWN_DIGITS = 16
 """Hexadecimal digits of a content hash that are compared to see whether a record has changed."""
 _START_S = 60.0
+_ERRORS = {each.__name__: each for each in (NoTextError, NotADocumentError)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Parsers:
                     if "end" in message:
                         ended = True
                         if message["end"]:
-                            raise (UnreadableError if message["document"] else NotADocumentError)(message["end"])
+                            raise _ERRORS.get(message["error"], UnreadableError)(message["end"])
                     else:
                         parsed = tuple(map(_unpack, message["documents"]))
                         yield Batch(parsed, tuple(message["unchanged"]), message["chars"])
@@ -184,7 +185,7 @@ class _Worker:
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
             process.kill()
-            await process.wait()
+            await process.communicate()  # wait() alone never returns where the pipe is full
 
 
 async def _send(process: asyncio.subprocess.Process, message: Mapping[str, Any]) -> None:

@@ -65,13 +65,35 @@ def find(paths: Sequence[str | Path], *, exact: bool = False) -> Sources:
     return Sources(files, frozenset(named), tuple(roots), +skipped, tuple(passed_over), urls)
 
 
+def check(paths: Sequence[str | Path]) -> None:
+    """Raises NotFoundError as find() does, without listing any folder."""
+    for path in paths:
+        if not is_url(str(path)):
+            _matches(Path(path), exact=False)
+
+
+def folders(paths: Sequence[str | Path]) -> list[Path]:
+    """The paths themselves, and of each glob the folder that all of its matches are in; they need not exist."""
+    found = []
+    for path in paths:
+        if not is_url(str(path)):
+            folder = Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 (see _matches)
+            while glob.has_magic(str(folder)) and not folder.exists():
+                folder = folder.parent
+            found.append(folder.resolve())
+    return found
+
+
 def _matches(path: Path, *, exact: bool) -> list[Path]:
     """The path itself, or what it matches as a glob; symbolic links are resolved."""
     path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 (resolve() would lose a name that is gone)
     if exact:
         return [path]
-    if path.exists():
-        return [path.resolve()]
+    try:
+        if path.exists():
+            return [path.resolve()]
+    except OSError as exc:
+        raise NotFoundError(f"{path} cannot be looked at: {exc.strerror}", param="paths") from exc
     if matches := sorted(glob.glob(str(path), recursive=True)):  # noqa: PTH207 (absolute)
         return [Path(match).resolve() for match in matches if not _hidden(Path(match).name)]
     if glob.has_magic(str(path)) or not path.parent.is_dir():

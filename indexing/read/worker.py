@@ -1,9 +1,11 @@
 """A parser process: `python -P -m indexing.read.worker`, started by indexing.read.pool.
 
 Messages on stdin and stdout are JSON after a length (4 bytes, big-endian). The first one configures; then each request
-gets any number of messages and a last one, {"end": reason or ""}. Files are parsed in a process of their own to limit
-time and memory. The kernel limits memory and forbids writing to files; an audit hook forbids Python code the network,
-programs and every change of files. Native code that a hostile file takes over is bound by the kernel's limits alone.
+gets any number of messages and a last one, {"end": reason or "", "error": name of an UnreadableError or ""}.
+
+Files are parsed in a process of their own to limit time and memory. The kernel limits memory and forbids writing to
+files; an audit hook forbids Python code the network, programs and every change of files. Native code that a hostile
+file takes over is bound by the kernel's limits alone.
 """
 
 import gc
@@ -20,7 +22,7 @@ from typing import Any, BinaryIO
 
 from indexing.chunk import Chunker, ChunkerSettings
 from indexing.document import Document
-from indexing.errors import IndexingError, NotADocumentError, UnreadableError
+from indexing.errors import IndexingError, UnreadableError
 from indexing.read.formats import scan
 from indexing.read.formats.extract import Limits
 from indexing.read.formats.load import load, load_bytes
@@ -74,7 +76,7 @@ def _refuse(event: str, args: tuple[Any, ...]) -> None:
 def _answer(
     request: Mapping[str, Any], limits: Limits, chunker: Chunker, stdout: BinaryIO, max_silence_s: float
 ) -> None:
-    reason, document = "", True
+    reason = kind = ""
     try:
         _exit_after(max_silence_s)
         for message in _messages(request, limits, chunker):
@@ -82,7 +84,7 @@ def _answer(
             send(stdout, message)
             _exit_after(max_silence_s)
     except UnreadableError as exc:
-        reason, document = str(exc), not isinstance(exc, NotADocumentError)
+        reason, kind = str(exc), type(exc).__name__
     except MemoryError:
         reason = "too large: it needs more memory than a parser may have"
     except RecursionError:
@@ -90,7 +92,7 @@ def _answer(
     except Exception as exc:  # noqa: BLE001 (any exception is a failure of this file only)
         reason = f"cannot be read: {type(exc).__name__}: {exc}"
     _exit_after(0)
-    send(stdout, {"end": reason, "document": document})
+    send(stdout, {"end": reason, "error": kind})
 
 
 def _exit_after(seconds: float) -> None:

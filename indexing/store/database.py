@@ -6,10 +6,11 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
-from indexing.errors import DamagedIndexError, IndexBusyError, IndexingError, StorageError
-from indexing.store.schema import APPLICATION_ID, SCHEMA, page_bytes
+from indexing.errors import DamagedIndexError, IndexBusyError, IndexingError, IndexMismatchError, StorageError
+from indexing.store.schema import APPLICATION_ID, MIGRATIONS, SCHEMA, page_bytes
 
 _BUSY_S = 30.0
 _CACHE_KB = 8192
@@ -47,9 +48,30 @@ class Database:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA}")
+            _migrate(connection)
             connection.execute("INSERT INTO meta VALUES ('manifest', ?)", (manifest,))
             connection.execute("COMMIT")
         database._writer = connection
+        return database
+
+    @classmethod
+    def open(cls, path: Path) -> "Database":
+        """Opens a file of this release, or brings one of an older release to it in one transaction.
+
+        Raises IndexMismatchError for one of a newer release.
+        """
+        database = cls(path)
+        with database.reading() as connection:
+            version = _version(connection)
+        if version > len(MIGRATIONS):
+            database.close()
+            raise IndexMismatchError(
+                f"{path} has schema {version}, and this ragline knows up to {len(MIGRATIONS)}: use the ragline that"
+                " made it, or index its files into another collection"
+            )
+        if version < len(MIGRATIONS):
+            with database.writing() as connection:
+                _migrate(connection)
         return database
 
     @contextmanager
@@ -155,6 +177,17 @@ class Database:
     def _mtime_and_size(self) -> tuple[int, int]:
         stat = self.path.stat()
         return stat.st_mtime_ns, stat.st_size
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Run the steps that the file lacks, within the caller's transaction."""
+    for statement in chain.from_iterable(MIGRATIONS[_version(connection) :]):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
 
 
 def _connect(path: Path, *, writes: bool, immutable: bool = False) -> sqlite3.Connection:

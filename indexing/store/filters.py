@@ -81,7 +81,7 @@ def _parse(node: Any, depth: int, parts: list[int]) -> Filter:
 
 def _comparison(node: Filters) -> Comparison:
     given, key, value = node["type"], node.get("key"), node.get("value")
-    if not isinstance(key, str) or not key:
+    if not isinstance(key, str) or not key or not storable(key):
         raise FilterError(f"{given!r} needs a 'key', a name in the metadata, not {_short(key)}")
     operator = _NEGATED.get(given, given)
     if operator == "in":

@@ -6,7 +6,7 @@ store.milvus   in a Milvus, which several machines may share
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
@@ -44,6 +44,8 @@ class DocumentRow:
     chunks: int
     added: float
     """Seconds since 1970."""
+    reader: str = ""
+    """As of a Document; "" in Milvus, which does not keep it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,10 @@ class DocumentStore(JobStore):
     @abstractmethod
     def known(self) -> dict[str, tuple[str, str]]:
         """source -> (document id, content hash), of all documents."""
+
+    @abstractmethod
+    def read_by_others(self, readers: Collection[str]) -> set[str]:
+        """The sources of documents that were read by others than these; none in Milvus, which does not keep it."""
 
     @abstractmethod
     def text(self, document_id: str, start: int = 0, end: int | None = None) -> str:

@@ -64,9 +64,19 @@ class JobStore(ABC):
 
     def job_begin(self, kind: str, total: int | None, params: Mapping[str, Any]) -> tuple[str, Lease]:
         """Create a job that counts as failed if this process ends before it releases the lease."""
+        leases = self._lease_path("*")
         with self._writing_jobs() as connection:
+            # Here no other process is between the making of its lease and the locking.
+            abandoned = [path for path in leases.parent.glob(leases.name) if is_abandoned(path)]
+            connection.executemany(
+                "UPDATE jobs SET state = 'failed', message = ? WHERE state = 'running' AND id = ?",
+                [(_INTERRUPTED, path.name.rpartition("-")[2]) for path in abandoned],
+            )
             identity = _insert(connection, uuid.uuid4().hex, kind, total, params)
-            return identity, Lease(self._lease_path(identity))  # before the commit shows the job
+            lease = Lease(self._lease_path(identity))  # before the commit shows the job
+        for path in abandoned:
+            path.unlink(missing_ok=True)
+        return identity, lease
 
     def job_create(
         self, kind: str, total: int | None = None, params: Mapping[str, Any] | None = None, *, job_id: str = ""
@@ -134,12 +144,18 @@ class JobStore(ABC):
 
 
 _SELECT = "SELECT id, kind, state, total, done, chunks, tokens, message, params, created, updated, seq FROM jobs"
+_KEPT = 1000
 _INTERRUPTED = "interrupted; the same command goes on with what is left"
 
 
 def _insert(
     connection: sqlite3.Connection, identity: str, kind: str, total: int | None, params: Mapping[str, Any]
 ) -> str:
+    """Add a job; of those that have ended, the _KEPT newest stay."""
+    old = connection.execute(
+        "DELETE FROM jobs WHERE state != 'running' AND seq <= (SELECT max(seq) FROM jobs) - ? RETURNING seq", (_KEPT,)
+    )
+    connection.executemany("DELETE FROM job_failures WHERE job = ?", old.fetchall())
     now = time.time()
     connection.execute(
         "INSERT INTO jobs (id, kind, state, total, done, chunks, tokens, message, params, created, updated)"

@@ -38,7 +38,10 @@ class Manifest:
         except (ValueError, KeyError, TypeError) as exc:
             raise DamagedIndexError(f"the manifest of {path} is not readable: restore a snapshot") from exc
         if version != FORMAT_VERSION:
-            raise IndexMismatchError(_mismatch(path, [("format_version", version, FORMAT_VERSION)]))
+            raise IndexMismatchError(
+                f"collection {path.name!r} has format {version}, and this ragline reads {FORMAT_VERSION}: use the"
+                " ragline that made it, or index its files into another collection"
+            )
         try:
             return cls(**values)
         except TypeError as exc:

@@ -26,6 +26,18 @@ def page_bytes(dimension: int) -> int:
     return next((size for size in _PAGES if share[size] >= _FULL), max(_PAGES, key=share.__getitem__))
 
 
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        # What read the document; '' for one that was given as text.
+        "ALTER TABLE documents ADD COLUMN reader TEXT NOT NULL DEFAULT 'unknown'",
+        "CREATE INDEX documents_by_reader ON documents (reader)",
+    ),
+)
+"""Statements that follow SCHEMA, by version: those past a file's `user_version` are run when it is opened.
+
+A release appends to them, and changes neither them nor SCHEMA.
+"""
+
 SCHEMA = """
 CREATE TABLE meta (
     name TEXT PRIMARY KEY,

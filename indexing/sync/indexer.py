@@ -11,13 +11,14 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from indexing.chunk import CHUNKER, HEADING_TOKENS, ChunkerSettings
 from indexing.document import RECORD, Document, Scalar
 from indexing.errors import UnreadableError
 from indexing.read import sources
 from indexing.read.formats.extract import Limits
+from indexing.read.formats.versions import CURRENT
 from indexing.read.pool import Parsed, Parsers, ParserSettings
 from indexing.read.web import Fetcher
 from indexing.settings import IndexSettings
@@ -31,6 +32,7 @@ from indexing.sync.progress import Progress, Report, Tally
 from indexing.sync.reader import Input, Reader
 from services.client import EmbedClient
 
+Prune = Literal["no", "gone", "all"]
 _SPECIAL_TOKENS = 8
 """At most: [CLS], [SEP] and the like."""
 
@@ -74,27 +76,36 @@ class Indexer:
         self,
         paths: Sequence[str | Path],
         *,
-        prune: bool = False,
+        prune: Prune = "no",
+        within: Sequence[Path] = (),
         exact: bool = False,
+        reread: bool = False,
         on_progress: Callable[[Progress], None] = lambda _: None,
     ) -> Report:
         """Index what is new or changed below `paths`; `prune` removes documents whose files below them are gone.
 
+        Of a folder of `paths`, or of `within`, more than half of the documents are removed with prune="all" only: it
+        may be a disk that is not mounted. `reread` reads files anew that an older reader has read.
         `exact` paths are those of known files: no globs, and any may be gone. Raises NotFoundError for other paths that
         do not exist, UnavailableError without the embed service.
         """
         stages = await self._started()
         found = await stages.in_thread(sources.find, paths, exact=exact)
-        known = KnownDocuments(await stages.in_thread(self._store.known))
+        outdated = await stages.in_thread(self._store.read_by_others, CURRENT)
+        known = KnownDocuments(await stages.in_thread(self._store.known), outdated, reread=reread)
         tally = Tally(len(found.files) + len(found.urls), sum(found.files.values()), skipped=dict(found.skipped))
         tally.name_skipped(found.passed_over)
         inputs: Iterator[tuple[Input, int]] = chain(found.files.items(), ((url, 0) for url in found.urls))
         params = {"paths": [str(path) for path in paths], "prune": prune}
         async with RunningJob(stages, "index", tally, params) as job:
             reader = await self._run(job, known, inputs, found.named, on_progress)
-            gone = reader.vanished
-            if prune:
-                gone = gone + await stages.in_thread(known.gone, found.roots)
+            gone = set(reader.vanished)
+            if prune == "all":
+                gone.update(await stages.in_thread(known.gone, found.roots))
+            elif prune == "gone":
+                guarded = (*found.roots, *within)
+                more, tally.kept = await stages.in_thread(known.prunable, found.roots, guarded, found.files)
+                gone |= more
             tally.removed = await stages.write(self._store.delete, gone) if gone else 0
         return tally.report(job.id)
 

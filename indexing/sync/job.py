@@ -50,7 +50,7 @@ class RunningJob:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            messages = (self.tally.omissions(), self.tally.skipped_message())
+            messages = (*self.tally.kept, self.tally.omissions(), self.tally.skipped_message())
             await self.update(state="done", message="; ".join(filter(None, messages)) or None)
         elif isinstance(error, asyncio.CancelledError):
             await self.update(state="cancelled", message="stopped; the same command goes on with what is left")

@@ -50,6 +50,8 @@ class Report:
     """Chunks that were embedded; the vectors of the others were in the store."""
     unchanged: int
     """Documents."""
+    outdated: int
+    """Of them, those that an older reader has read."""
     moved: int
     removed: int
     skipped: Mapping[str, int]
@@ -59,6 +61,8 @@ class Report:
     failures: tuple[Failure, ...]
     omitted: tuple[Failure, ...]
     """Documents that were indexed, and what of them was not read."""
+    kept: tuple[str, ...]
+    """For each folder where nothing was pruned, for too much would have gone, the sentence that says so."""
     elapsed_s: float
 
 
@@ -79,12 +83,14 @@ class Tally:
     embedded: int = 0
     """Chunks whose text was new."""
     unchanged: int = 0
+    outdated: int = 0
     moved: int = 0
     removed: int = 0
     skipped: dict[str, int] = field(default_factory=dict)
     passed_over: list[Failure] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     omitted: list[Failure] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
     def skip(self, kind: str, source: str, reason: str) -> None:
@@ -133,9 +139,9 @@ class Tally:
     def report(self, job: str) -> Report:
         return Report(
             job=job, documents=self.documents, chunks=self.chunks, tokens=self.tokens, embedded=self.embedded,
-            unchanged=self.unchanged, moved=self.moved, removed=self.removed, skipped=dict(self.skipped),
-            passed_over=tuple(self.passed_over), failures=tuple(self.failures), omitted=tuple(self.omitted),
-            elapsed_s=time.monotonic() - self.began,
+            unchanged=self.unchanged, outdated=self.outdated, moved=self.moved, removed=self.removed,
+            skipped=dict(self.skipped), passed_over=tuple(self.passed_over), failures=tuple(self.failures),
+            omitted=tuple(self.omitted), kept=tuple(self.kept), elapsed_s=time.monotonic() - self.began,
         )  # fmt: skip
 
 

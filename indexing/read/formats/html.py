@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup
 from lxml import etree
 
 from indexing.document import one_line
-from indexing.errors import UnreadableError
+from indexing.errors import NoTextError, UnreadableError
 from indexing.markdown import escaped
 from indexing.read.formats import charset
 from indexing.read.formats.extract import Extract, Limits, counted, tidy
@@ -48,7 +48,7 @@ def load(content: bytes, _media_type: str, _limits: Limits) -> Extract:
     if not least * words <= len(re.findall(r"[^\s|*#-]\S*", text)) < most * words:
         text = to_markdown(lxml.html.tostring(body, encoding="unicode"))
     if not text:
-        raise UnreadableError("no text: the page has none in its HTML (scripts may add it in a browser)")
+        raise NoTextError("no text: the page has none in its HTML (scripts may add it in a browser)")
     return Extract(text, title, omitted=counted(omitted))
 
 

@@ -4,13 +4,12 @@ import hashlib
 import io
 import os
 import stat
-import unicodedata
 from collections.abc import Iterator
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import BinaryIO
 
-from indexing.document import RECORD, Document, document_id, file_of
-from indexing.errors import UnreadableError
+from indexing.document import RECORD, Document, document_id, title_of
+from indexing.errors import NoTextError, UnreadableError
 from indexing.read.formats import (
     csv,
     doc_ppt,
@@ -32,6 +31,7 @@ from indexing.read.formats import (
     xml,
 )
 from indexing.read.formats.extract import Extract, Limits, real_title, require_chars
+from indexing.read.formats.versions import reader_of
 
 _LOADERS = {
     "csv": csv.load, "doc_ppt": doc_ppt.load, "docx": docx.load, "eml": eml.load, "epub": epub.load,
@@ -71,7 +71,7 @@ def _documents(stream: BinaryIO, source: str, name: str, limits: Limits) -> Iter
     kind = None if sniff.is_container(head) else sniff.sniff(head, name)
     if kind is not None and kind.loader in _STREAMED:
         stream.seek(0)
-        yield from _records(_STREAMED[kind.loader](stream, limits), source, kind.media_type, limits)
+        yield from _records(_STREAMED[kind.loader](stream, limits), source, kind, limits)
         return
     content = head + stream.read(limits.max_bytes + 1 - len(head))
     if len(content) > limits.max_bytes:
@@ -79,22 +79,22 @@ def _documents(stream: BinaryIO, source: str, name: str, limits: Limits) -> Iter
     kind = kind or sniff.sniff_container(content)
     if kind.loader == "json":
         if jsonl.are_lines(content):
-            yield from _records(jsonl.load(io.BytesIO(content), limits), source, "application/jsonl", limits)
+            yield from _records(jsonl.load(io.BytesIO(content), limits), source, sniff.JSONL, limits)
             return
         value = json.parse(content)
         if jsonl.are_records(value):
-            yield from _records(jsonl.of_list(value), source, kind.media_type, limits)
+            yield from _records(jsonl.of_list(value), source, kind, limits)
             return
         extract = json.load(value)
     else:
         extract = _LOADERS[kind.loader](content, kind.media_type, limits)
     if not extract.text.strip():
-        raise UnreadableError("no text: it holds only pictures or nothing")
-    yield _document(extract, source, content, kind.media_type, limits)
+        raise NoTextError("no text: it holds only pictures or nothing")
+    yield _document(extract, source, content, kind, limits)
 
 
 def _records(
-    found: Iterator[tuple[bytes, Extract]], source: str, media_type: str, limits: Limits
+    found: Iterator[tuple[bytes, Extract]], source: str, kind: sniff.Kind, limits: Limits
 ) -> Iterator[Document]:
     """One document a record with text. A key that was seen before gets the record's number appended."""
     seen: set[str] = set()
@@ -104,21 +104,22 @@ def _records(
         seen.add(key)
         if extract.text:
             empty = False
-            yield _document(extract, f"{source}{RECORD}{key}", raw, media_type, limits)
+            yield _document(extract, f"{source}{RECORD}{key}", raw, kind, limits)
     if empty:
-        raise UnreadableError("empty: its records have no text")
+        raise NoTextError("empty: its records have no text")
 
 
-def _document(extract: Extract, source: str, raw: bytes, media_type: str, limits: Limits) -> Document:
+def _document(extract: Extract, source: str, raw: bytes, kind: sniff.Kind, limits: Limits) -> Document:
     require_chars(len(extract.text), limits)
     return Document(
         id=document_id(source),
         source=source,
-        title=real_title(extract.title) or unicodedata.normalize("NFC", PurePath(file_of(source)).stem),
+        title=real_title(extract.title) or title_of(source),
         text=extract.text,
-        media_type=media_type,
+        media_type=kind.media_type,
         metadata=extract.metadata,
         pages=extract.pages,
         content_hash=hashlib.sha256(raw).hexdigest(),
         omitted=extract.omitted,
+        reader=reader_of(kind.loader),
     )

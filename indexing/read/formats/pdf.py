@@ -7,7 +7,7 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
 from indexing.document import one_line
-from indexing.errors import UnreadableError
+from indexing.errors import NoTextError, UnreadableError
 from indexing.read.formats import scan
 from indexing.read.formats.extract import Extract, Limits, joined_pages, real_title, require_chars, tidy
 from indexing.read.formats.pdf_headings import NO_LEVELS, levels_by_size, mark_by_bookmarks, mark_by_size
@@ -36,7 +36,7 @@ def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
         if not any(pages):
             if limits.scan_models:
                 return scan.load(content, limits)
-            raise UnreadableError(_SCAN)
+            raise NoTextError(_SCAN)
         title = real_title(_title(document)) or _first_heading(mark_by_size(lines[0], levels))
     finally:
         document.close()

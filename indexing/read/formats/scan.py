@@ -7,7 +7,7 @@ from functools import cache
 from io import BytesIO
 from typing import Any
 
-from indexing.errors import IndexingError, UnreadableError
+from indexing.errors import IndexingError, NoTextError, UnreadableError
 from indexing.read.formats.extract import Extract, Limits, joined_pages, tidy
 
 
@@ -34,7 +34,7 @@ def load(content: bytes, limits: Limits) -> Extract:
         raise UnreadableError(f"no text layer, and docling cannot read it: {exc}") from exc
     pages = [tidy(read.export_to_markdown(page_no=number)) for number in sorted(read.pages)]
     if not any(pages):
-        raise UnreadableError("no text: it has no text layer, and docling finds no text in its pages")
+        raise NoTextError("no text: it has no text layer, and docling finds no text in its pages")
     text, starts = joined_pages(pages, limits)
     return Extract(text, "", starts, {"ocr": True})
 

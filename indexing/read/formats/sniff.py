@@ -30,12 +30,13 @@ MAIL = Kind("eml", "message/rfc822")
 MBOX = Kind("mbox", "application/mbox")
 XML = Kind("xml", "application/xml")
 JSON = Kind("json", "application/json")
+JSONL = Kind("jsonl", "application/jsonl")
 PLAIN = Kind("text", "text/plain")
 
 _BY_SUFFIX: dict[str, Kind] = {
     **dict.fromkeys((".htm", ".html", ".xhtml"), HTML),
     **dict.fromkeys((".md", ".markdown", ".mdx", ".qmd", ".rmd"), Kind("text", "text/markdown")),
-    **dict.fromkeys((".jsonl", ".ndjson"), Kind("jsonl", "application/jsonl")),
+    **dict.fromkeys((".jsonl", ".ndjson"), JSONL),
     **dict.fromkeys((".xml", ".nxml", ".rss", ".atom"), XML),
     ".csv": Kind("csv", "text/csv"),
     ".tsv": Kind("csv", "text/tab-separated-values"),

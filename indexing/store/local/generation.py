@@ -61,7 +61,7 @@ class Generation:
     def open(cls, path: Path, threads: int) -> "Generation":
         """Raises FileNotFoundError."""
         (path / DATABASE).stat()
-        database = Database(path / DATABASE)
+        database = Database.open(path / DATABASE)
         with database.reading() as connection:
             row = connection.execute("SELECT value FROM meta WHERE name = 'manifest'").fetchone()
         return cls(path, database, Manifest.from_json(row[0] if row else "", path.parent), threads)

@@ -2,7 +2,7 @@
 
 import sqlite3
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,12 @@ from indexing.store.interface import Info, Problem
 from indexing.store.local.dense import merge_policy
 from indexing.store.local.dense.segment import Segment, SegmentRow, read_segments
 from indexing.store.local.generation import VECTORS, Generation
+from indexing.store.local.sqlite import rows
 from indexing.store.local.sqlite.rows import BLOCK_BITS
 from indexing.store.local.writer import Writer
 from indexing.store.manifest import Manifest
 
+_FILES = ("store.sqlite3*", "vectors/*", "bm25-*/*")
 _FREE = 0.2
 """Share of free pages past which compact() rewrites the SQLite file."""
 
@@ -32,6 +34,8 @@ class LocalInfo(Info):
     database_bytes: int
     vectors_bytes: int
     bm25_bytes: int
+    readers: Mapping[str, int]
+    """Reader -> its documents; "" for those that were given as text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +48,14 @@ def info(generation: Generation) -> LocalInfo:
         documents, chunks = connection.execute("SELECT documents, chunks FROM counts").fetchone()
         segments, deleted = read_segments(connection), merge_policy.deleted_chunks(connection)
         sealed = segments[-1].last if segments else 0
+        readers = rows.readers(connection)
         (buffered,) = connection.execute("SELECT count(*) FROM vectors WHERE id > ?", (sealed,)).fetchone()
-    sizes = {name: sum(map(_size, generation.path.glob(name))) for name in ("store.sqlite3*", "vectors/*", "bm25-*/*")}
+    database, vectors, bm25 = (sum(map(_size, generation.path.glob(name))) for name in _FILES)
     return LocalInfo(
-        generation.manifest, documents, chunks, sum(deleted.values()), buffered, tuple(segments), *sizes.values()
-    )
+        generation.manifest, documents, chunks, sum(deleted.values()), buffered, tuple(segments),
+        database, vectors, bm25,
+        readers,
+    )  # fmt: skip
 
 
 def _size(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from indexing.errors import UnknownCollectionError
 from indexing.store.local.collection import collection_path, collections, drop
 from indexing.store.local.store import Store
 from indexing.store.manifest import Manifest
@@ -15,7 +16,11 @@ class LocalStores:
         return collections(self._data_dir)
 
     def open(self, name: str) -> Store:
-        return Store.open(self._path(name))
+        try:
+            return Store.open(self._path(name))
+        except UnknownCollectionError as exc:
+            there = ", ".join(self.names()) or "none yet"
+            raise UnknownCollectionError(f"{exc}. The collections are: {there}") from exc
 
     def create_or_open(self, name: str, manifest: Manifest) -> Store:
         return Store.create_or_open(self._path(name), manifest)

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import islice
@@ -137,6 +137,9 @@ class MilvusStore(DocumentStore):
     def known(self) -> dict[str, tuple[str, str]]:
         every = (version.row for version in self._versions.after("", "Strong"))
         return {row.source: (row.id, row.content_hash) for row in every}
+
+    def read_by_others(self, readers: Collection[str]) -> set[str]:  # noqa: ARG002 (it is not kept)
+        return set()
 
     def text(self, document_id: str, start: int = 0, end: int | None = None) -> str:
         version = self._versions.current([document_id]).get(document_id)

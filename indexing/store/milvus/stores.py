@@ -89,7 +89,7 @@ class MilvusStores:
                 Database.create(made, "", dimension=0).close()
                 with suppress(FileExistsError):  # by another process
                     path.hardlink_to(made)
-        return Database(path)
+        return Database.open(path)
 
 
 _REMEDY = "Index into another collection, or set these values back"

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -80,11 +82,17 @@ def test_retry_passes_over_what_is_gone_by_now(environment, docs) -> None:
 def test_a_service_that_does_not_run_is_named_with_the_way_out(environment, docs) -> None:
     done = ragline({**environment, "RAGLINE_EMBED__URL": "http://127.0.0.1:9"}, "index", docs)
     assert done.returncode == 1
-    assert "the embed service cannot be reached; start it with `ragline up`" in done.stderr
+    assert done.stderr == "ragline: the embed service cannot be reached; start it with `ragline up`, or set embed.url\n"
 
 
 def test_wrong_paths_and_collections_are_one_line(environment, docs) -> None:
     assert "nothing at /no/such" in ragline(environment, "index", "/no/such/folder").stderr
+    too_long = ragline(environment, "index", docs / ("x" * 300))
+    assert too_long.stderr == f"ragline: {docs / ('x' * 300)} cannot be looked at: File name too long\n"
+    ragline(environment, "index", docs, "--collection", "mine")
+    unknown = ragline(environment, "index", "info")  # the wrong paths have made none
+    assert "there is no collection 'default'" in unknown.stderr
+    assert "The collections are: mine" in unknown.stderr
     assert "'Bad Name' is not a name" in ragline(environment, "index", docs, "--collection", "Bad Name").stderr
 
 
@@ -120,7 +128,10 @@ def test_a_build_that_is_killed_is_no_job_that_runs(environment, docs, embed_ser
     assert (running["state"], killed["state"], killed["id"]) == ("running", "failed", running["id"])
     assert "interrupted; the same command" in ragline(environment, "jobs", "show", killed["id"]).stdout
     embed_server.delay_s = 0.0
+    data_dir = Path(environment["RAGLINE_DATA_DIR"])
+    assert list(data_dir.rglob("lock.job-*"))
     ragline(environment, "index", docs)
+    assert not list(data_dir.rglob("lock.job-*"))
     done, before = json.loads(ragline(environment, "jobs", "--json").stdout)
     assert (done["state"], before["state"]) == ("done", "failed")
 
@@ -129,6 +140,9 @@ def test_care_of_a_collection(environment, docs, tmp_path) -> None:
     ragline(environment, "index", docs)
     info = json.loads(ragline(environment, "index", "info", "--json").stdout)
     assert (info["documents"], info["manifest"]["embedding_model"]) == (1, "hashed")
+    assert info["readers"] == {"text 1": 1}
+    assert "\ntext 1: 1 document\n" in ragline(environment, "index", "info").stdout
+    assert "1 unchanged" in ragline(environment, "index", docs, "--reread").stdout
     assert "is sound" in ragline(environment, "index", "verify").stdout
     assert "is sound" in ragline(environment, "index", "repair").stdout
     assert "bytes before" in ragline(environment, "index", "compact").stdout
@@ -151,18 +165,51 @@ def test_other_settings_are_refused_with_the_command_that_mends_it(environment, 
     assert "1 unchanged" in ragline(other, "index", docs).stdout
 
 
+def test_an_empty_folder_is_pruned_only_where_all_is_said(environment, docs, tmp_path) -> None:
+    ragline(environment, "index", docs)
+    docs.rename(tmp_path / "away")
+    docs.mkdir()
+    refused = ragline(environment, "index", "--prune", docs)
+    assert refused.returncode == 1
+    assert f"1 of the 1 documents below {docs} have no file any more" in refused.stdout
+    assert json.loads(ragline(environment, "index", "info", "--json").stdout)["documents"] == 1
+    pruned = ragline(environment, "index", "--prune=all", docs)
+    assert (pruned.returncode, "1 removed" in pruned.stdout) == (0, True)
+
+
+def test_watching_outlives_a_folder_that_goes_away(environment, docs, tmp_path) -> None:
+    with watching(environment, docs) as lines:
+        docs.rename(tmp_path / "away")
+        while "documents below" not in (said := next(lines)):
+            assert "removed" not in said
+        assert f"1 of the 1 documents below {docs} have no file any more" in said
+        (tmp_path / "away" / "wasps.md").write_text("# Wasps\n\nThey build nests.")
+        (tmp_path / "away").rename(docs)
+        while "indexed" not in (said := next(lines)):
+            pass
+        assert "1 document (1 chunk) indexed, 1 unchanged" in said
+
+
 def test_watching_follows_the_folder(environment, docs, embed_server) -> None:
+    with watching(environment, docs) as lines:
+        (docs / "wasps.md").write_text("# Wasps\n\nThey build nests.")
+        assert "1 document (1 chunk) indexed" in next(lines)
+        (docs / "wasps.md").unlink()
+        assert "1 removed" in next(lines)
+
+
+@contextmanager
+def watching(environment: dict[str, str], docs: Path) -> Iterator[Iterator[str]]:
+    """The lines that `ragline index --watch` prints from its first change on."""
     command = [sys.executable, "-c", RUN, "index", str(docs), "--watch"]
     process = subprocess.Popen(command, env=environment, cwd=ROOT, text=True, stdout=subprocess.PIPE)
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         while "Watching" not in process.stdout.readline():
             pass
-        (docs / "wasps.md").write_text("# Wasps\n\nThey build nests.")
-        assert "1 document (1 chunk) indexed" in process.stdout.readline()
-        (docs / "wasps.md").unlink()
-        assert "1 removed" in process.stdout.readline()
+        yield iter(process.stdout.readline, "")
     finally:
         process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=30) == 130
-    process.stdout.close()
+        status = process.wait(timeout=60)
+        process.stdout.close()
+    assert status == 143

@@ -26,7 +26,7 @@ def test_index_and_care(there: dict[str, str], docs: Path) -> None:
     assert "is sound" in ragline(there, "index", "repair").stdout
     assert job["job"][:12] in ragline(there, "jobs").stdout
     (docs / "wasps.md").unlink()
-    assert "1 removed" in ragline(there, "index", docs, "--prune").stdout
+    assert "1 removed" in ragline(there, "index", docs, "--prune=all").stdout
 
 
 def test_copies_there_and_back(there: dict[str, str], environment: dict[str, str], docs: Path) -> None:

@@ -86,6 +86,7 @@ def test_filters_leave_the_right_documents(store: DocumentStore, filters: dict[s
         ({"type": "and", "filters": ["x"]}, "object"),
         ({"type": "eq", "key": "a", "value": 2**70}, "range"),
         ({"type": "eq", "key": "a", "value": "\ud800"}, "surrogate"),
+        ({"type": "eq", "key": "\ud800", "value": "a"}, "a name in the metadata"),
         ({"type": "or", "filters": [compare("eq", "a", n) for n in range(1000)]}, "256"),
     ],
 )

@@ -1,5 +1,6 @@
 """Unchanged, moved, replaced and gone, by what the store knows."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from indexing.document import Document, document_id
@@ -15,9 +16,17 @@ def test_moved_only_where_the_old_file_is_gone_and_only_once(tmp_path: Path) -> 
     stays.write_text("x")
     gone = str(tmp_path / "gone.txt")
     known = KnownDocuments({str(stays): ("1", "h"), gone: ("2", "h")})
-    assert known.take_moved("h") == "2"
-    assert known.take_moved("h") is None
-    assert known.take_moved("other") is None
+    assert known.take_moved("/new.txt", "h") == (gone, "2")
+    assert known.take_moved("/newer.txt", "h") is None
+    assert known.take_moved("/newer.txt", "other") is None
+
+
+def test_equal_files_that_moved_are_taken_once_each_on_any_threads() -> None:
+    known = KnownDocuments({f"/gone/{i}.txt": (str(i), "h") for i in range(2000)})
+    with ThreadPoolExecutor(8) as threads:
+        taken = list(threads.map(lambda i: known.take_moved(f"/new/{i}.txt", "h"), range(2100)))
+    ids = sorted(int(each[1]) for each in taken if each is not None)
+    assert (ids, len(taken)) == (list(range(2000)), 2100)
 
 
 def test_an_edited_file_keeps_its_id_even_after_a_move() -> None:

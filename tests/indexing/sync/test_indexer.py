@@ -89,6 +89,22 @@ async def test_a_second_run_embeds_nothing(indexer, docs, embed_server) -> None:
     assert embed_server.texts == []
 
 
+async def test_documents_of_an_older_reader_are_told_and_read_anew_where_asked(
+    indexer, store, docs, embed_server
+) -> None:
+    await indexer.sync([docs])
+    assert store.info().readers == {"text 1": 2, "jsonl 1": 40}
+    with store._current.using() as generation, generation.database.writing() as connection:
+        connection.execute("UPDATE documents SET reader = 'text 0' WHERE title IN ('Bees', 'Ant 7', 'Ant 8')")
+    embed_server.texts.clear()
+    report = await indexer.sync([docs])
+    assert (report.outdated, report.unchanged, report.documents) == (3, 42, 0)
+    report = await indexer.sync([docs], reread=True)
+    assert (report.outdated, report.unchanged, report.documents) == (0, 39, 3)
+    assert store.info().readers == {"text 1": 2, "jsonl 1": 40}
+    assert embed_server.texts == []
+
+
 async def test_an_edited_file_is_replaced_and_only_it_is_embedded(indexer, store, docs, embed_server) -> None:
     await indexer.sync([docs])
     embed_server.texts.clear()
@@ -132,13 +148,122 @@ async def test_a_renamed_file_is_moved_without_embedding(indexer, store, docs, e
     before = store.known()[str(docs / "bees.md")]
     embed_server.texts.clear()
     (docs / "bees.md").rename(docs / "renamed.md")
-    report = await indexer.sync([docs], prune=True)
+    report = await indexer.sync([docs], prune="gone")
     assert (report.moved, report.removed, report.documents) == (1, 0, 0)
     assert store.known()[str(docs / "renamed.md")] == before
     assert embed_server.texts == []
     (docs / "bees.md").write_text("# Bees\n\nOther bees live here now.\n")
     await indexer.sync([docs])
     assert {str(docs / "bees.md"), str(docs / "renamed.md")} <= set(store.known())
+
+
+async def test_a_folder_of_equal_files_is_renamed(indexer, store, tmp_path, embed_server) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    for number in range(200):
+        (old / f"{number}.txt").write_text("equal words")
+    await indexer.sync([old])
+    before = {Path(source).name: identity for source, (identity, _) in store.known().items()}
+    embed_server.texts.clear()
+    old.rename(tmp_path / "new")
+    report = await indexer.sync([tmp_path / "new"])
+    after = {Path(source): identity for source, (identity, _) in store.known().items()}
+    assert (report.moved, report.documents, embed_server.texts) == (200, 0, [])
+    assert {path.parent for path in after} == {tmp_path / "new"}
+    assert {path.name for path in after} == set(before)
+    assert set(after.values()) == set(before.values())
+    assert all(store.document(identity).title == path.stem for path, identity in after.items())
+
+
+async def test_a_renamed_file_has_the_title_headings_and_kind_of_its_new_name(indexer, store, docs) -> None:
+    old = docs / "minutes.txt"
+    old.write_text("# not a heading\n\nWe met on Monday.")
+    await indexer.sync([docs])
+    (identity, _) = store.known()[str(old)]
+    old.rename(docs / "budget.txt")
+    await indexer.sync([docs])
+    row = store.document(identity)
+    assert (row.title, row.source) == ("budget", str(docs / "budget.txt"))
+    assert store.search_sparse("minutes", 3) == []
+    assert [chunk.heading for chunk in store.document_chunks(identity)] == ["budget"]
+    (docs / "budget.txt").rename(docs / "budget.md")
+    await indexer.sync([docs])
+    row = store.document(identity)
+    assert (row.title, row.media_type) == ("not a heading", "text/markdown")
+    assert store.stats().documents == 43
+
+
+async def test_a_renamed_file_of_records_moves_them(indexer, store, docs, embed_server) -> None:
+    (docs / "rows.csv").write_text("name,colour\nfox,red\n")
+    (docs / "untitled.jsonl").write_text('{"id": "a", "text": "alpha"}\n{"id": "b", "text": "beta"}\n')
+    await indexer.sync([docs])
+    before = {identity for identity, _ in store.known().values()}
+    for name in ("rows.csv", "untitled.jsonl", "ants.jsonl"):
+        (docs / name).rename(docs / f"new-{name}")
+    embed_server.texts.clear()
+    report = await indexer.sync([docs])
+    assert (report.moved, report.documents, report.removed) == (40, 3, 0)  # 3 have the file's name as their title
+    assert {identity for identity, _ in store.known().values()} == before
+    assert not [source for source in store.known() if Path(source).name.startswith(("rows", "untitled", "ants"))]
+    assert {store.document(identity).title for identity in before} >= {"Ant 1", "new-rows", "new-untitled"}
+    assert len(embed_server.texts) == 3
+    assert (await indexer.sync([docs], prune="gone")).unchanged == len(before)
+
+
+@pytest.mark.parametrize("prune", ["no", "gone"])
+async def test_a_file_without_text_any_more_is_not_answered_from(indexer, store, docs, prune) -> None:
+    now = {"emptied.md": b"", "image.md": b"\x89PNG\r\n\x1a\n\0\0\0", "blank.html": b"<html><body></body></html>"}
+    (docs / "image.docx").write_bytes(docx(paragraph("Gone words.")))
+    for name in now:
+        (docs / name).write_text("Gone words.")
+    (docs / "lines.jsonl").write_text('{"text": "Gone words."}\n{"text": "Gone too."}\n')
+    await indexer.sync([docs])
+    for name, content in {**now, "image.docx": docx(""), "lines.jsonl": b""}.items():
+        (docs / name).write_bytes(content)
+    report = await indexer.sync([docs], prune=prune)
+    assert report.removed == 6
+    assert store.search_sparse("gone", 9) == []
+    reasons = {Path(failure.source).name: failure.reason for failure in report.failures}
+    assert set(reasons) == {*now, "image.docx", "lines.jsonl"}
+    assert all(reason.endswith("; what was indexed of it before is removed") for reason in reasons.values())
+    again = await indexer.sync([docs], prune=prune)
+    assert (again.unchanged, again.removed) == (42, 0)
+
+
+async def test_a_root_that_is_empty_or_has_lost_most_is_not_pruned(indexer, store, docs, tmp_path) -> None:
+    await indexer.sync([docs])
+    away = docs.rename(tmp_path / "away")
+    for _ in range(2):  # no folder at all, then an empty one: a disk that is not mounted
+        report = await indexer.sync([docs], prune="gone")
+        assert (report.removed, store.stats().documents) == (0, 42)
+        (sentence,) = report.kept
+        assert sentence.startswith(f"42 of the 42 documents below {docs} have no file any more")
+        assert sentence in store.job(report.job).message
+        docs.mkdir(exist_ok=True)
+    (away / "ants.jsonl").rename(docs / "bees.txt")
+    (docs / "bees.txt").write_text("A new file.")
+    assert (await indexer.sync([docs], prune="gone")).removed == 0
+    assert (await indexer.sync([docs], prune="all")).removed == 42
+    assert set(store.known()) == {str(docs / "bees.txt")}
+
+
+async def test_half_of_a_folder_and_files_that_are_named_are_pruned(indexer, store, tmp_path) -> None:
+    folder = tmp_path / "six"
+    folder.mkdir()
+    names = [folder / f"{name}.txt" for name in "abcdef"]
+    for name in names:
+        name.write_text(name.stem)
+    await indexer.sync([folder])
+    for name in names[:3]:
+        name.unlink()
+    assert (await indexer.sync([folder], prune="gone")).removed == 3
+    for name in names[3:]:
+        name.rename(name.with_suffix(".md"))
+    report = await indexer.sync([folder], prune="gone")
+    assert (report.kept, report.removed, store.stats().documents) == ((), 0, 3)
+    names[3].with_suffix(".md").unlink()
+    assert (await indexer.sync([names[3].with_suffix(".md")], prune="gone")).removed == 1
+    assert store.stats().documents == 2
 
 
 async def test_files_that_cannot_be_looked_at_are_not_gone(indexer, store, docs) -> None:
@@ -149,11 +274,11 @@ async def test_files_that_cannot_be_looked_at_are_not_gone(indexer, store, docs)
     (away / "hornets.md").unlink()
     away.rmdir()
     away.symlink_to(away)
-    report = await indexer.sync([docs], prune=True)
+    report = await indexer.sync([docs], prune="gone")
     assert report.removed == 0
     assert str(away / "hornets.md") in store.known()
     away.unlink()
-    assert (await indexer.sync([docs], prune=True)).removed == 1
+    assert (await indexer.sync([docs], prune="gone")).removed == 1
 
 
 async def test_gone_files_go_with_prune_only_and_only_below_the_roots(indexer, store, docs, tmp_path) -> None:
@@ -163,9 +288,9 @@ async def test_gone_files_go_with_prune_only_and_only_below_the_roots(indexer, s
     (docs / "bees.md").unlink()
     other.unlink()
     assert (await indexer.sync([docs])).removed == 0
-    assert (await indexer.sync([docs], prune=True)).removed == 1
+    assert (await indexer.sync([docs], prune="gone")).removed == 1
     assert str(other) in store.known()
-    assert (await indexer.sync([other], prune=True)).removed == 1
+    assert (await indexer.sync([other], prune="gone")).removed == 1
 
 
 async def test_the_same_text_in_two_files_is_embedded_once(indexer, store, docs, embed_server) -> None:
@@ -219,7 +344,7 @@ async def test_what_the_store_refuses_is_reported_and_stops_nothing(indexer, sto
     (docs / old).write_text("an old name")
     odd = [{"_id": "name", "text": "bad name", "\ud800": "x"}, {"_id": "\ud800", "text": "bad key"}]
     (docs / "odd.jsonl").write_text("\n".join(map(json.dumps, [*odd, {"_id": "good", "text": "good"}])))
-    report = await indexer.sync([docs], prune=True)
+    report = await indexer.sync([docs], prune="gone")
     reasons = {failure.source: failure.reason for failure in report.failures}
     assert set(reasons) == {f"{docs}/caf\\udce9.txt", f"{docs}/odd.jsonl#record=\\ud800"}
     assert "rename it" in reasons[f"{docs}/caf\\udce9.txt"]
@@ -249,7 +374,7 @@ async def test_a_file_that_breaks_keeps_its_old_version(indexer, store, docs) ->
     (docs / "data.json").write_text('{"colour": "ultramarine"}')
     await indexer.sync([docs])
     (docs / "data.json").write_text('{"colour": ')
-    report = await indexer.sync([docs], prune=True)
+    report = await indexer.sync([docs], prune="gone")
     assert len(report.failures) == 1
     assert len(store.search_sparse("ultramarine", 1)) == 1
 
@@ -264,6 +389,23 @@ async def test_a_service_that_is_away_ends_the_run_and_the_next_one_goes_on(inde
     assert store.jobs()[0].state == "failed"
     embed_server.down = False
     assert (await indexer.sync([docs])).documents == 42
+
+
+async def test_a_service_that_dies_in_the_midst_of_a_large_file_ends_the_run(store, docs, embed_server) -> None:
+    """The parser is ahead then, and its pipe is full."""
+    (docs / "long.jsonl").write_text("".join(json.dumps({"text": f"Line {i} {'x' * 990}"}) + "\n" for i in range(6000)))
+    embed_server.delay_s = 0.05
+    client = embed_server.client()
+    async with Indexer(store, client, SETTINGS, retry_for_s=0.2) as impatient:
+        build = asyncio.create_task(impatient.sync([docs / "long.jsonl"]))
+        while store.stats().documents < 100:
+            await asyncio.sleep(0.02)
+        embed_server.down = True
+        async with asyncio.timeout(60):
+            with pytest.raises(UnavailableError):
+                await build
+    await client.aclose()
+    assert store.jobs()[0].state == "failed"
 
 
 async def test_stopping_keeps_what_is_committed(indexer, store, docs, embed_server) -> None:
@@ -412,7 +554,7 @@ async def test_a_page_by_its_url_is_fetched_again_only_where_it_changed(store, e
     fetcher = Fetcher(max_bytes=10_000, allowed=lambda address: address.is_loopback)
     async with Indexer(store, client, SETTINGS, fetcher=fetcher) as indexer:
         first = await indexer.sync([f"{site}/", f"{site}/guide.md", f"{site}/missing", "http://a..b/"])
-        second = await indexer.sync([f"{site}/"], prune=True)
+        second = await indexer.sync([f"{site}/"], prune="gone")
     await client.aclose()
     assert (first.documents, second.unchanged, second.removed) == (2, 1, 0)
     assert {failure.reason for failure in first.failures} == {
@@ -429,7 +571,7 @@ async def test_the_event_loop_is_never_blocked(store, embed_server, docs, tmp_pa
     with blockbuster_ctx("indexing"):
         async with Indexer(store, client, SETTINGS, fetcher=fetcher) as indexer:
             assert (await indexer.sync([docs, f"{site}/"])).documents == 43
-            assert (await indexer.sync([docs], prune=True)).unchanged == 42
+            assert (await indexer.sync([docs], prune="gone")).unchanged == 42
             await indexer.upload(tmp_path / "spool", "u.txt", document_id="u")
     await client.aclose()
 

@@ -63,7 +63,7 @@ async def test_a_change_is_followed_beside_others_that_are_undone_by_then(tmp_pa
             kept.write_text("other words")
             shutil.rmtree(docs / "sub")
             removed.unlink()
-            assert await _index_changes(indexer, [below, kept, removed], "default", Console(quiet=True))
+            assert await _index_changes(indexer, [below, kept, removed], (), "default", Console(quiet=True))
         assert set(store.known()) == {str(kept)}
         assert len(store.search_sparse("other", 3)) == 1
     await client.aclose()

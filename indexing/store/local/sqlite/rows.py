@@ -4,7 +4,7 @@ import json
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,12 @@ def insert(connection: sqlite3.Connection, document: Document, chunks: Sequence[
     first = last_seq(connection, "chunks") + 1
     key = connection.execute(
         "INSERT INTO documents"
-        " (id, source, title, media_type, metadata, pages, content_hash, chars, first_chunk, chunks, added)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " (id, source, title, media_type, metadata, pages, content_hash, chars, first_chunk, chunks, added,"
+        " reader) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             document.id, document.source, document.title, document.media_type, json.dumps(dict(document.metadata)),
             json.dumps(document.pages), document.content_hash, len(document.text), first, len(chunks), time.time(),
+            document.reader,
         ),
     ).lastrowid  # fmt: skip
     assert key is not None  # noqa: S101 (an INSERT gives one)
@@ -107,7 +108,7 @@ def item(
         return None
     whole = Document(
         row.id, row.source, row.title, text(connection, document_id, 0, None) or "", row.media_type, row.metadata,
-        row.pages, row.content_hash,
+        row.pages, row.content_hash, reader=row.reader,
     )  # fmt: skip
     stored = document_chunks(connection, document_id)
     parts = [Chunk(each.ordinal, each.text, each.start, each.end, each.page, each.heading) for each in stored]
@@ -118,12 +119,14 @@ def item(
 def versions(connection: sqlite3.Connection) -> dict[str, tuple[object, ...]]:
     """Document id -> the columns that differ between versions of a document."""
     rows = connection.execute(
-        "SELECT id, source, title, media_type, metadata, pages, content_hash, chars FROM documents"
+        "SELECT id, source, title, media_type, metadata, pages, content_hash, chars, reader FROM documents"
     )
     return {row[0]: row for row in rows}
 
 
-_DOCUMENT = "SELECT id, source, title, media_type, metadata, pages, content_hash, chars, chunks, added FROM documents"
+_DOCUMENT = (
+    "SELECT id, source, title, media_type, metadata, pages, content_hash, chars, chunks, added, reader FROM documents"
+)
 
 
 def document(connection: sqlite3.Connection, document_id: str) -> DocumentRow | None:
@@ -140,6 +143,18 @@ def documents(connection: sqlite3.Connection, after: str, limit: int) -> list[Do
 def _document(row: tuple[Any, ...]) -> DocumentRow:
     identity, source, title, media_type, metadata, pages, *rest = row
     return DocumentRow(identity, source, title, media_type, json.loads(metadata), tuple(json.loads(pages)), *rest)
+
+
+def readers(connection: sqlite3.Connection) -> dict[str, int]:
+    """Reader -> its documents."""
+    return dict(connection.execute("SELECT reader, count(*) FROM documents GROUP BY reader").fetchall())
+
+
+def read_by_others(connection: sqlite3.Connection, current: Collection[str]) -> set[str]:
+    """Sources of documents of other readers; those that were given as text have none."""
+    others = [each for each in readers(connection) if each and each not in current]
+    found = connection.execute(f"SELECT source FROM documents WHERE reader IN {_AMONG}", (json.dumps(others),))  # noqa: S608
+    return {source for (source,) in found} if others else set()
 
 
 _AMONG = "(SELECT value FROM json_each(?))"

@@ -42,6 +42,16 @@ def test_ids_are_not_used_again_after_the_newest_was_deleted(store: Store, path:
         assert again.document_chunks("b")[0].id > old.id
 
 
+def test_the_newest_thousand_jobs_that_ended_are_kept(store: Store) -> None:
+    running = store.job_create("index")
+    for number in range(1003):
+        job = store.job_create("index")
+        store.job_update(job, state="done", done=number, failures=[("/a", "broken")])
+    kept = store.jobs(2000)
+    assert [job.done for job in kept] == [*range(1002, 1, -1), 0]
+    assert kept[-1].id == running
+
+
 def test_two_processes_take_turns_at_writing(store: Store, path: Path) -> None:
     store.put([item("a", "red apples")])
     code = (
