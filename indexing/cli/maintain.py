@@ -50,6 +50,11 @@ def verify(*, collection: Collection = "default") -> None:
 @maintain.command()
 def repair(*, collection: Collection = "default") -> None:
     """Rebuild what is derived from the documents; for other damage, restore a snapshot."""
+    settings = IndexingSettings.load()
+    if settings.index.store == "local":
+        from indexing.store.local import collection_path, recover  # noqa: PLC0415 (FAISS)
+
+        recover(collection_path(settings.data_dir, collection))
     with _opened(collection) as store:
         problems = store.repair()
     _report(problems, collection)

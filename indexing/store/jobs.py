@@ -121,7 +121,9 @@ class JobStore(ABC):
                 _job(connection, row) for row in connection.execute(f"{_SELECT} {clause}", (parameter,)).fetchall()
             ]
         for at, job in enumerate(found):
-            if job.state == "running" and self._lease_path(job.id) in abandoned:
+            lease = self._lease_path(job.id)
+            # Once more, for a job that began in between: its lease is locked before its row is there.
+            if job.state == "running" and lease in abandoned and is_abandoned(lease):
                 found[at] = replace(job, state="failed", message=_INTERRUPTED)
         return found
 

@@ -1,5 +1,6 @@
 """What a collection holds, whether its files are sound, and how they are repaired and compacted."""
 
+import os
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -32,6 +33,8 @@ class LocalInfo(Info):
     database_bytes: int
     vectors_bytes: int
     bm25_bytes: int
+    other_bytes: int
+    """Of an unfinished reindex, and of a generation that was replaced, until no process has it open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,13 @@ def info(generation: Generation) -> LocalInfo:
         sealed = segments[-1].last if segments else 0
         (buffered,) = connection.execute("SELECT count(*) FROM vectors WHERE id > ?", (sealed,)).fetchone()
     sizes = {name: sum(map(_size, generation.path.glob(name))) for name in ("store.sqlite3*", "vectors/*", "bm25-*/*")}
+    sizes["other"] = sum(
+        _size(Path(folder, name))
+        for each in generation.path.parent.iterdir()
+        if each != generation.path
+        for folder, _, names in os.walk(each)
+        for name in names
+    )
     return LocalInfo(
         generation.manifest, documents, chunks, sum(deleted.values()), buffered, tuple(segments), *sizes.values()
     )

@@ -3,15 +3,17 @@
 import json
 import shutil
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
-from indexing.errors import DamagedIndexError, StorageError, UnknownCollectionError
+from indexing.errors import DamagedIndexError, IndexBusyError, StorageError, UnknownCollectionError
 from indexing.store.database import storage_errors
-from indexing.store.disk import fsync, sha256
+from indexing.store.disk import fsync, fsync_tree, make_folder, sha256
 from indexing.store.local.collection import locked, next_generation, swap
 from indexing.store.local.generation import DATABASE, VECTORS
 from indexing.store.local.writer import Writer
+from indexing.store.lock import try_lock
 
 _LIST = "SNAPSHOT.json"
 _VERSION = 1
@@ -24,11 +26,11 @@ def snapshot(writer: Writer, target: Path) -> None:
     """
     if target.exists():
         raise StorageError(f"{target} exists: name a folder that does not")
-    temporary = target.with_name(f"{target.name}.new")
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     with storage_errors(target):
-        shutil.rmtree(temporary, ignore_errors=True)
+        make_folder(target.parent)
+        temporary.mkdir()
         try:
-            temporary.mkdir(parents=True)
             _copy(writer, temporary)
             _finish(temporary)
             temporary.replace(target)
@@ -51,9 +53,7 @@ def _finish(path: Path) -> None:
     """Write the list of files with their checksums, and flush all of them to the disk."""
     files = {str(file.relative_to(path)): sha256(file) for file in sorted(path.rglob("*")) if file.is_file()}
     (path / _LIST).write_text(json.dumps({"version": _VERSION, "created": time.time(), "files": files}, indent=1))
-    for file in path.rglob("*"):
-        fsync(file)
-    fsync(path)
+    fsync_tree(path)
 
 
 def restore(source: Path, path: Path) -> None:
@@ -64,22 +64,27 @@ def restore(source: Path, path: Path) -> None:
     """
     files = _read_list(source)
     with storage_errors(path):
-        target = next_generation(path)
-        shutil.rmtree(target, ignore_errors=True)
-        try:
-            for name, digest in files.items():
-                _copy_checked(source / name, target / name, digest)
-            with locked(path):
-                swap(path, target)
-        except BaseException:
-            shutil.rmtree(target, ignore_errors=True)
-            raise
+        make_folder(path)
+        with try_lock(path / "lock.restoring") as free:
+            if not free:
+                raise IndexBusyError(f"another process restores {path.name!r}", retry_after=60)
+            made = path / ".restored"
+            shutil.rmtree(made, ignore_errors=True)  # left by a process that was killed in here
+            try:
+                for name, digest in files.items():
+                    _copy_checked(source / name, made / name, digest)
+                fsync_tree(made)
+                with locked(path):
+                    target = next_generation(path)
+                    made.rename(target)
+                    swap(path, target)
+            finally:
+                shutil.rmtree(made, ignore_errors=True)
 
 
 def _copy_checked(source: Path, target: Path, digest: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
-    fsync(target)
     if sha256(target) != digest:
         raise DamagedIndexError(f"{source} has changed since the snapshot was taken")
 

@@ -5,6 +5,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+from indexing.errors import DamagedIndexError
 from indexing.store.local.collection import current_generation, drop, is_collection, next_generation, point_to, swap
 from indexing.store.local.generation import Generation
 from indexing.store.local.sqlite.rows import versions
@@ -46,7 +47,7 @@ def _manifest(path: Path) -> Manifest | None:
     """None where the generation in use is missing: install() was killed after it had moved it."""
     try:
         generation = Generation.open(current_generation(path), threads=1)
-    except FileNotFoundError:
+    except (FileNotFoundError, DamagedIndexError):
         return None
     try:
         return generation.manifest

@@ -1,6 +1,7 @@
 """What writes to a collection: one process at a time, which also merges segments in the background."""
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -122,13 +123,20 @@ class Writer:
                     thread.start()
 
     def _yield_lock(self) -> None:
-        """Release the lock whenever another process waits for it."""
+        """Release the lock whenever another process waits for it. A try that fails is repeated."""
+        failed = ""
         while not self._closed.wait(_POLL_S):
-            with self._mutex:
-                if self._lock.held and self._lock.is_wanted():
-                    with self._current.using() as generation:
-                        generation.sparse.close_writer()
-                    self._lock.release()
+            try:
+                with self._mutex:
+                    if self._lock.held and self._lock.is_wanted():
+                        with self._current.using() as generation:
+                            generation.sparse.close_writer()
+                        self._lock.release()
+                failed = ""
+            except (RaglineError, OSError, ValueError, sqlite3.Error) as exc:
+                if str(exc) != failed and not self._closed.is_set():
+                    log.warning("the writer's lock of %s cannot be given away yet: %s", self._path, exc)
+                failed = str(exc)
 
     def _merge_in_background(self) -> None:
         """Not in the first seconds, in which a command that asks one question is done."""

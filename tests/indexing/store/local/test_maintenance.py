@@ -1,13 +1,17 @@
 """verify, repair, snapshot, restore: on files that are broken for real."""
 
+import os
+import re
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from indexing.errors import DamagedIndexError, StorageError, UnknownCollectionError
-from indexing.store.local import Store, collection_path, restore
+from indexing.store.local import Store, collection_path, recover, restore
 from tests.indexing.made import MANIFEST, bulk, clustered, item, vector_of
 
 VECTORS = clustered(9000, seed=3)
@@ -138,3 +142,70 @@ def test_snapshots_that_are_not_whole_are_refused(path: Path, tmp_path: Path) ->
     with Store.open(path) as store:
         assert store.info().chunks == 9001
         assert store.verify() == []
+
+
+def ragline(data: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "indexing", *arguments]
+    environment = os.environ | {"RAGLINE_DATA_DIR": str(data)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+
+
+def command_in(message: str, **placeholders: str) -> list[str]:
+    """The arguments of the command that a message names."""
+    words = re.findall(r"`ragline index ([^`]+)`", message)[0].split()
+    return [placeholders.get(word, word) for word in words]
+
+
+@pytest.mark.parametrize("current", [None, b"g000009", b"../elsewhere\xff"])
+def test_a_lost_or_broken_current_is_written_again_by_the_command_that_the_error_names(
+    path: Path, tmp_path: Path, current: bytes | None
+) -> None:
+    file = path / "CURRENT"
+    file.unlink() if current is None else file.write_bytes(current)
+    for opened in (lambda: Store.open(path), lambda: Store.create_or_open(path, MANIFEST)):
+        with pytest.raises(DamagedIndexError) as caught:
+            opened()
+    assert ragline(tmp_path, "info").returncode != 0
+    done = ragline(tmp_path, *command_in(str(caught.value), SNAPSHOT=str(tmp_path / "none")))
+    assert done.returncode == 0, done.stderr
+    with Store.create_or_open(path, MANIFEST) as store:
+        assert store.info().chunks == 9001
+        assert store.verify() == []
+
+
+def test_a_lost_database_is_restored_by_the_command_that_the_error_names(path: Path, tmp_path: Path) -> None:
+    with Store.open(path) as store:
+        store.snapshot(tmp_path / "kept")
+    for file in (path / "g000001").glob("store.sqlite3*"):
+        file.unlink()
+    with pytest.raises(DamagedIndexError) as caught:
+        Store.create_or_open(path, MANIFEST)
+    done = ragline(tmp_path, *command_in(str(caught.value), SNAPSHOT=str(tmp_path / "kept")))
+    assert done.returncode == 0, done.stderr
+    with Store.create_or_open(path, MANIFEST) as store:
+        assert store.info().chunks == 9001
+        assert store.verify() == []
+
+
+def test_what_a_killed_restore_or_creation_left_is_no_generation(path: Path, tmp_path: Path) -> None:
+    with Store.open(path) as store:
+        store.snapshot(tmp_path / "kept")
+    for half in (".restored", ".new"):
+        (path / half / "vectors").mkdir(parents=True)
+        (path / half / "store.sqlite3").write_bytes(b"half")
+    (path / "CURRENT").unlink()
+    recover(path)
+    restore(tmp_path / "kept", path)
+    with Store.open(path) as store:
+        assert store.info().chunks == 9001
+    assert sorted(each.name for each in path.iterdir() if each.is_dir()) == [".new", "g000002"]
+
+
+def test_a_snapshot_leaves_the_folders_beside_it_alone(path: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "kept.new"
+    mine.mkdir()
+    (mine / "diary.txt").write_text("dear diary")
+    with Store.open(path) as store:
+        store.snapshot(tmp_path / "kept")
+    assert (mine / "diary.txt").read_text() == "dear diary"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["index", "kept", "kept.new"]
