@@ -63,8 +63,7 @@ def repair(*, collection: Collection = "default") -> None:
 def _report(problems: list["Problem"], collection: str) -> None:
     """Print each problem with its remedy; exit status 1 if there are any."""
     for problem in problems:
-        remedy = "run `ragline index repair`" if problem.repairable else "restore a snapshot: `ragline index restore`"
-        typer.echo(f"{problem.text}; {remedy}")
+        typer.echo(f"{problem.text}; {'run `ragline index repair`' if problem.repairable else problem.otherwise}")
     if problems:
         raise typer.Exit(1)
     typer.echo(f"collection {collection!r} is sound")

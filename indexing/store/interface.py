@@ -66,6 +66,8 @@ class Problem:
     text: str
     repairable: bool
     """Whether repair() removes it."""
+    otherwise: str = "restore a snapshot: `ragline index restore`"
+    """What to do where repair() does not."""
 
 
 class DocumentStore(JobStore):

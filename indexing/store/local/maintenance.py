@@ -37,7 +37,7 @@ class LocalInfo(Info):
     """Of an unfinished reindex, and of a generation that was replaced, until no process has it open."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentProblem(Problem):
     segment: SegmentRow
 
