@@ -201,10 +201,21 @@ def test_a_deletion_spares_a_document_that_is_put_meanwhile(store: MilvusStore, 
     assert store.verify() == []
 
 
+class InterruptedReading(Interrupted):
+    """Does something else once it has read a text."""
+
+    def query(self, name: str, *args, **kwargs):
+        found = self._client.query(name, *args, **kwargs)
+        if name.endswith("_texts"):
+            self._write()
+        return found
+
+
 @pytest.mark.parametrize("writes", range(6))
-def test_a_move_undoes_no_put(store: MilvusStore, writes: int) -> None:
+@pytest.mark.parametrize("interrupted", [Interrupted, InterruptedReading])
+def test_a_move_undoes_no_put(store: MilvusStore, interrupted: type[Interrupted], writes: int) -> None:
     store.put([item("a", "word old 1"), item("b", "word kept")])
-    slow = another(store, Interrupted(store._client, writes, lambda: store.put([item("a", "word new")])))
+    slow = another(store, interrupted(store._client, writes, lambda: store.put([item("a", "word new")])))
     assert slow.move("a", "/elsewhere/a.txt")
     assert found(store) == {"word new", "word kept"}
     assert set(store.known()) == {"/made/a.txt", "/made/b.txt"}
