@@ -157,8 +157,7 @@ class Generation:
         index.train(buffer.vectors)
         index.add_with_ids(buffer.vectors, buffer.ids)
         file = f"{uuid.uuid4().hex}.faiss"
-        with storage_errors(self.path):
-            size, digest = segment.write(index, self.path / VECTORS / file)
+        size, digest = segment.write(index, self.path / VECTORS / file)
         row = SegmentRow(
             0, file, view.sealed + 1, view.newest, index.ntotal, factory, 0, size, digest, deaths=view.tombstone
         )

@@ -30,9 +30,23 @@ class Lag:
 
 
 def lag_between(old: sqlite3.Connection, new: sqlite3.Connection) -> Lag:
+    """Joins the documents of both in the order of their ids."""
+    put, delete = [], []
     wanted, there = versions(old), versions(new)
-    put = (identity for identity, version in wanted.items() if there.get(identity) != version)
-    return Lag(tuple(put), tuple(there.keys() - wanted.keys()))
+    mine, other = next(wanted, None), next(there, None)
+    while mine or other:
+        if other is None or (mine is not None and mine[0] < other[0]):
+            assert mine is not None  # noqa: S101 (one of the two is there)
+            put.append(mine[0])
+            mine = next(wanted, None)
+        elif mine is None or other[0] < mine[0]:
+            delete.append(other[0])
+            other = next(there, None)
+        else:
+            if mine != other:
+                put.append(mine[0])
+            mine, other = next(wanted, None), next(there, None)
+    return Lag(tuple(put), tuple(delete))
 
 
 def successor_path(path: Path, manifest: Manifest) -> Path:

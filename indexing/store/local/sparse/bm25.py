@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import tantivy
 
 from indexing.document import passage
-from indexing.errors import DamagedIndexError, IndexingError
+from indexing.errors import DamagedIndexError, StorageError
 from indexing.store.analyzer import MAX_REPEATS, MAX_TERMS, analyzer, folded
 
 _HEAP_BYTES = 48_000_000
@@ -114,14 +114,14 @@ class Bm25:
     def catch_up(self, connection: sqlite3.Connection, after: int) -> int:
         """Add the newer chunks of SQLite, and apply the tombstones past `after`. Returns the newest that is applied.
 
-        Raises IndexingError where it cannot be written; after close_writer() it goes on from its last commit.
+        Raises StorageError where it cannot be written; after close_writer() it goes on from its last commit.
         """
         if self._newest is None:
             self._newest = self.newest()
         try:
             return self._catch_up(connection, after, self._newest)
         except (ValueError, OSError) as exc:
-            raise IndexingError(f"{self._directory} cannot be written: {exc}") from exc
+            raise StorageError(f"{self._directory} cannot be written: {exc}") from exc
 
     def _catch_up(self, connection: sqlite3.Connection, after: int, newest: int) -> int:
         if self._writer is None:

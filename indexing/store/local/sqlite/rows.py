@@ -115,12 +115,11 @@ def item(
     return whole, parts, matrix
 
 
-def versions(connection: sqlite3.Connection) -> dict[str, tuple[object, ...]]:
-    """Document id -> the columns that differ between versions of a document."""
-    rows = connection.execute(
-        "SELECT id, source, title, media_type, metadata, pages, content_hash, chars FROM documents"
+def versions(connection: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
+    """Document id and the columns that differ between versions of a document, in the order of ids."""
+    yield from connection.execute(
+        "SELECT id, source, title, media_type, metadata, pages, content_hash, chars FROM documents ORDER BY id"
     )
-    return {row[0]: row for row in rows}
 
 
 _DOCUMENT = "SELECT id, source, title, media_type, metadata, pages, content_hash, chars, chunks, added FROM documents"
