@@ -150,7 +150,7 @@ class DocumentStore(JobStore):
 
     @abstractmethod
     def verify(self) -> list[Problem]:
-        """Find contradictions in what is stored. Writers may wait meanwhile."""
+        """Find contradictions in what is stored."""
 
     @abstractmethod
     def repair(self) -> list[Problem]:

@@ -87,14 +87,21 @@ def compact(writer: Writer) -> None:
 
 
 def verify(writer: Writer) -> list[Problem]:
-    """Check all files. Writers wait meanwhile; searches go on."""
-    with writer.exclusive() as generation, generation.database.reading() as connection:
-        problems = [
-            *_check_rows(connection, generation.manifest),
-            *_check_texts(connection),
-            *_check_sparse(generation, connection),
-        ]
-        for row in read_segments(connection):
+    """Check all files, as they are at one moment; searches and writes go on."""
+    with writer.merges_paused() as generation, generation.database.reading() as connection:
+        problems: list[Problem] = []
+        with writer.writing():  # until BM25 and this transaction show the same commit
+            segments = read_segments(connection)
+            try:
+                ids = generation.sparse.current().snapshot()
+            except DamagedIndexError as exc:
+                problems.append(Problem(f"BM25: {exc}", repairable=True))
+                ids = None
+        problems += _check_rows(connection, generation.manifest)
+        problems += _check_texts(connection)
+        if ids is not None:
+            problems += _check_sparse(ids(), connection)
+        for row in segments:
             problems += _check_segment(generation, connection, row)
         return problems
 
@@ -156,12 +163,7 @@ def _check_texts(connection: sqlite3.Connection) -> Iterator[Problem]:
                 yield Problem(f"chunk {ordinal} of document {identity!r} is not its text", repairable=False)
 
 
-def _check_sparse(generation: Generation, connection: sqlite3.Connection) -> Iterator[Problem]:
-    try:
-        found = generation.sparse.current().ids()
-    except DamagedIndexError as exc:
-        yield Problem(f"BM25: {exc}", repairable=True)
-        return
+def _check_sparse(found: list[int], connection: sqlite3.Connection) -> Iterator[Problem]:
     there = {each for (each,) in connection.execute("SELECT id FROM chunks")}
     if len(found) != len(set(found)):
         yield Problem(f"BM25 holds {len(found) - len(set(found))} chunks twice", repairable=True)

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import sqlite3
 import time
 import uuid
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from indexing.errors import DamagedIndexError, IndexBusyError, StorageError, Unk
 from indexing.store.database import storage_errors
 from indexing.store.disk import fsync, fsync_tree, make_folder, sha256
 from indexing.store.local.collection import locked, next_generation, swap
+from indexing.store.local.dense.segment import read_segments
 from indexing.store.local.generation import DATABASE, VECTORS
 from indexing.store.local.writer import Writer
 from indexing.store.lock import try_lock
@@ -20,7 +23,7 @@ _VERSION = 1
 
 
 def snapshot(writer: Writer, target: Path) -> None:
-    """Copy what is committed to `target`. Searches go on; writers wait.
+    """Copy what is committed to `target`. Searches and writes go on.
 
     Raises StorageError where `target` exists or cannot be written; then nothing is left of the copy.
     """
@@ -41,12 +44,23 @@ def snapshot(writer: Writer, target: Path) -> None:
 
 
 def _copy(writer: Writer, to: Path) -> None:
-    with writer.exclusive() as generation:
-        generation.sparse.close_writer()
+    """Copy BM25 as it is, then SQLite, which is no older, then the segments that SQLite names."""
+    with writer.merges_paused() as generation:
+        links = generation.path / ".snapshot"
+        shutil.rmtree(links, ignore_errors=True)
+        try:
+            with writer.writing():
+                bm25 = generation.sparse.directory().name
+                generation.sparse.current().link(links)
+            shutil.copytree(links, to / bm25)
+        finally:
+            shutil.rmtree(links, ignore_errors=True)
         generation.database.back_up(to / DATABASE)
-        bm25 = generation.sparse.directory()
-        for directory in (generation.path / VECTORS, bm25):
-            shutil.copytree(directory, to / directory.name, ignore=shutil.ignore_patterns("*.lock", "*.new"))
+        with closing(sqlite3.connect(to / DATABASE)) as connection:
+            segments = read_segments(connection)
+        (to / VECTORS).mkdir()
+        for row in segments:
+            shutil.copyfile(generation.path / VECTORS / row.file, to / VECTORS / row.file)
 
 
 def _finish(path: Path) -> None:
@@ -73,6 +87,7 @@ def restore(source: Path, path: Path) -> None:
             try:
                 for name, digest in files.items():
                     _copy_checked(source / name, made / name, digest)
+                (made / VECTORS).mkdir(exist_ok=True)
                 fsync_tree(made)
                 with locked(path):
                     target = next_generation(path)

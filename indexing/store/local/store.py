@@ -185,7 +185,7 @@ class Store(DocumentStore):
         maintenance.compact(self._writer)
 
     def snapshot(self, target: Path) -> None:
-        """Copy the collection to a new directory, for restore(). Writers wait meanwhile. Raises StorageError."""
+        """Copy the collection to a new directory, for restore(). Raises StorageError."""
         snapshot.snapshot(self._writer, target)
 
     def run_merges(self) -> None:

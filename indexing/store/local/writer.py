@@ -54,7 +54,7 @@ class Writer:
     @contextmanager
     def exclusive(self) -> Iterator[Generation]:
         """As writing(), without a merge in any process meanwhile."""
-        with self._merging(), self.writing() as generation:
+        with self.merges_paused(), self.writing() as generation:
             yield generation
 
     def catch_up(self, generation: Generation) -> None:
@@ -75,7 +75,7 @@ class Writer:
 
     def merge(self, *, whole: bool = False) -> bool:
         """Do one merge, of all segments if `whole`. False where none is due. Raises IndexingError."""
-        with self._merging() as generation:
+        with self.merges_paused() as generation:
             merge = generation.next_merge(whole=whole)
             if merge is None:
                 return False
@@ -90,8 +90,11 @@ class Writer:
             generation.install(merge, self._merge_process.run(merge.task))
 
     @contextmanager
-    def _merging(self) -> Iterator[Generation]:
-        """Wait, without a limit, until no other process or thread merges: a merge of millions takes minutes."""
+    def merges_paused(self) -> Iterator[Generation]:
+        """No process merges within: segments may be added, and none is deleted. The generation is not replaced.
+
+        Waits, without a limit, for a merge that runs: one of millions takes minutes.
+        """
         while True:
             with try_lock(self._path / _MERGING) as free:
                 if free:

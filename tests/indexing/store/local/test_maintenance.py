@@ -5,8 +5,11 @@ import re
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -209,3 +212,66 @@ def test_a_snapshot_leaves_the_folders_beside_it_alone(path: Path, tmp_path: Pat
         store.snapshot(tmp_path / "kept")
     assert (mine / "diary.txt").read_text() == "dear diary"
     assert sorted(each.name for each in tmp_path.iterdir()) == ["index", "kept", "kept.new"]
+
+
+def stopped_in(function: str, call: Callable[[], object], meanwhile: Callable[[], object]) -> object:
+    """The result of the call, which stops where it enters the function until something else is done."""
+    entered, go_on = threading.Event(), threading.Event()
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code.co_name == function and not entered.is_set():
+            entered.set()
+            go_on.wait()
+
+    def run() -> object:
+        sys.setprofile(profile)
+        try:
+            return call()
+        finally:
+            sys.setprofile(None)
+            entered.set()
+
+    with ThreadPoolExecutor() as threads:
+        running = threads.submit(run)
+        entered.wait()
+        try:
+            assert not running.done(), f"{function} was not called"
+            meanwhile()
+        finally:
+            go_on.set()
+        return running.result()
+
+
+def test_writes_go_on_beside_verify(path: Path) -> None:
+    with Store.open(path) as store, Store.open(path) as other:
+
+        def write() -> None:
+            other.delete(["extra"])
+            other.put([item("new", "something else"), *bulk(VECTORS, 9000)])
+            store.put([item("newer", "and more")])
+
+        assert stopped_in("_check_texts", store.verify, write) == []
+        assert store.verify() == []
+
+
+@pytest.mark.parametrize("function", ["copytree", "back_up", "read_segments"])
+def test_writes_go_on_beside_a_snapshot(path: Path, tmp_path: Path, function: str) -> None:
+    with Store.open(path) as store, Store.open(path) as other:
+
+        def write() -> None:
+            other.delete(["extra"])
+            other.put([item("new", "something else"), *bulk(VECTORS, 9000)])
+            store.put([item("newer", "and more")])
+
+        stopped_in(function, lambda: store.snapshot(tmp_path / "kept"), write)
+    copy = collection_path(tmp_path, "copy")
+    restore(tmp_path / "kept", copy)
+    with Store.open(copy) as store:
+        assert store.verify() == []
+        is_old = store.document("new") is None
+        assert is_old == (function == "read_segments")
+        assert store.info().chunks == (9001 if is_old else 18_002)
+        assert len(store.search_sparse("apples else", 5)) == 1
+        store.put([item("after", "red cherries")])
+        assert store.search_sparse("cherries", 1)
+        assert store.verify() == []
