@@ -86,8 +86,7 @@ class Ingest:
         """Find a job in all collections. Raises NotFoundError."""
         for collection in await self._library.names():
             with suppress(RaglineError):  # UnknownJobError, and a collection that cannot be opened
-                store = await self._library.store(collection)
-                return await self._library.run(store.job, job_id)
+                return await self._library.job(collection, job_id)
         raise NotFoundError(f"no job {job_id!r} in any collection", param="job_id")
 
     async def _work(self) -> None:
@@ -128,7 +127,8 @@ class Ingest:
         """Return the collection's indexer. Raises IndexMismatchError where it was built with other settings."""
         if collection not in self._indexers:
             store = await self._library.store(collection)
-            store.manifest.check(await manifest_of(self._embedder, self._settings.index), Path(collection))
+            wanted = await manifest_of(self._embedder, self._settings.index)
+            store.manifest.check(wanted, Path(collection))
             self._indexers[collection] = Indexer(store, self._embedder, self._settings.index)
         return self._indexers[collection]
 

@@ -8,8 +8,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,11 +81,12 @@ class DocumentStore(JobStore):
     def manifest(self) -> Manifest: ...
 
     @abstractmethod
-    def put(self, items: Sequence[Item]) -> None:
+    def put(self, items: Sequence[Item], made_for: Manifest | None = None) -> None:
         """Add the documents, or replace those of the same id, each of them whole.
 
         On an error the local store keeps none of them, and Milvus those that were complete.
-        Raises InvalidDocumentError, and IndexMismatchError for vectors of another dimension.
+        Raises InvalidDocumentError, and IndexMismatchError for vectors of another dimension, or where the chunks and
+        vectors were made for another manifest than the collection has now: a reindex may have replaced it.
         """
 
     @abstractmethod
@@ -156,17 +156,6 @@ class DocumentStore(JobStore):
     def repair(self) -> list[Problem]:
         """Repair what can be. Returns the problems that remain; restore() of a snapshot solves them."""
 
-    @abstractmethod
-    def close(self) -> None: ...
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
 
 class Stores(Protocol):
     """The collections of a data directory or of a Milvus."""
@@ -175,6 +164,9 @@ class Stores(Protocol):
 
     def open(self, name: str) -> DocumentStore:
         """Raises UnknownCollectionError."""
+
+    def jobs(self, name: str) -> JobStore:
+        """Opens the jobs of a collection and nothing else of it. Raises UnknownCollectionError."""
 
     def create_or_open(self, name: str, manifest: Manifest) -> DocumentStore:
         """Raises IndexMismatchError where the collection has another manifest, or none can be made of this one."""

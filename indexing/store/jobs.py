@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 
 from indexing.errors import UnknownJobError
 from indexing.store.lock import Lease, is_abandoned
@@ -49,6 +50,17 @@ def copy(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
 
 class JobStore(ABC):
     """Keeps jobs as rows of an SQLite file."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @abstractmethod
     def _reading(self) -> AbstractContextManager[sqlite3.Connection]:

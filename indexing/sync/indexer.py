@@ -47,7 +47,9 @@ class Indexer:
         retry_for_s: float = RETRY_FOR_S,
         fetcher: Fetcher | None = None,
     ) -> None:
+        """The store's manifest is that of `embed` and `settings`; once it is another's, nothing is put any more."""
         self._store = store
+        self._manifest = store.manifest
         self._embed = embed
         self._settings = settings
         self._retry_for_s = retry_for_s
@@ -172,7 +174,7 @@ class Indexer:
 
     async def _put(self, stages: Stages, parsed: Sequence[Parsed]) -> int:
         items = [(each.document, each.chunks, await stages.vectors(each)) for each in parsed]
-        await stages.write(self._store.put, items)
+        await stages.write(self._store.put, items, stages.manifest)
         for each in parsed:
             stages.embedder.forget(passages(each))
         return sum(len(each.chunks) for each in parsed)
@@ -191,6 +193,7 @@ class Indexer:
                 )
                 self._stages = Stages(
                     store=self._store,
+                    manifest=self._manifest,
                     parsers=parsers,
                     embedder=await embedder.__aenter__(),
                     fetcher=self._fetcher,

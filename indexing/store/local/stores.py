@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from indexing.store.local.collection import collection_path, collections, drop
-from indexing.store.local.store import Store
+from indexing.store.local.store import LocalJobs, Store
 from indexing.store.manifest import Manifest
 
 
@@ -16,6 +16,9 @@ class LocalStores:
 
     def open(self, name: str) -> Store:
         return Store.open(self._path(name))
+
+    def jobs(self, name: str) -> LocalJobs:
+        return LocalJobs(self._path(name))
 
     def create_or_open(self, name: str, manifest: Manifest) -> Store:
         return Store.create_or_open(self._path(name), manifest)

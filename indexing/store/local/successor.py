@@ -83,8 +83,7 @@ def install(path: Path, successor: Path) -> None:
 def adopt(writer: Writer, wanted: Manifest) -> None:
     with writer.exclusive() as generation:
         have = generation.manifest
-        if have.needs_embedding(wanted):
-            have.check(wanted, generation.path.parent)
+        have.check_made_for(wanted, generation.path.parent)
         if not have.differences(wanted):
             return
         Generation.check(wanted)

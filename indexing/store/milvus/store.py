@@ -18,6 +18,7 @@ from indexing.store.check import check_item, check_query
 from indexing.store.database import Database
 from indexing.store.filters import Filters
 from indexing.store.interface import DocumentRow, DocumentStore, Item, Problem, Stats, Vectors
+from indexing.store.jobs import JobStore
 from indexing.store.manifest import Manifest
 from indexing.store.milvus import maintenance, rows
 from indexing.store.milvus.client import Client, Row
@@ -34,13 +35,32 @@ _MAX_HITS = 16_384
 _HASHES = 200
 
 
-class MilvusStore(DocumentStore):
-    def __init__(self, name: str, client: Client, names: Names, manifest: Manifest, jobs: Database) -> None:
+class MilvusJobs(JobStore):
+    """The jobs of a collection that ran on this machine."""
+
+    def __init__(self, name: str, jobs: Database) -> None:
         self._name = name
+        self._jobs = jobs
+
+    def close(self) -> None:
+        self._jobs.close()
+
+    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self._jobs.reading()
+
+    def _writing_jobs(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self._jobs.writing()
+
+    def _lease_path(self, job_id: str) -> Path:
+        return self._jobs.path.with_name(f"{self._name}.lock.job-{job_id}")
+
+
+class MilvusStore(MilvusJobs, DocumentStore):
+    def __init__(self, name: str, client: Client, names: Names, manifest: Manifest, jobs: Database) -> None:
+        super().__init__(name, jobs)
         self._client = client
         self._names = names
         self._manifest = manifest
-        self._jobs = jobs
         self._versions = Versions(client, names)
         self._analyzer = analyzer(manifest.language)
 
@@ -48,7 +68,8 @@ class MilvusStore(DocumentStore):
     def manifest(self) -> Manifest:
         return self._manifest
 
-    def put(self, items: Sequence[Item]) -> None:
+    def put(self, items: Sequence[Item], made_for: Manifest | None = None) -> None:
+        self._manifest.check_made_for(made_for, Path(self._name))
         for item in items:
             check_item(*item, self._manifest)
         newest = {item[0].id: item for item in items}
@@ -225,22 +246,10 @@ class MilvusStore(DocumentStore):
     def repair(self) -> list[Problem]:
         return maintenance.repair(self._client, self._names, self._versions)
 
-    def close(self) -> None:
-        self._jobs.close()
-
     def _terms(self, item: Item) -> list[str]:
         """The BM25 terms of each chunk, joined by blanks."""
         texts = (passage(chunk.heading, chunk.text) for chunk in item[1])
         return [" ".join(self._analyzer.analyze(folded(text))) for text in texts]
-
-    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
-        return self._jobs.reading()
-
-    def _writing_jobs(self) -> AbstractContextManager[sqlite3.Connection]:
-        return self._jobs.writing()
-
-    def _lease_path(self, job_id: str) -> Path:
-        return self._jobs.path.with_name(f"{self._name}.lock.job-{job_id}")
 
 
 def _damage(document_id: str) -> DamagedIndexError:
