@@ -6,7 +6,7 @@ store.milvus   in a Milvus, which several machines may share
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -129,6 +129,10 @@ class DocumentStore(JobStore):
     @abstractmethod
     def known(self) -> dict[str, tuple[str, str]]:
         """source -> (document id, content hash), of all documents."""
+
+    @abstractmethod
+    def known_among(self, files: Collection[str], hashes: Collection[str] = ()) -> dict[str, tuple[str, str]]:
+        """As known(), of the documents and records of these files, and of the documents with these content hashes."""
 
     @abstractmethod
     def text(self, document_id: str, start: int = 0, end: int | None = None) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from indexing.errors import DamagedIndexError, IndexingError, UnknownCollectionError
 from indexing.store.check import check_collection_name, is_collection_name
 from indexing.store.database import storage_errors
-from indexing.store.disk import fsync, make_folder
+from indexing.store.disk import fsync, fsync_tree, make_folder
 from indexing.store.local.generation import DATABASE, Generation
 from indexing.store.lock import WriterLock, delete_unused
 from indexing.store.manifest import Manifest
@@ -52,6 +52,7 @@ def create(path: Path, manifest: Manifest) -> None:
                     made, first = path / ".new", path / _generation_name(1)
                     shutil.rmtree(made, ignore_errors=True)  # left by a process that was killed in here
                     Generation.create(made, manifest)
+                    fsync_tree(made)
                     made.rename(first)
                     point_to(path, first.name)
         except UnknownCollectionError:  # deleted by another process since its folder was made
@@ -141,11 +142,11 @@ def reclaim(path: Path) -> None:
 
 
 def point_to(path: Path, generation: str) -> None:
-    """Write the generation's name into CURRENT, durably and in one step."""
+    """Write the name of a generation, which is flushed, into CURRENT: durably and in one step."""
     temporary = path / f"{_CURRENT}.new"
     temporary.write_text(generation)
-    for each in (temporary, path / generation, path):
-        fsync(each)
+    fsync(temporary)
+    fsync(path)  # so that the generation is there before it is named
     temporary.replace(path / _CURRENT)
     fsync(path)
 

@@ -3,7 +3,7 @@
 import logging
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -155,6 +155,10 @@ class Store(LocalJobs, DocumentStore):
         with self._reading() as connection:
             found = connection.execute("SELECT source, id, content_hash FROM documents")
             return {source: (identity, content_hash) for source, identity, content_hash in found}
+
+    def known_among(self, files: Collection[str], hashes: Collection[str] = ()) -> dict[str, tuple[str, str]]:
+        with self._reading() as connection:
+            return rows.known_among(connection, files, hashes)
 
     def text(self, document_id: str, start: int = 0, end: int | None = None) -> str:
         with self._reading() as connection:

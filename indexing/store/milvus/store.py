@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import islice
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from indexing.document import Hit, StoredChunk, passage
+from indexing.document import RECORD, Hit, StoredChunk, passage
 from indexing.errors import DamagedIndexError
 from indexing.store.analyzer import MAX_REPEATS, MAX_TERMS, analyzer, folded
 from indexing.store.check import check_item, check_query
@@ -33,6 +33,8 @@ _SPARE = 16
 _MAX_HITS = 16_384
 """Milvus returns no more."""
 _HASHES = 200
+_AFTER_RECORDS = RECORD[:-1] + chr(ord(RECORD[-1]) + 1)
+"""Behind a file's name, it sorts after all records of the file."""
 
 
 class MilvusJobs(JobStore):
@@ -179,6 +181,17 @@ class MilvusStore(MilvusJobs, DocumentStore):
         fields = ("document", "version", "source", "content_hash")
         every = self._versions.after("", "Strong", fields=fields)
         return {row["source"]: (row["document"], row["content_hash"]) for row in every}
+
+    def known_among(self, files: Collection[str], hashes: Collection[str] = ()) -> dict[str, tuple[str, str]]:
+        fields = ("document", "version", "source", "content_hash")
+        wanted = [among("content_hash", some) for some in slices(list(hashes), _HASHES)]
+        for some in slices(list(files), _HASHES):
+            wanted.append(among("source", some))
+            wanted += [
+                f"source >= {literal(each + RECORD)} and source < {literal(each + _AFTER_RECORDS)}" for each in some
+            ]
+        found = [row for where in wanted for row in self._client.query(self._names.documents, where, fields, "Strong")]
+        return {row["source"]: (row["document"], row["content_hash"]) for row, _ in self._current(found)}
 
     def text(self, document_id: str, start: int = 0, end: int | None = None) -> str:
         for _ in range(_ATTEMPTS):

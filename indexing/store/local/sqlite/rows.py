@@ -4,13 +4,13 @@ import json
 import sqlite3
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from indexing.document import Chunk, Document, StoredChunk, passage
+from indexing.document import RECORD, Chunk, Document, StoredChunk, passage
 from indexing.store.filters import kind
 from indexing.store.interface import DocumentRow, Vectors, text_hash
 
@@ -141,6 +141,23 @@ def _document(row: tuple[Any, ...]) -> DocumentRow:
     return DocumentRow(identity, source, title, media_type, json.loads(metadata), tuple(json.loads(pages)), *rest)
 
 
+def known_among(
+    connection: sqlite3.Connection, files: Collection[str], hashes: Collection[str]
+) -> dict[str, tuple[str, str]]:
+    """source -> (document id, content hash)"""
+    found = connection.execute(_OF_FILES, (json.dumps(list(files)),) * 2).fetchall()
+    if hashes:
+        sql = f"SELECT source, id, content_hash FROM documents WHERE content_hash IN {_AMONG}"  # noqa: S608 (ours)
+        found += connection.execute(sql, (json.dumps(list(hashes)),))
+    return {source: (identity, content_hash) for source, identity, content_hash in found}
+
+
+# CROSS keeps SQLite from scanning all documents for each file.
+_OF_FILES = f"""
+    SELECT source, documents.id, content_hash FROM json_each(?) CROSS JOIN documents ON source = value
+    UNION ALL SELECT source, documents.id, content_hash FROM json_each(?) CROSS JOIN documents
+        ON source >= value || '{RECORD}' AND source < value || '{RECORD[:-1]}{chr(ord(RECORD[-1]) + 1)}'
+"""  # noqa: S608 (ours)
 _AMONG = "(SELECT value FROM json_each(?))"
 _CHUNK = (
     "SELECT chunks.id, documents.id, ordinal, text, start, stop, page, heading, source, title, metadata"
