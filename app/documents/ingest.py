@@ -171,8 +171,7 @@ class Ingest:
         waiting = self._waiting.get(job_id)
         for collection in [waiting.submission.collection] if waiting else await self._library.names():
             with suppress(RaglineError):  # UnknownJobError, and a collection that cannot be opened
-                store = await self._library.store(collection)
-                job = await self._library.run(store.job, job_id)
+                job = await self._library.job(collection, job_id)
                 if waiting is not None and job.state == "running":  # the disk may be too full to write it down
                     return replace(job, message=waiting.message or job.message)
                 if waiting is None and job.state == "running" and job.kind in _KINDS:

@@ -7,11 +7,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 from app.settings import AppSettings
 from indexing.document import Hit, StoredChunk
 from indexing.store.filters import Filters
 from indexing.store.interface import DocumentStore, Stores, Vectors
+from indexing.store.jobs import Job
 from indexing.store.manifest import Manifest
 from indexing.store.open import stores_of
 from services.errors import NotFoundError
@@ -30,7 +32,8 @@ class Library:
         self._collections: Stores | None = None
         self._stores: dict[str, DocumentStore] = {}
         self._connecting = asyncio.Lock()
-        self._opening = asyncio.Lock()
+        self._opening = WeakValueDictionary[str, asyncio.Lock]()
+        """One lock a collection, so that none waits for another to open."""
         self._threads = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="index")
 
     async def run(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -55,7 +58,7 @@ class Library:
 
     async def store(self, name: str) -> DocumentStore:
         """Return the open store of a collection. Raises NotFoundError."""
-        async with self._opening:
+        async with self._lock_of(name):
             if name not in self._stores:
                 if name not in await self.names():
                     raise NotFoundError(await self._missing(name), param="collection")
@@ -64,12 +67,21 @@ class Library:
 
     async def drop(self, name: str) -> None:
         """Delete a collection and its documents. Raises NotFoundError."""
-        if name not in await self.names():
-            raise NotFoundError(await self._missing(name), param="collection")
-        async with self._opening:
+        async with self._lock_of(name):
+            if name not in await self.names():
+                raise NotFoundError(await self._missing(name), param="collection")
             if store := self._stores.pop(name, None):
                 await self.run(store.close)
             await self.run((await self._connected()).drop, name)
+
+    def _lock_of(self, name: str) -> asyncio.Lock:
+        return self._opening.setdefault(name, asyncio.Lock())
+
+    async def job(self, name: str, job_id: str) -> Job:
+        """Return a job of a collection, which is not opened for it. Raises UnknownJobError, UnknownCollectionError."""
+        if name in self._stores:
+            return await self.run(self._stores[name].job, job_id)
+        return await self.run(_job, await self._connected(), name, job_id)
 
     async def check_model(self, name: str, model: str, query_prefix: str) -> None:
         """Raises IndexMismatchError where the collection's vectors are another model's."""
@@ -119,6 +131,11 @@ class Library:
         known = await self.names()
         there = f"there are {', '.join(map(repr, known))}" if known else "nothing is indexed yet"
         return f"no collection {name!r}; {there}; {_HOW_TO_ADD}"
+
+
+def _job(stores: Stores, name: str, job_id: str) -> Job:
+    with stores.jobs(name) as jobs:
+        return jobs.job(job_id)
 
 
 _HOW_TO_ADD = "add documents by `ragline index PATH`, or by POST /documents"

@@ -91,6 +91,6 @@ def _all_jobs() -> list[tuple[str, Job]]:
     found: list[tuple[str, Job]] = []
     with closing(stores_of(IndexingSettings.load())) as stores:
         for name in stores.names():
-            with closing(stores.open(name)) as store:
-                found += [(name, job) for job in store.jobs()]
+            with stores.jobs(name) as jobs_of_it:
+                found += [(name, job) for job in jobs_of_it.jobs()]
     return sorted(found, key=lambda each: each[1].created, reverse=True)

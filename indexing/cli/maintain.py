@@ -54,6 +54,11 @@ def verify(*, collection: Collection = "default") -> None:
 @maintain.command()
 def repair(*, collection: Collection = "default") -> None:
     """Rebuild what is derived from the documents; for other damage, restore a snapshot."""
+    settings = IndexingSettings.load()
+    if settings.index.store == "local":
+        from indexing.store.local import collection_path, recover  # noqa: PLC0415 (FAISS)
+
+        recover(collection_path(settings.data_dir, collection))
     with _opened(collection) as store:
         problems = store.repair()
     _report(problems, collection)
@@ -62,8 +67,7 @@ def repair(*, collection: Collection = "default") -> None:
 def _report(problems: list["Problem"], collection: str) -> None:
     """Print each problem with its remedy; exit status 1 if there are any."""
     for problem in problems:
-        remedy = "run `ragline index repair`" if problem.repairable else "restore a snapshot: `ragline index restore`"
-        typer.echo(f"{problem.text}; {remedy}")
+        typer.echo(f"{problem.text}; {'run `ragline index repair`' if problem.repairable else problem.otherwise}")
     if problems:
         raise typer.Exit(1)
     typer.echo(f"collection {collection!r} is sound")

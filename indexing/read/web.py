@@ -24,8 +24,24 @@ _REDIRECTS = 5
 _REDIRECT_CODES = frozenset((301, 302, 303, 307, 308))
 _OK = 200
 _MAX_PORT = 65535
-_V4_IN_V6 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")))
-"""NAT64 and IPv4-compatible: the last 32 bits are an IPv4 address."""
+_GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_ISATAP = (0x00005EFE, 0x02005EFE)
+"""Bits 64 to 95 of an address whose last 32 bits are an IPv4 address (RFC 5214)."""
+_NOT_PUBLIC = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "192.0.0.0/24",  # IETF protocols; 192.0.0.192 is Oracle's metadata service
+            "192.88.99.0/24",  # relays of 6to4
+            "168.63.129.16/32",  # Azure's platform service, in every virtual network
+            "2001::/23",  # IETF protocols, Teredo
+            "2002::/16",  # 6to4
+            "3fff::/20",  # documentation
+        ),
+    )
+)
+"""Beside those that Python's release at hand knows."""
 _HEADERS = {"User-Agent": "ragline", "Accept": "text/html,*/*;q=0.5", "Accept-Encoding": "identity"}
 
 
@@ -40,13 +56,19 @@ class Page:
 
 
 def is_public(address: Address) -> bool:
-    """Whether the address, and the IPv4 address that it may embed, belong to the public internet."""
+    """Whether the address belongs to the public internet, and to nothing that leads elsewhere.
+
+    IPv6 addresses are refused outside of 2000::/3, and where a tunnel would take them to an IPv4 address; of those
+    that embed one without a tunnel, that one decides.
+    """
     if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)
-        if inner is None and any(address in network for network in _V4_IN_V6):
-            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(inner)
+        last = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if address.ipv4_mapped or address in _NAT64:
+            return is_public(last)
+        if address not in _GLOBAL_V6 or (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
+            return False
+    if any(address in network for network in _NOT_PUBLIC if network.version == address.version):
+        return False
     return address.is_global and not (address.is_multicast or address.is_reserved or address.is_unspecified)
 
 

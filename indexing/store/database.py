@@ -5,7 +5,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
 
@@ -105,12 +105,12 @@ class Database:
             self._writing_connection().execute(statement)
 
     def back_up(self, to: Path) -> None:
-        """Write what is committed to a new file."""
-        with storage_errors(to), self._write_lock:
-            self._writing_connection().execute("VACUUM INTO ?", (str(to),))
-            copy = sqlite3.connect(to)
-            copy.execute("PRAGMA journal_mode = WAL")
-            copy.close()
+        """Write what is committed to a new file. Writes go on meanwhile."""
+        with storage_errors(to):
+            with closing(_connect(self.path, writes=True)) as connection:
+                connection.execute("VACUUM INTO ?", (str(to),))
+            with closing(sqlite3.connect(to)) as copy:
+                copy.execute("PRAGMA journal_mode = WAL")
 
     def data_version(self) -> tuple[int, ...]:
         """Changes with each commit, by any connection of any process."""

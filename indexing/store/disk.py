@@ -16,6 +16,20 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
+def fsync_tree(folder: Path) -> None:
+    """Flush a folder and all that is in it."""
+    for path in (*folder.rglob("*"), folder):
+        fsync(path)
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it where they are missing; durable when it returns."""
+    if not path.is_dir():
+        make_folder(path.parent)
+        path.mkdir(exist_ok=True)
+        fsync(path.parent)
+
+
 def sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:

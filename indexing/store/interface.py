@@ -8,8 +8,7 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,6 +67,8 @@ class Problem:
     text: str
     repairable: bool
     """Whether repair() removes it."""
+    otherwise: str = "restore a snapshot: `ragline index restore`"
+    """What to do where repair() does not."""
 
 
 class DocumentStore(JobStore):
@@ -82,11 +83,12 @@ class DocumentStore(JobStore):
     def manifest(self) -> Manifest: ...
 
     @abstractmethod
-    def put(self, items: Sequence[Item]) -> None:
+    def put(self, items: Sequence[Item], made_for: Manifest | None = None) -> None:
         """Add the documents, or replace those of the same id, each of them whole.
 
         On an error the local store keeps none of them, and Milvus those that were complete.
-        Raises InvalidDocumentError, and IndexMismatchError for vectors of another dimension.
+        Raises InvalidDocumentError, and IndexMismatchError for vectors of another dimension, or where the chunks and
+        vectors were made for another manifest than the collection has now: a reindex may have replaced it.
         """
 
     @abstractmethod
@@ -135,6 +137,10 @@ class DocumentStore(JobStore):
         """The sources of documents that were read by others than these; none in Milvus, which does not keep it."""
 
     @abstractmethod
+    def known_among(self, files: Collection[str], hashes: Collection[str] = ()) -> dict[str, tuple[str, str]]:
+        """As known(), of the documents and records of these files, and of the documents with these content hashes."""
+
+    @abstractmethod
     def text(self, document_id: str, start: int = 0, end: int | None = None) -> str:
         """document.text[start:end]; "" where there is no such document."""
 
@@ -154,22 +160,11 @@ class DocumentStore(JobStore):
 
     @abstractmethod
     def verify(self) -> list[Problem]:
-        """Find contradictions in what is stored. Writers may wait meanwhile."""
+        """Find contradictions in what is stored."""
 
     @abstractmethod
     def repair(self) -> list[Problem]:
         """Repair what can be. Returns the problems that remain; restore() of a snapshot solves them."""
-
-    @abstractmethod
-    def close(self) -> None: ...
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class Stores(Protocol):
@@ -179,6 +174,9 @@ class Stores(Protocol):
 
     def open(self, name: str) -> DocumentStore:
         """Raises UnknownCollectionError."""
+
+    def jobs(self, name: str) -> JobStore:
+        """Opens the jobs of a collection and nothing else of it. Raises UnknownCollectionError."""
 
     def create_or_open(self, name: str, manifest: Manifest) -> DocumentStore:
         """Raises IndexMismatchError where the collection has another manifest, or none can be made of this one."""

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from types import TracebackType
+from typing import Any, Literal, Self
 
 from indexing.errors import UnknownJobError
 from indexing.store.lock import Lease, is_abandoned
@@ -49,6 +50,17 @@ def copy(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
 
 class JobStore(ABC):
     """Keeps jobs as rows of an SQLite file."""
+
+    @abstractmethod
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
 
     @abstractmethod
     def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
@@ -138,7 +150,9 @@ class JobStore(ABC):
                 _job(connection, row) for row in connection.execute(f"{_SELECT} {clause}", (parameter,)).fetchall()
             ]
         for at, job in enumerate(found):
-            if job.state == "running" and self._lease_path(job.id) in abandoned:
+            lease = self._lease_path(job.id)
+            # Once more, for a job that began in between: its lease is locked before its row is there.
+            if job.state == "running" and lease in abandoned and is_abandoned(lease):
                 found[at] = replace(job, state="failed", message=_INTERRUPTED)
         return found
 

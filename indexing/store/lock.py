@@ -3,13 +3,14 @@
 import errno
 import fcntl
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from indexing.errors import IndexBusyError, StorageError
+from indexing.errors import IndexBusyError, StorageError, UnknownCollectionError
 
 LOCK_TIMEOUT_S = 60.0
 _POLL_S = 0.02
@@ -34,23 +35,28 @@ class WriterLock:
         return self._fd is not None
 
     def acquire(self, timeout_s: float = LOCK_TIMEOUT_S) -> None:
-        """Raises IndexBusyError, which names the process that holds the lock, and StorageError."""
-        fd = _open(self._path)
-        try:
-            if not _try(fd):
-                self._wait(fd, timeout_s)
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, str(os.getpid()).encode(), 0)
-        except BaseException as exc:
-            os.close(fd)
-            if isinstance(exc, OSError) and exc.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise StorageError(f"{self._path} cannot be written: {exc.strerror}") from exc
-            raise
-        self._fd = fd
+        """Raises IndexBusyError, which names the process that holds the lock, UnknownCollectionError, StorageError."""
+        until = time.monotonic() + timeout_s
+        while self._fd is None:
+            fd = _open(self._path)
+            try:
+                if not _try(fd):
+                    self._wait(fd, until, timeout_s)
+                if not _is_at(fd, self._path):  # the collection was deleted meanwhile, and perhaps made anew
+                    _close(fd)
+                    continue
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, str(os.getpid()).encode(), 0)
+            except BaseException as exc:
+                _close(fd)
+                if isinstance(exc, OSError) and exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+                    raise StorageError(f"{self._path} cannot be written: {exc.strerror}") from exc
+                raise
+            self._fd = fd
 
     def release(self) -> None:
         if self._fd is not None:
-            os.close(self._fd)
+            _close(self._fd)
             self._fd = None
 
     def is_wanted(self) -> bool:
@@ -58,10 +64,9 @@ class WriterLock:
         try:
             return not _try(fd)
         finally:
-            os.close(fd)
+            _close(fd)
 
-    def _wait(self, fd: int, timeout_s: float) -> None:
-        until = time.monotonic() + timeout_s
+    def _wait(self, fd: int, until: float, timeout_s: float) -> None:
         queue = _open(self._queue)
         try:
             while not (_try(queue) and _try(fd)):
@@ -73,7 +78,7 @@ class WriterLock:
                         retry_after=5,
                     )
         finally:
-            os.close(queue)
+            _close(queue)
 
 
 @contextmanager
@@ -83,7 +88,7 @@ def try_lock(path: Path) -> Iterator[bool]:
     try:
         yield _try(fd)
     finally:
-        os.close(fd)
+        _close(fd)
 
 
 class Lease:
@@ -92,12 +97,12 @@ class Lease:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._fd = _open(path)
-        _try(self._fd)
+        fcntl.flock(self._fd, fcntl.LOCK_EX)  # waits for is_abandoned(), which holds it for a moment
 
     def release(self) -> None:
         """Remove the file."""
         self._path.unlink(missing_ok=True)
-        os.close(self._fd)
+        _close(self._fd)
 
 
 def is_abandoned(path: Path) -> bool:
@@ -109,14 +114,57 @@ def is_abandoned(path: Path) -> bool:
     try:
         return _try(fd, fcntl.LOCK_SH)
     finally:
-        os.close(fd)
+        _close(fd)
+
+
+class FolderInUse:
+    """A folder that delete_unused() leaves, until release()."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises FileNotFoundError where it is gone, or being deleted."""
+        self._fd = _open_folder(path)
+        if not _try(self._fd, fcntl.LOCK_SH):
+            os.close(self._fd)
+            raise FileNotFoundError(errno.ENOENT, "deleted", str(path))
+
+    def release(self) -> None:
+        _close(self._fd)
+
+
+def delete_unused(path: Path) -> None:
+    """Delete a folder unless a process has it in use."""
+    fd = _open_folder(path)
+    try:
+        if _try(fd):
+            shutil.rmtree(path, ignore_errors=True)
+    finally:
+        _close(fd)
+
+
+def _open_folder(path: Path) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def _open(path: Path) -> int:
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except FileNotFoundError as exc:
+        raise UnknownCollectionError(f"{path.parent} is gone: its collection was deleted") from exc
     except OSError as exc:
         raise StorageError(f"{path} cannot be written: {exc.strerror}") from exc
+
+
+def _close(fd: int) -> None:
+    """Unlock and close: a child that was forked meanwhile has the file open, and would keep the lock."""
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    os.close(fd)
+
+
+def _is_at(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _try(fd: int, kind: int = fcntl.LOCK_EX) -> bool:

@@ -56,6 +56,11 @@ class Manifest:
         """Whether chunks and vectors must be made again for `wanted`; else only the indexes must."""
         return any(name not in _DERIVED for name, _, _ in self.differences(wanted))
 
+    def check_made_for(self, other: "Manifest | None", path: Path) -> None:
+        """Raises IndexMismatchError where chunks and vectors that were made for the other do not belong here."""
+        if other is not None and self.needs_embedding(other):
+            self.check(other, path)
+
     def check(self, wanted: "Manifest", path: Path, remedy: str = "") -> None:
         """Raises IndexMismatchError where anything differs. `remedy` replaces the advice to reindex."""
         if found := self.differences(wanted):

@@ -49,7 +49,9 @@ class Indexer:
         retry_for_s: float = RETRY_FOR_S,
         fetcher: Fetcher | None = None,
     ) -> None:
+        """The store's manifest is that of `embed` and `settings`; once it is another's, nothing is put any more."""
         self._store = store
+        self._manifest = store.manifest
         self._embed = embed
         self._settings = settings
         self._retry_for_s = retry_for_s
@@ -214,6 +216,7 @@ class Indexer:
                 )
                 self._stages = Stages(
                     store=self._store,
+                    manifest=self._manifest,
                     parsers=parsers,
                     embedder=await embedder.__aenter__(),
                     fetcher=self._fetcher,

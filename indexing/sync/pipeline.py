@@ -14,6 +14,7 @@ from indexing.errors import InvalidDocumentError
 from indexing.read.pool import Parsed, Parsers
 from indexing.read.web import Fetcher
 from indexing.store.interface import DocumentStore, text_hash
+from indexing.store.manifest import Manifest
 from indexing.sync.changes import KnownDocuments
 from indexing.sync.embed import Embedder, Vector, is_temporary
 from indexing.sync.progress import Tally
@@ -31,6 +32,8 @@ class Stages:
     """What all runs of an indexer share."""
 
     store: DocumentStore
+    manifest: Manifest
+    """Which chunks and vectors are made for."""
     parsers: Parsers
     embedder: Embedder
     fetcher: Fetcher
@@ -159,7 +162,7 @@ class Pipeline:
         """One transaction for all, or one for each where the store refuses a document."""
         items = [(self._run.known.with_id(parsed.document), parsed.chunks, vectors) for parsed, vectors in ready]
         try:
-            await self._stages.write(self._stages.store.put, items)
+            await self._stages.write(self._stages.store.put, items, self._stages.manifest)
         except InvalidDocumentError as exc:
             if len(ready) > 1:
                 for each in ready:

@@ -1,22 +1,25 @@
 """Where collections are kept, how they are created and deleted, and which generation of one is in use."""
 
+import re
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from indexing.errors import IndexingError, UnknownCollectionError
+from indexing.errors import DamagedIndexError, IndexingError, UnknownCollectionError
 from indexing.store.check import check_collection_name, is_collection_name
 from indexing.store.database import storage_errors
-from indexing.store.disk import fsync
-from indexing.store.local.generation import Generation
-from indexing.store.lock import WriterLock
+from indexing.store.disk import fsync, fsync_tree, make_folder
+from indexing.store.local.generation import DATABASE, Generation
+from indexing.store.lock import WriterLock, delete_unused
 from indexing.store.manifest import Manifest
+from services.errors import RaglineError
 
 _ATTEMPTS = 5
 _CURRENT = "CURRENT"
 """The file that names the generation in use; replaced in one step."""
+_GENERATION = re.compile(rb"g[0-9]{6,}")
 
 
 def collection_path(data_dir: Path, name: str) -> Path:
@@ -32,33 +35,45 @@ def collections(data_dir: Path) -> list[str]:
 
 
 def is_collection(path: Path) -> bool:
-    return (path / _CURRENT).is_file()
+    return (path / _CURRENT).exists() or bool(_generations(path))
 
 
 def create(path: Path, manifest: Manifest) -> None:
-    """Create an empty collection, unless another process has just done it."""
+    """Create an empty collection, unless another process has just done it.
+
+    Raises IndexMismatchError where none can be made of this manifest.
+    """
+    Generation.check(manifest)
     with storage_errors(path):
-        path.mkdir(parents=True, exist_ok=True)
-        with locked(path):
-            if not is_collection(path):
-                first = path / _generation_name(1)
-                shutil.rmtree(first, ignore_errors=True)  # left by a process that was killed in here
-                Generation.create(first, manifest)
-                point_to(path, first.name)
+        make_folder(path)
+        try:
+            with locked(path):
+                if not is_collection(path):
+                    made, first = path / ".new", path / _generation_name(1)
+                    shutil.rmtree(made, ignore_errors=True)  # left by a process that was killed in here
+                    Generation.create(made, manifest)
+                    fsync_tree(made)
+                    made.rename(first)
+                    point_to(path, first.name)
+        except UnknownCollectionError:  # deleted by another process since its folder was made
+            create(path, manifest)
 
 
 def drop(path: Path) -> None:
     """Delete a collection. Raises UnknownCollectionError, IndexBusyError."""
     if not is_collection(path):
         raise UnknownCollectionError(f"there is no collection {path.name!r}")
-    with locked(path):
-        (path / _CURRENT).unlink()
-        shutil.rmtree(path)
+    dropped = path.with_name(f".{path.name}.dropped")
+    with storage_errors(path), locked(path):
+        shutil.rmtree(dropped, ignore_errors=True)  # left by a process that was killed in here
+        path.rename(dropped)  # at once, so that nobody makes it anew in a folder that is being deleted
+        fsync(path.parent)
+        shutil.rmtree(dropped)
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the writer's lock. Raises IndexBusyError."""
+    """Hold the writer's lock. Raises IndexBusyError, and UnknownCollectionError where the folder is gone."""
     lock = WriterLock(path)
     lock.acquire()
     try:
@@ -68,36 +83,81 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def current_generation(path: Path) -> Path:
-    """Raises FileNotFoundError where there is no collection."""
-    return path / (path / _CURRENT).read_text().strip()
+    """Raises FileNotFoundError where CURRENT is missing, and DamagedIndexError where it names no generation."""
+    name = (path / _CURRENT).read_bytes().strip()
+    if not _GENERATION.fullmatch(name):
+        raise _damaged(path, "does not name a generation")
+    return path / name.decode()
+
+
+def recover(path: Path) -> None:
+    """Write CURRENT again where it is missing or names no generation; the newest generation is the one in use.
+
+    Raises UnknownCollectionError, and DamagedIndexError where there is no generation.
+    """
+    if not is_collection(path):
+        raise UnknownCollectionError(f"there is no collection {path.name!r}")
+    with storage_errors(path), locked(path):
+        try:
+            if current_generation(path).is_dir():
+                return
+        except (FileNotFoundError, DamagedIndexError):
+            pass
+        found = _generations(path)
+        if not found:
+            raise lost(path)
+        point_to(path, found[-1].name)
+
+
+def lost(path: Path) -> DamagedIndexError:
+    return DamagedIndexError(
+        f"collection {path.name!r} has lost its documents ({DATABASE} in {path}): run `ragline index restore SNAPSHOT"
+        f" --collection {path.name}`, or without a snapshot delete {path} and index again"
+    )
+
+
+def _damaged(path: Path, what: str) -> DamagedIndexError:
+    return DamagedIndexError(f"{path / _CURRENT} {what}: run `ragline index repair --collection {path.name}`")
 
 
 def next_generation(path: Path) -> Path:
-    """A path for a new generation. Creates the collection's folder where there is none."""
-    path.mkdir(parents=True, exist_ok=True)
-    return path / _generation_name(1 + max((int(each.name[1:]) for each in path.glob("g[0-9]*")), default=0))
+    """A path for a new generation."""
+    found = _generations(path)
+    return path / _generation_name(1 + _number(found[-1]) if found else 1)
 
 
 def swap(path: Path, generation: Path) -> None:
-    """Replace the generation in use, with the writer's lock held. Deletes all but this one and the one before.
-
-    The one before stays because other processes may be reading it until they look at CURRENT again.
-    """
-    before = current_generation(path).name if is_collection(path) else ""
+    """Replace the generation in use, with the writer's lock held. Each older one goes once no process has it open."""
     point_to(path, generation.name)
-    for each in path.glob("g[0-9]*"):
-        if each.name not in {before, generation.name}:
-            shutil.rmtree(each, ignore_errors=True)
+    reclaim(path)
+
+
+def reclaim(path: Path) -> None:
+    """Delete the generations that are older than the one in use, and that no process has open."""
+    with suppress(OSError, DamagedIndexError):
+        current = _number(current_generation(path))
+        for each in _generations(path):
+            if _number(each) < current:
+                delete_unused(each)
 
 
 def point_to(path: Path, generation: str) -> None:
-    """Write the generation's name into CURRENT, durably and in one step."""
+    """Write the name of a generation, which is flushed, into CURRENT: durably and in one step."""
     temporary = path / f"{_CURRENT}.new"
     temporary.write_text(generation)
-    for each in (temporary, path / generation, path):
-        fsync(each)
+    fsync(temporary)
+    fsync(path)  # so that the generation is there before it is named
     temporary.replace(path / _CURRENT)
     fsync(path)
+
+
+def _generations(path: Path) -> list[Path]:
+    """All that lie in the collection's folder, the newest last."""
+    return sorted((each for each in path.glob("g*") if _GENERATION.fullmatch(each.name.encode())), key=_number)
+
+
+def _number(generation: Path) -> int:
+    return int(generation.name[1:])
 
 
 def _generation_name(number: int) -> str:
@@ -117,6 +177,7 @@ class CurrentGeneration:
         self._seen = (0, 0)
         self._generation: Generation | None = None
         self._refresh()
+        reclaim(path)
 
     @contextmanager
     def using(self) -> Iterator[Generation]:
@@ -150,15 +211,26 @@ class CurrentGeneration:
                     return
                 opened = Generation.open(current_generation(self._path), self._threads)
             except FileNotFoundError as exc:
-                if attempt + 1 == _ATTEMPTS or not current.exists():
-                    name = self._path.name
-                    raise UnknownCollectionError(
-                        f"there is no collection {name!r}; `ragline index --collection {name} PATH` makes one"
-                    ) from exc
-                continue
+                if current.exists() and attempt + 1 < _ATTEMPTS:
+                    continue
+                raise self._missing() from exc
             self._seen = (stat.st_ino, stat.st_mtime_ns)
             self._replace(opened)
             return
+
+    def _missing(self) -> RaglineError:
+        if not is_collection(self._path):
+            name = self._path.name
+            return UnknownCollectionError(
+                f"there is no collection {name!r}; `ragline index --collection {name} PATH` makes one"
+            )
+        try:
+            named = current_generation(self._path)
+        except FileNotFoundError:
+            return _damaged(self._path, "is missing")
+        if named.is_dir() or not _generations(self._path):
+            return lost(self._path)
+        return _damaged(self._path, f"names {named.name}, which is missing")
 
     def _replace(self, generation: Generation | None) -> None:
         if self._generation is not None:
@@ -167,7 +239,9 @@ class CurrentGeneration:
         self._close_unused()
 
     def _close_unused(self) -> None:
-        for generation, users in list(self._users.items()):
-            if not users and generation is not self._generation:
-                del self._users[generation]
-                generation.close()
+        unused = [each for each, users in self._users.items() if not users and each is not self._generation]
+        for generation in unused:
+            del self._users[generation]
+            generation.close()
+        if unused:
+            reclaim(self._path)

@@ -26,6 +26,7 @@ from indexing.store.local.sparse.index import SparseIndex
 from indexing.store.local.sqlite import rows
 from indexing.store.local.sqlite.allowed import Allowed, allowed
 from indexing.store.local.sqlite.where import where
+from indexing.store.lock import FolderInUse
 from indexing.store.manifest import Manifest
 
 log = logging.getLogger(__name__)
@@ -49,8 +50,9 @@ class Merge:
 
 
 class Generation:
-    def __init__(self, path: Path, database: Database, manifest: Manifest, threads: int) -> None:
+    def __init__(self, path: Path, database: Database, manifest: Manifest, threads: int, in_use: FolderInUse) -> None:
         self.path = path
+        self._in_use = in_use
         self.database = database
         self.manifest = manifest
         self.dense = DenseIndex(path / VECTORS, database, manifest.dimension, threads)
@@ -60,11 +62,16 @@ class Generation:
     @classmethod
     def open(cls, path: Path, threads: int) -> "Generation":
         """Raises FileNotFoundError."""
-        (path / DATABASE).stat()
-        database = Database.open(path / DATABASE)
-        with database.reading() as connection:
-            row = connection.execute("SELECT value FROM meta WHERE name = 'manifest'").fetchone()
-        return cls(path, database, Manifest.from_json(row[0] if row else "", path.parent), threads)
+        in_use = FolderInUse(path)
+        try:
+            (path / DATABASE).stat()
+            database = Database.open(path / DATABASE)
+            with database.reading() as connection:
+                row = connection.execute("SELECT value FROM meta WHERE name = 'manifest'").fetchone()
+            return cls(path, database, Manifest.from_json(row[0] if row else "", path.parent), threads, in_use)
+        except BaseException:
+            in_use.release()
+            raise
 
     @staticmethod
     def check(manifest: Manifest) -> None:
@@ -150,8 +157,7 @@ class Generation:
         index.train(buffer.vectors)
         index.add_with_ids(buffer.vectors, buffer.ids)
         file = f"{uuid.uuid4().hex}.faiss"
-        with storage_errors(self.path):
-            size, digest = segment.write(index, self.path / VECTORS / file)
+        size, digest = segment.write(index, self.path / VECTORS / file)
         row = SegmentRow(
             0, file, view.sealed + 1, view.newest, index.ntotal, factory, 0, size, digest, deaths=view.tombstone
         )
@@ -215,6 +221,7 @@ class Generation:
     def close(self) -> None:
         self.sparse.close()
         self.database.close()
+        self._in_use.release()
 
 
 def _existing(connection: sqlite3.Connection, ids: list[int]) -> set[int]:

@@ -1,5 +1,6 @@
 """What a collection holds, whether its files are sound, and how they are repaired and compacted."""
 
+import os
 import sqlite3
 import zlib
 from collections.abc import Iterator, Mapping
@@ -34,11 +35,13 @@ class LocalInfo(Info):
     database_bytes: int
     vectors_bytes: int
     bm25_bytes: int
+    other_bytes: int
+    """Of an unfinished reindex, and of a generation that was replaced, until no process has it open."""
     readers: Mapping[str, int]
     """Reader -> its documents; "" for those that were given as text."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentProblem(Problem):
     segment: SegmentRow
 
@@ -51,9 +54,16 @@ def info(generation: Generation) -> LocalInfo:
         readers = rows.readers(connection)
         (buffered,) = connection.execute("SELECT count(*) FROM vectors WHERE id > ?", (sealed,)).fetchone()
     database, vectors, bm25 = (sum(map(_size, generation.path.glob(name))) for name in _FILES)
+    other = sum(
+        _size(Path(folder, name))
+        for each in generation.path.parent.iterdir()
+        if each != generation.path
+        for folder, _, names in os.walk(each)
+        for name in names
+    )
     return LocalInfo(
         generation.manifest, documents, chunks, sum(deleted.values()), buffered, tuple(segments),
-        database, vectors, bm25,
+        database, vectors, bm25, other,
         readers,
     )  # fmt: skip
 
@@ -84,14 +94,21 @@ def compact(writer: Writer) -> None:
 
 
 def verify(writer: Writer) -> list[Problem]:
-    """Check all files. Writers wait meanwhile; searches go on."""
-    with writer.exclusive() as generation, generation.database.reading() as connection:
-        problems = [
-            *_check_rows(connection, generation.manifest),
-            *_check_texts(connection),
-            *_check_sparse(generation, connection),
-        ]
-        for row in read_segments(connection):
+    """Check all files, as they are at one moment; searches and writes go on."""
+    with writer.merges_paused() as generation, generation.database.reading() as connection:
+        problems: list[Problem] = []
+        with writer.writing():  # until BM25 and this transaction show the same commit
+            segments = read_segments(connection)
+            try:
+                ids = generation.sparse.current().snapshot()
+            except DamagedIndexError as exc:
+                problems.append(Problem(f"BM25: {exc}", repairable=True))
+                ids = None
+        problems += _check_rows(connection, generation.manifest)
+        problems += _check_texts(connection)
+        if ids is not None:
+            problems += _check_sparse(ids(), connection)
+        for row in segments:
             problems += _check_segment(generation, connection, row)
         return problems
 
@@ -153,12 +170,7 @@ def _check_texts(connection: sqlite3.Connection) -> Iterator[Problem]:
                 yield Problem(f"chunk {ordinal} of document {identity!r} is not its text", repairable=False)
 
 
-def _check_sparse(generation: Generation, connection: sqlite3.Connection) -> Iterator[Problem]:
-    try:
-        found = generation.sparse.current().ids()
-    except DamagedIndexError as exc:
-        yield Problem(f"BM25: {exc}", repairable=True)
-        return
+def _check_sparse(found: list[int], connection: sqlite3.Connection) -> Iterator[Problem]:
     there = {each for (each,) in connection.execute("SELECT id FROM chunks")}
     if len(found) != len(set(found)):
         yield Problem(f"BM25 holds {len(found) - len(set(found))} chunks twice", repairable=True)

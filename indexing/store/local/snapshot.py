@@ -2,33 +2,38 @@
 
 import json
 import shutil
+import sqlite3
 import time
+import uuid
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from indexing.errors import DamagedIndexError, StorageError, UnknownCollectionError
+from indexing.errors import DamagedIndexError, IndexBusyError, StorageError, UnknownCollectionError
 from indexing.store.database import storage_errors
-from indexing.store.disk import fsync, sha256
+from indexing.store.disk import fsync, fsync_tree, make_folder, sha256
 from indexing.store.local.collection import locked, next_generation, swap
+from indexing.store.local.dense.segment import read_segments
 from indexing.store.local.generation import DATABASE, VECTORS
 from indexing.store.local.writer import Writer
+from indexing.store.lock import try_lock
 
 _LIST = "SNAPSHOT.json"
 _VERSION = 1
 
 
 def snapshot(writer: Writer, target: Path) -> None:
-    """Copy what is committed to `target`. Searches go on; writers wait.
+    """Copy what is committed to `target`. Searches and writes go on.
 
     Raises StorageError where `target` exists or cannot be written; then nothing is left of the copy.
     """
     if target.exists():
         raise StorageError(f"{target} exists: name a folder that does not")
-    temporary = target.with_name(f"{target.name}.new")
+    temporary = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
     with storage_errors(target):
-        shutil.rmtree(temporary, ignore_errors=True)
+        make_folder(target.parent)
+        temporary.mkdir()
         try:
-            temporary.mkdir(parents=True)
             _copy(writer, temporary)
             _finish(temporary)
             temporary.replace(target)
@@ -39,21 +44,30 @@ def snapshot(writer: Writer, target: Path) -> None:
 
 
 def _copy(writer: Writer, to: Path) -> None:
-    with writer.exclusive() as generation:
-        generation.sparse.close_writer()
+    """Copy BM25 as it is, then SQLite, which is no older, then the segments that SQLite names."""
+    with writer.merges_paused() as generation:
+        links = generation.path / ".snapshot"
+        shutil.rmtree(links, ignore_errors=True)
+        try:
+            with writer.writing():
+                bm25 = generation.sparse.directory().name
+                generation.sparse.current().link(links)
+            shutil.copytree(links, to / bm25)
+        finally:
+            shutil.rmtree(links, ignore_errors=True)
         generation.database.back_up(to / DATABASE)
-        bm25 = generation.sparse.directory()
-        for directory in (generation.path / VECTORS, bm25):
-            shutil.copytree(directory, to / directory.name, ignore=shutil.ignore_patterns("*.lock", "*.new"))
+        with closing(sqlite3.connect(to / DATABASE)) as connection:
+            segments = read_segments(connection)
+        (to / VECTORS).mkdir()
+        for row in segments:
+            shutil.copyfile(generation.path / VECTORS / row.file, to / VECTORS / row.file)
 
 
 def _finish(path: Path) -> None:
     """Write the list of files with their checksums, and flush all of them to the disk."""
     files = {str(file.relative_to(path)): sha256(file) for file in sorted(path.rglob("*")) if file.is_file()}
     (path / _LIST).write_text(json.dumps({"version": _VERSION, "created": time.time(), "files": files}, indent=1))
-    for file in path.rglob("*"):
-        fsync(file)
-    fsync(path)
+    fsync_tree(path)
 
 
 def restore(source: Path, path: Path) -> None:
@@ -64,22 +78,28 @@ def restore(source: Path, path: Path) -> None:
     """
     files = _read_list(source)
     with storage_errors(path):
-        target = next_generation(path)
-        shutil.rmtree(target, ignore_errors=True)
-        try:
-            for name, digest in files.items():
-                _copy_checked(source / name, target / name, digest)
-            with locked(path):
-                swap(path, target)
-        except BaseException:
-            shutil.rmtree(target, ignore_errors=True)
-            raise
+        make_folder(path)
+        with try_lock(path / "lock.restoring") as free:
+            if not free:
+                raise IndexBusyError(f"another process restores {path.name!r}", retry_after=60)
+            made = path / ".restored"
+            shutil.rmtree(made, ignore_errors=True)  # left by a process that was killed in here
+            try:
+                for name, digest in files.items():
+                    _copy_checked(source / name, made / name, digest)
+                (made / VECTORS).mkdir(exist_ok=True)
+                fsync_tree(made)
+                with locked(path):
+                    target = next_generation(path)
+                    made.rename(target)
+                    swap(path, target)
+            finally:
+                shutil.rmtree(made, ignore_errors=True)
 
 
 def _copy_checked(source: Path, target: Path, digest: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
-    fsync(target)
     if sha256(target) != digest:
         raise DamagedIndexError(f"{source} has changed since the snapshot was taken")
 

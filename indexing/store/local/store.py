@@ -14,6 +14,7 @@ from indexing.store import jobs
 from indexing.store.check import check_item, check_query
 from indexing.store.filters import Filters
 from indexing.store.interface import DocumentRow, DocumentStore, Item, Problem, Stats, Vectors
+from indexing.store.jobs import JobStore
 from indexing.store.local import maintenance, snapshot
 from indexing.store.local.collection import CurrentGeneration, create, is_collection
 from indexing.store.local.maintenance import LocalInfo
@@ -27,11 +28,44 @@ log = logging.getLogger(__name__)
 _CATCH_UP_TIMEOUT_S = 1.0
 
 
-class Store(DocumentStore):
+class LocalJobs(JobStore):
+    """The jobs of a collection; neither FAISS nor BM25 is read."""
+
     def __init__(self, path: Path, *, threads: int = 1) -> None:
-        """A search runs on `threads` threads. Raises UnknownCollectionError."""
+        """Raises UnknownCollectionError."""
         self.path = path
         self._current = CurrentGeneration(path, threads)
+
+    def close(self) -> None:
+        self._current.close()
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        with self._current.using() as generation, generation.database.reading() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing_jobs(self) -> Iterator[sqlite3.Connection]:
+        """Without the writer's lock, for SQLite has its own.
+
+        Tried again where the generation was replaced while this waited for SQLite's lock.
+        """
+        while True:
+            with self._current.using() as generation, generation.database.writing() as connection:
+                with self._current.using() as now:
+                    pass
+                if now is generation:
+                    yield connection
+                    return
+
+    def _lease_path(self, job_id: str) -> Path:
+        return self.path / f"lock.job-{job_id}"
+
+
+class Store(LocalJobs, DocumentStore):
+    def __init__(self, path: Path, *, threads: int = 1) -> None:
+        """A search runs on `threads` threads. Raises UnknownCollectionError."""
+        super().__init__(path, threads=threads)
         self._writer = Writer(path, self._current, os.cpu_count() or 1)
         with self._current.using() as generation:
             behind = generation.sparse.is_behind()
@@ -65,10 +99,13 @@ class Store(DocumentStore):
         with self._current.using() as generation:
             return generation.manifest
 
-    def put(self, items: Sequence[Item]) -> None:
+    def put(self, items: Sequence[Item], made_for: Manifest | None = None) -> None:
+        manifest = self.manifest
+        manifest.check_made_for(made_for, self.path)
         for document, chunks, vectors in items:
-            check_item(document, chunks, vectors, self.manifest)
+            check_item(document, chunks, vectors, manifest)
         with self._writer.writing() as generation:
+            generation.manifest.check_made_for(made_for or manifest, self.path)  # no reindex ends while this writes
             with generation.database.writing() as connection:
                 for document, chunks, vectors in items:
                     rows.remove(connection, document.id)
@@ -122,6 +159,10 @@ class Store(DocumentStore):
     def read_by_others(self, readers: Collection[str]) -> set[str]:
         with self._reading() as connection:
             return rows.read_by_others(connection, readers)
+
+    def known_among(self, files: Collection[str], hashes: Collection[str] = ()) -> dict[str, tuple[str, str]]:
+        with self._reading() as connection:
+            return rows.known_among(connection, files, hashes)
 
     def text(self, document_id: str, start: int = 0, end: int | None = None) -> str:
         with self._reading() as connection:
@@ -189,7 +230,7 @@ class Store(DocumentStore):
         maintenance.compact(self._writer)
 
     def snapshot(self, target: Path) -> None:
-        """Copy the collection to a new directory, for restore(). Writers wait meanwhile. Raises StorageError."""
+        """Copy the collection to a new directory, for restore(). Raises StorageError."""
         snapshot.snapshot(self._writer, target)
 
     def run_merges(self) -> None:
@@ -198,25 +239,3 @@ class Store(DocumentStore):
 
     def close(self) -> None:
         self._writer.close()
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        with self._current.using() as generation, generation.database.reading() as connection:
-            yield connection
-
-    @contextmanager
-    def _writing_jobs(self) -> Iterator[sqlite3.Connection]:
-        """Without the writer's lock, for SQLite has its own.
-
-        Tried again where the generation was replaced while this waited for SQLite's lock.
-        """
-        while True:
-            with self._current.using() as generation, generation.database.writing() as connection:
-                with self._current.using() as now:
-                    pass
-                if now is generation:
-                    yield connection
-                    return
-
-    def _lease_path(self, job_id: str) -> Path:
-        return self.path / f"lock.job-{job_id}"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from indexing.errors import UnknownCollectionError
 from indexing.store.local.collection import collection_path, collections, drop
-from indexing.store.local.store import Store
+from indexing.store.local.store import LocalJobs, Store
 from indexing.store.manifest import Manifest
 
 
@@ -21,6 +21,9 @@ class LocalStores:
         except UnknownCollectionError as exc:
             there = ", ".join(self.names()) or "none yet"
             raise UnknownCollectionError(f"{exc}. The collections are: {there}") from exc
+
+    def jobs(self, name: str) -> LocalJobs:
+        return LocalJobs(self._path(name))
 
     def create_or_open(self, name: str, manifest: Manifest) -> Store:
         return Store.create_or_open(self._path(name), manifest)

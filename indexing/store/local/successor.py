@@ -5,6 +5,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
+from indexing.errors import DamagedIndexError
 from indexing.store.local.collection import current_generation, drop, is_collection, next_generation, point_to, swap
 from indexing.store.local.generation import Generation
 from indexing.store.local.sqlite.rows import versions
@@ -29,9 +30,23 @@ class Lag:
 
 
 def lag_between(old: sqlite3.Connection, new: sqlite3.Connection) -> Lag:
+    """Joins the documents of both in the order of their ids."""
+    put, delete = [], []
     wanted, there = versions(old), versions(new)
-    put = (identity for identity, version in wanted.items() if there.get(identity) != version)
-    return Lag(tuple(put), tuple(there.keys() - wanted.keys()))
+    mine, other = next(wanted, None), next(there, None)
+    while mine or other:
+        if other is None or (mine is not None and mine[0] < other[0]):
+            assert mine is not None  # noqa: S101 (one of the two is there)
+            put.append(mine[0])
+            mine = next(wanted, None)
+        elif mine is None or other[0] < mine[0]:
+            delete.append(other[0])
+            other = next(there, None)
+        else:
+            if mine != other:
+                put.append(mine[0])
+            mine, other = next(wanted, None), next(there, None)
+    return Lag(tuple(put), tuple(delete))
 
 
 def successor_path(path: Path, manifest: Manifest) -> Path:
@@ -46,7 +61,7 @@ def _manifest(path: Path) -> Manifest | None:
     """None where the generation in use is missing: install() was killed after it had moved it."""
     try:
         generation = Generation.open(current_generation(path), threads=1)
-    except FileNotFoundError:
+    except (FileNotFoundError, DamagedIndexError):
         return None
     try:
         return generation.manifest
@@ -68,8 +83,7 @@ def install(path: Path, successor: Path) -> None:
 def adopt(writer: Writer, wanted: Manifest) -> None:
     with writer.exclusive() as generation:
         have = generation.manifest
-        if have.needs_embedding(wanted):
-            have.check(wanted, generation.path.parent)
+        have.check_made_for(wanted, generation.path.parent)
         if not have.differences(wanted):
             return
         Generation.check(wanted)

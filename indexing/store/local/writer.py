@@ -1,6 +1,7 @@
 """What writes to a collection: one process at a time, which also merges segments in the background."""
 
 import logging
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,7 +54,7 @@ class Writer:
     @contextmanager
     def exclusive(self) -> Iterator[Generation]:
         """As writing(), without a merge in any process meanwhile."""
-        with self._merging(), self.writing() as generation:
+        with self.merges_paused(), self.writing() as generation:
             yield generation
 
     def catch_up(self, generation: Generation) -> None:
@@ -74,7 +75,7 @@ class Writer:
 
     def merge(self, *, whole: bool = False) -> bool:
         """Do one merge, of all segments if `whole`. False where none is due. Raises IndexingError."""
-        with self._merging() as generation:
+        with self.merges_paused() as generation:
             merge = generation.next_merge(whole=whole)
             if merge is None:
                 return False
@@ -89,8 +90,11 @@ class Writer:
             generation.install(merge, self._merge_process.run(merge.task))
 
     @contextmanager
-    def _merging(self) -> Iterator[Generation]:
-        """Wait, without a limit, until no other process or thread merges: a merge of millions takes minutes."""
+    def merges_paused(self) -> Iterator[Generation]:
+        """No process merges within: segments may be added, and none is deleted. The generation is not replaced.
+
+        Waits, without a limit, for a merge that runs: one of millions takes minutes.
+        """
         while True:
             with try_lock(self._path / _MERGING) as free:
                 if free:
@@ -122,13 +126,20 @@ class Writer:
                     thread.start()
 
     def _yield_lock(self) -> None:
-        """Release the lock whenever another process waits for it."""
+        """Release the lock whenever another process waits for it. A try that fails is repeated."""
+        failed = ""
         while not self._closed.wait(_POLL_S):
-            with self._mutex:
-                if self._lock.held and self._lock.is_wanted():
-                    with self._current.using() as generation:
-                        generation.sparse.close_writer()
-                    self._lock.release()
+            try:
+                with self._mutex:
+                    if self._lock.held and self._lock.is_wanted():
+                        with self._current.using() as generation:
+                            generation.sparse.close_writer()
+                        self._lock.release()
+                failed = ""
+            except (RaglineError, OSError, ValueError, sqlite3.Error) as exc:
+                if str(exc) != failed and not self._closed.is_set():
+                    log.warning("the writer's lock of %s cannot be given away yet: %s", self._path, exc)
+                failed = str(exc)
 
     def _merge_in_background(self) -> None:
         """Not in the first seconds, in which a command that asks one question is done."""

@@ -21,6 +21,8 @@ DOCUMENT = (
     "document", "version", "source", "title", "media_type", "metadata", "pages", "content_hash", "chars", "chunks",
     "added",
 )  # fmt: skip
+CITED = ("document", "version", "source", "title", "metadata")
+"""Of a document, what a citation of its chunks needs."""
 CHUNK = ("id", "document", "version", "ordinal", "text", "start", "stop", "page", "heading")
 _NEWEST = 2**63 - 1
 
@@ -117,11 +119,11 @@ def read_chunk(row: Row) -> Chunk:
     return Chunk(row["ordinal"], row["text"], row["start"], row["stop"], row["page"] or None, row["heading"])
 
 
-def stored_chunk(row: Row, document: DocumentRow) -> StoredChunk:
+def stored_chunk(row: Row, document: Row) -> StoredChunk:
     chunk = read_chunk(row)
     return StoredChunk(
-        row["id"], document.id, chunk.ordinal, chunk.text, chunk.start, chunk.end, chunk.page, chunk.heading,
-        document.source, document.title, document.metadata,
+        row["id"], row["document"], chunk.ordinal, chunk.text, chunk.start, chunk.end, chunk.page, chunk.heading,
+        document["source"], document["title"], json.loads(document["metadata"]),
     )  # fmt: skip
 
 

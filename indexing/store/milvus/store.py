@@ -11,34 +11,58 @@ from typing import Any
 
 import numpy as np
 
-from indexing.document import Hit, StoredChunk, passage
+from indexing.document import RECORD, Hit, StoredChunk, passage
+from indexing.errors import DamagedIndexError
 from indexing.store.analyzer import MAX_REPEATS, MAX_TERMS, analyzer, folded
 from indexing.store.check import check_item, check_query
 from indexing.store.database import Database
 from indexing.store.filters import Filters
 from indexing.store.interface import DocumentRow, DocumentStore, Item, Problem, Stats, Vectors
+from indexing.store.jobs import JobStore
 from indexing.store.manifest import Manifest
 from indexing.store.milvus import maintenance, rows
 from indexing.store.milvus.client import Client, Row
 from indexing.store.milvus.expressions import among, expression, literal
 from indexing.store.milvus.maintenance import MilvusInfo
+from indexing.store.milvus.rows import Version
 from indexing.store.milvus.schema import SPARSE, VECTOR, Names
-from indexing.store.milvus.versions import Versions, next_number, slices
+from indexing.store.milvus.versions import Versions, is_move, move_number, next_number, slices
 
 _ATTEMPTS = 4
 _SPARE = 16
 _MAX_HITS = 16_384
 """Milvus returns no more."""
 _HASHES = 200
+_AFTER_RECORDS = RECORD[:-1] + chr(ord(RECORD[-1]) + 1)
+"""Behind a file's name, it sorts after all records of the file."""
 
 
-class MilvusStore(DocumentStore):
-    def __init__(self, name: str, client: Client, names: Names, manifest: Manifest, jobs: Database) -> None:
+class MilvusJobs(JobStore):
+    """The jobs of a collection that ran on this machine."""
+
+    def __init__(self, name: str, jobs: Database) -> None:
         self._name = name
+        self._jobs = jobs
+
+    def close(self) -> None:
+        self._jobs.close()
+
+    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self._jobs.reading()
+
+    def _writing_jobs(self) -> AbstractContextManager[sqlite3.Connection]:
+        return self._jobs.writing()
+
+    def _lease_path(self, job_id: str) -> Path:
+        return self._jobs.path.with_name(f"{self._name}.lock.job-{job_id}")
+
+
+class MilvusStore(MilvusJobs, DocumentStore):
+    def __init__(self, name: str, client: Client, names: Names, manifest: Manifest, jobs: Database) -> None:
+        super().__init__(name, jobs)
         self._client = client
         self._names = names
         self._manifest = manifest
-        self._jobs = jobs
         self._versions = Versions(client, names)
         self._analyzer = analyzer(manifest.language)
 
@@ -46,31 +70,52 @@ class MilvusStore(DocumentStore):
     def manifest(self) -> Manifest:
         return self._manifest
 
-    def put(self, items: Sequence[Item]) -> None:
+    def put(self, items: Sequence[Item], made_for: Manifest | None = None) -> None:
+        self._manifest.check_made_for(made_for, Path(self._name))
         for item in items:
             check_item(*item, self._manifest)
         newest = {item[0].id: item for item in items}
-        number = next_number(self._versions.current(newest, "Strong").values())
-        chunks = [row for item in newest.values() for row in rows.chunk_rows(item, number, self._terms(item))]
-        texts = [row for item in newest.values() for row in rows.text_rows(item[0], number)]
-        documents = [rows.document_row(item, number) for item in newest.values()]
+        seen = [row for found in self._versions.complete(newest).values() for row in found]
+        self._write(list(newest.values()), next_number(row["version"] for row in seen))
+        self._versions.remove(seen)
+
+    def _write(self, items: Sequence[Item], number: int) -> None:
+        """The rows of the documents are last: they complete the versions."""
+        chunks = [row for item in items for row in rows.chunk_rows(item, number, self._terms(item))]
+        texts = [row for item in items for row in rows.text_rows(item[0], number)]
+        documents = [rows.document_row(item, number) for item in items]
         self._client.upsert(self._names.chunks, chunks)
         self._client.upsert(self._names.texts, texts)
         self._client.upsert(self._names.documents, documents)
-        self._versions.remove(newest, before=number)
 
     def delete(self, document_ids: Iterable[str]) -> int:
-        there = self._versions.current(document_ids, "Strong")
-        self._versions.remove(there, before=next_number(there.values()))
-        return len(there)
+        found = self._versions.complete(document_ids)
+        count = len(found)
+        while found:
+            self._versions.remove([row for each in found.values() for row in each[:-1]])  # else they were current next
+            self._versions.remove([each[-1] for each in found.values()], current=True)
+            gone = {document: [row["version"] for row in each] for document, each in found.items()}
+            moved = {
+                document: [row for row in each if is_move(row["version"], gone[document])]
+                for document, each in self._versions.complete(gone).items()
+            }
+            found = {document: each for document, each in moved.items() if each}
+        return count
 
     def move(self, document_id: str, source: str) -> bool:
-        item = self.item(document_id)
-        if item is None:
+        read = self._read_item(document_id)
+        if read is None:
             return False
-        document, chunks, vectors = item
-        self.put([(replace(document, source=source), chunks, vectors)])
-        return True
+        version, (document, chunks, vectors) = read
+        number = move_number(version.number)
+        self._write([(replace(document, source=source), chunks, vectors)], number)
+        found = self._versions.complete([document_id]).get(document_id, [])
+        others = [row for row in found if row["version"] != number]
+        if others and others[-1]["version"] < number:
+            self._versions.remove(others)
+        else:  # overtaken by a put, or deleted
+            self._versions.remove([row for row in found if row["version"] == number], current=not others)
+        return bool(others)
 
     def search_dense(self, vector: Vectors, k: int, filters: Filters | None = None) -> list[Hit]:
         query = check_query(vector, self._manifest, self._name)
@@ -98,27 +143,25 @@ class MilvusStore(DocumentStore):
             limit = min(limit * 4, _MAX_HITS)
         return [Hit(row["id"], row["distance"]) for row, _ in kept[:k]]
 
-    def _current(self, found: Sequence[Row]) -> list[tuple[Row, DocumentRow]]:
-        """The rows of chunks of current versions, with their documents."""
-        versions = self._versions.current({row["document"] for row in found})
+    def _current(self, found: Sequence[Row], fields: Sequence[str] = ("document", "version")) -> list[tuple[Row, Row]]:
+        """The rows of chunks of current versions, with these fields of their documents."""
+        newest = self._versions.newest({row["document"] for row in found}, fields)
         return [
-            (row, versions[row["document"]].row)
+            (row, newest[row["document"]])
             for row in found
-            if row["document"] in versions and versions[row["document"]].number == row["version"]
+            if row["document"] in newest and newest[row["document"]]["version"] == row["version"]
         ]
 
     def chunks(self, ids: Sequence[int]) -> list[StoredChunk]:
         found = self._client.query(self._names.chunks, among("id", ids), rows.CHUNK) if ids else []
-        stored = {row["id"]: rows.stored_chunk(row, document) for row, document in self._current(found)}
+        stored = {row["id"]: rows.stored_chunk(row, document) for row, document in self._current(found, rows.CITED)}
         return [stored[each] for each in ids if each in stored]
 
     def document_chunks(self, document_id: str) -> list[StoredChunk]:
-        version = self._versions.current([document_id]).get(document_id)
-        if version is None:
+        newest = self._versions.newest([document_id], rows.CITED).get(document_id)
+        if newest is None:
             return []
-        return [
-            rows.stored_chunk(row, version.row) for row in self._chunk_rows(document_id, version.number, rows.CHUNK)
-        ]
+        return [rows.stored_chunk(row, newest) for row in self._chunk_rows(document_id, newest["version"], rows.CHUNK)]
 
     def _chunk_rows(self, document_id: str, version: int, fields: Sequence[str]) -> list[Row]:
         where = f"document == {literal(document_id)} and version == {version}"
@@ -126,35 +169,57 @@ class MilvusStore(DocumentStore):
         return sorted(found, key=lambda row: int(row["ordinal"]))
 
     def document(self, document_id: str) -> DocumentRow | None:
-        version = self._versions.current([document_id]).get(document_id)
+        version = self._versions.current(document_id)
         return None if version is None else version.row
 
     def documents(self, cursor: str | None = None, limit: int = 100) -> tuple[list[DocumentRow], str | None]:
         versions = self._versions.after(cursor or "", rows=limit + 1)
-        page = [version.row for version in islice(versions, limit + 1)]
+        page = [rows.read_version(row).row for row in islice(versions, limit + 1)]
         return page[:limit], page[limit - 1].id if len(page) > limit else None
 
     def known(self) -> dict[str, tuple[str, str]]:
-        every = (version.row for version in self._versions.after("", "Strong"))
-        return {row.source: (row.id, row.content_hash) for row in every}
+        fields = ("document", "version", "source", "content_hash")
+        every = self._versions.after("", "Strong", fields=fields)
+        return {row["source"]: (row["document"], row["content_hash"]) for row in every}
+
+    def known_among(self, files: Collection[str], hashes: Collection[str] = ()) -> dict[str, tuple[str, str]]:
+        fields = ("document", "version", "source", "content_hash")
+        wanted = [among("content_hash", some) for some in slices(list(hashes), _HASHES)]
+        for some in slices(list(files), _HASHES):
+            wanted.append(among("source", some))
+            wanted += [
+                f"source >= {literal(each + RECORD)} and source < {literal(each + _AFTER_RECORDS)}" for each in some
+            ]
+        found = [row for where in wanted for row in self._client.query(self._names.documents, where, fields, "Strong")]
+        return {row["source"]: (row["document"], row["content_hash"]) for row, _ in self._current(found)}
 
     def read_by_others(self, readers: Collection[str]) -> set[str]:  # noqa: ARG002 (it is not kept)
         return set()
 
     def text(self, document_id: str, start: int = 0, end: int | None = None) -> str:
-        version = self._versions.current([document_id]).get(document_id)
-        if version is None:
-            return ""
+        for _ in range(_ATTEMPTS):
+            version = self._versions.current(document_id)
+            if version is None:
+                return ""
+            text = self._text(version, start, end)
+            if text is not None:
+                return text
+        raise _damage(document_id)
+
+    def _text(self, version: Version, start: int, end: int | None) -> str | None:
+        """None where the version is being deleted, or has lost a part of its text."""
         start, end, _ = slice(start, end).indices(version.row.chars)
         if start >= end:
             return ""
         first, last = start // rows.BLOCK_CHARS, (end - 1) // rows.BLOCK_CHARS
-        keys = [rows.text_key(document_id, version.number, block) for block in range(first, last + 1)]
-        blocks: dict[str, str] = {}
+        keys = [rows.text_key(version.row.id, version.number, block) for block in range(first, last + 1)]
+        found: dict[str, str] = {}
         for some in slices(keys, 100):
-            found = self._client.query(self._names.texts, among("key", some), ["key", "text"])
-            blocks |= {row["key"]: row["text"] for row in found}
-        joined = "".join(blocks[key] for key in keys)
+            read = self._client.query(self._names.texts, among("key", some), ["key", "text"])
+            found |= {row["key"]: row["text"] for row in read}
+        if len(found) < len(keys):
+            return None
+        joined = "".join(found[key] for key in keys)
         return joined[start - first * rows.BLOCK_CHARS : end - first * rows.BLOCK_CHARS]
 
     def vectors_for(self, hashes: Iterable[str]) -> dict[str, Vectors]:
@@ -166,13 +231,23 @@ class MilvusStore(DocumentStore):
         return found
 
     def item(self, document_id: str) -> Item | None:
-        version = self._versions.current([document_id]).get(document_id)
-        if version is None:
-            return None
-        found = self._chunk_rows(document_id, version.number, [*rows.CHUNK, VECTOR])
-        vectors = np.array([row[VECTOR] for row in found], np.float32).reshape(len(found), self._manifest.dimension)
-        document = rows.read_document(version.row, self.text(document_id))
-        return document, [rows.read_chunk(row) for row in found], vectors
+        read = self._read_item(document_id)
+        return None if read is None else read[1]
+
+    def _read_item(self, document_id: str) -> tuple[Version, Item] | None:
+        """The current version. Raises DamagedIndexError where it is not whole."""
+        for _ in range(_ATTEMPTS):  # a version that another writer deletes meanwhile has a successor, or none
+            version = self._versions.current(document_id, "Strong")
+            if version is None:
+                return None
+            found = self._chunk_rows(document_id, version.number, [*rows.CHUNK, VECTOR])
+            text = self._text(version, 0, None)
+            if len(found) == version.row.chunks and text is not None:
+                vectors = np.array([row[VECTOR] for row in found], np.float32)
+                chunks = [rows.read_chunk(row) for row in found]
+                document = rows.read_document(version.row, text)
+                return version, (document, chunks, vectors.reshape(len(found), self._manifest.dimension))
+        raise _damage(document_id)
 
     def stats(self) -> Stats:
         return Stats(self._client.count(self._names.documents), self._client.count(self._names.chunks))
@@ -187,19 +262,13 @@ class MilvusStore(DocumentStore):
     def repair(self) -> list[Problem]:
         return maintenance.repair(self._client, self._names, self._versions)
 
-    def close(self) -> None:
-        self._jobs.close()
-
     def _terms(self, item: Item) -> list[str]:
         """The BM25 terms of each chunk, joined by blanks."""
         texts = (passage(chunk.heading, chunk.text) for chunk in item[1])
         return [" ".join(self._analyzer.analyze(folded(text))) for text in texts]
 
-    def _reading(self) -> AbstractContextManager[sqlite3.Connection]:
-        return self._jobs.reading()
 
-    def _writing_jobs(self) -> AbstractContextManager[sqlite3.Connection]:
-        return self._jobs.writing()
-
-    def _lease_path(self, job_id: str) -> Path:
-        return self._jobs.path.with_name(f"{self._name}.lock.job-{job_id}")
+def _damage(document_id: str) -> DamagedIndexError:
+    return DamagedIndexError(
+        f"document {document_id!r} has lost a part: run `ragline index repair`, then index its file again"
+    )

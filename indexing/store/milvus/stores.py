@@ -14,7 +14,7 @@ from indexing.store.milvus import schema
 from indexing.store.milvus.client import Client
 from indexing.store.milvus.expressions import literal
 from indexing.store.milvus.schema import Names
-from indexing.store.milvus.store import MilvusStore
+from indexing.store.milvus.store import MilvusJobs, MilvusStore
 
 
 class MilvusStores:
@@ -29,6 +29,10 @@ class MilvusStores:
 
     def names(self) -> list[str]:
         return [row["name"] for page in self._client.pages(self._catalog, "", ["name"]) for row in page]
+
+    def jobs(self, name: str) -> MilvusJobs:
+        self._names(name)
+        return MilvusJobs(name, self._jobs(name))
 
     def open(self, name: str) -> MilvusStore:
         names, manifest = self._names(name), self._manifest(name)

@@ -6,7 +6,7 @@ import pytest
 
 from indexing.errors import UnreadableError
 from indexing.read.formats.load import load_bytes
-from indexing.read.web import Fetcher, is_public
+from indexing.read.web import Address, Fetcher, is_public
 
 pytestmark = pytest.mark.anyio
 
@@ -58,19 +58,40 @@ async def test_a_slow_server_is_given_up(site: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url",
+    "host",
     [
-        "http://127.0.0.1:{port}/", "http://localhost:{port}/", "http://2130706433:{port}/", "http://0x7f000001:{port}/",
-        "http://0177.0.0.1:{port}/", "http://127.1:{port}/", "http://[::1]:{port}/", "http://[::ffff:127.0.0.1]:{port}/",
-        "http://[::127.0.0.1]:{port}/", "http://0.0.0.0:{port}/", "http://127.0.0.1.:{port}/", "http://a@127.0.0.1:{port}/",
-        "http://169.254.169.254/", "http://10.0.0.1/", "http://192.168.1.1/", "http://100.64.0.1/", "http://[fd00::1]/",
-        "http://[fe80::1]/", "http://[64:ff9b::7f00:1]/", "http://[2002:7f00:1::]/", "http://224.0.0.1/", "ftp://example.org/",
-        "http:///nohost", "http://exa mple/",
+        "127.0.0.1", "localhost", "2130706433", "0x7f000001", "127.1", "[::1]", "[::ffff:127.0.0.1]",
+        "[::127.0.0.1]", "0.0.0.0", "169.254.169.254", "10.0.0.1", "192.168.1.1", "100.64.0.1", "[fd00::1]",
+        "[fe80::1]", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "224.0.0.1", "168.63.129.16", "192.0.0.192",
+        "[fec0::1]",
     ],
 )  # fmt: skip
-async def test_private_addresses_in_every_spelling(site: str, url: str) -> None:
-    with pytest.raises(UnreadableError):
-        await Fetcher(max_bytes=1000, timeout_s=5).fetch(url.format(port=site.rpartition(":")[2]))
+async def test_private_addresses_are_refused_in_every_spelling(site: str, host: str) -> None:
+    """By the guard, and before anything is connected to."""
+    asked: list[tuple[Address, bool]] = []
+
+    def allowed(address: Address) -> bool:
+        asked.append((address, is_public(address)))
+        return asked[-1][1]
+
+    with pytest.raises(UnreadableError, match="which is not a public address"):
+        await Fetcher(max_bytes=1000, timeout_s=5, allowed=allowed).fetch(f"http://{host}:{site.rpartition(':')[2]}/")
+    assert asked
+    assert not any(public for _, public in asked)
+    with pytest.raises(UnreadableError, match="which is not a public address"):  # by default, too
+        await Fetcher(max_bytes=1000, timeout_s=5).fetch(f"http://{host}:{site.rpartition(':')[2]}/")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1.", "exa mple"])
+async def test_names_that_some_systems_take_for_addresses(site: str, host: str) -> None:
+    with pytest.raises(UnreadableError, match=r"which is not a public address|is not known"):
+        await Fetcher(max_bytes=1000, timeout_s=5).fetch(f"http://{host}:{site.rpartition(':')[2]}/")
+
+
+@pytest.mark.parametrize("url", ["http://a@127.0.0.1/", "ftp://example.org/", "http:///nohost"])
+async def test_what_is_not_asked_for(url: str) -> None:
+    with pytest.raises(UnreadableError, match="give an http or https URL"):
+        await open_fetcher().fetch(url)
 
 
 @pytest.mark.parametrize(
@@ -86,5 +107,20 @@ async def test_what_is_no_url(url: str) -> None:
 
 
 def test_public_addresses_are_public() -> None:
-    assert is_public(ipaddress.ip_address("93.184.216.34"))
-    assert is_public(ipaddress.ip_address("2606:2800:220:1:248:1893:25c8:1946"))
+    for address in ("93.184.216.34", "2606:2800:220:1:248:1893:25c8:1946", "::ffff:8.8.8.8", "64:ff9b::808:808"):
+        assert is_public(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "168.63.129.16", "192.0.0.192", "192.0.0.8", "192.88.99.1", "198.18.0.1", "203.0.113.1", "240.0.0.1",
+        "255.255.255.255", "::", "::1", "::8.8.8.8", "::ffff:10.0.0.1", "::ffff:0:10.0.0.1", "::ffff:0:8.8.8.8",
+        "::ffff:168.63.129.16", "64:ff9b::a00:1", "64:ff9b::a83f:8110", "64:ff9b:1::808:808", "100::1", "fec0::1",
+        "feff::1", "fe80::1", "fd00:ec2::254", "2001:0:808:808::1", "2001:0:a00:1::f5ff:fffe", "2002:a00:1::1",
+        "2002:808:808::1", "2001:db8::1", "3fff::1", "5f00::1", "2606:2800:220:1:0:5efe:a00:1",
+        "2606:2800:220:1:200:5efe:a00:1", "2606:2800:220:1:0:5efe:808:808", "fe80::5efe:a00:1", "ff02::1", "4000::1",
+    ],
+)  # fmt: skip
+def test_addresses_that_are_not_or_lead_elsewhere(address: str) -> None:
+    assert not is_public(ipaddress.ip_address(address))

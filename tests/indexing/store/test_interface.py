@@ -97,6 +97,31 @@ def test_delete_and_move(store: DocumentStore) -> None:
     assert store.chunks([hit.chunk_id for hit in store.search_sparse("plums", 1)])[0].source == "/elsewhere/b.txt"
 
 
+def test_what_is_known_is_looked_up_by_file_and_by_content(store: DocumentStore) -> None:
+    files = {
+        "a": "/d/a.jsonl",
+        "b": "/d/a.jsonl#record=1",
+        "c": "/d/a.jsonl#record=é",
+        "d": "/d/a.jsonl2",
+        "e": '/d/"%_',
+    }
+    store.put([item(identity, f"text {identity}", source=source) for identity, source in files.items()])
+    store.put([item("f", "text a", source="/other"), item("e", "text new", source='/d/"%_')])
+    every = store.known()
+    hash_of_a = item("x", "text a")[0].content_hash
+
+    def sources(*arguments: object) -> set[str]:
+        found = store.known_among(*arguments)
+        assert found.items() <= every.items()
+        return set(found)
+
+    assert sources(["/d/a.jsonl"]) == {files["a"], files["b"], files["c"]}
+    assert sources(["/d/a.jsonl", files["e"], "/nowhere"]) == {files["a"], files["b"], files["c"], files["e"]}
+    assert sources([], [hash_of_a]) == {files["a"], "/other"}
+    assert sources([], [item("x", "text e")[0].content_hash]) == set(), "it was replaced"
+    assert sources([]) == set()
+
+
 def test_all_is_there_after_reopening(store: DocumentStore, stores: Stores) -> None:
     store.put([item("a", "red apples", metadata={"n": 1})])
     store.put([item("b", "blue plums")])

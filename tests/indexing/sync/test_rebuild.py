@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from indexing.document import Chunk
-from indexing.errors import IndexingError
+from indexing.document import Chunk, Document
+from indexing.errors import IndexingError, IndexMismatchError
 from indexing.settings import IndexSettings
 from indexing.store.local import Store
 from indexing.sync.indexer import Indexer, manifest_of
@@ -132,3 +132,23 @@ async def test_a_copy_has_everything_and_embeds_nothing(path, tmp_path, embed_se
         (hit, *_) = target.search_sparse("number 12", 1)
         assert target.chunks([hit.chunk_id])[0].metadata == {"n": 12, "record_id": "12"}
     assert embed_server.texts == []
+
+
+async def test_a_server_puts_no_chunks_for_the_manifest_before_a_reindex(path, embed_server) -> None:
+    client = embed_server.client()
+    with Store.open(path) as live:
+        async with Indexer(live, client, BEFORE) as indexer:
+            await indexer.add(added("first"))
+            await reindex(path, client, AFTER, lambda _: None)
+            before = live.known()
+            with pytest.raises(IndexMismatchError, match="chunk_tokens is 32 in the index, but 64 is asked for"):
+                await indexer.add(added("second"))
+            assert live.known() == before
+            await reindex(path, client, BEFORE, lambda _: None)
+            await indexer.add(added("second"))
+            assert live.known().keys() == before.keys() | {"second"}
+    await client.aclose()
+
+
+def added(name: str) -> Document:
+    return Document(name, name, name, f"Words of the {name}.", "text/plain", {}, (), name)

@@ -12,9 +12,9 @@ from indexing.store.database import Database, storage_errors
 from indexing.store.interface import Vectors
 from indexing.store.local.dense.buffer import Buffer
 from indexing.store.local.dense.native import faiss
-from indexing.store.local.dense.segment import Bits, Mask, Segment, read_segments
+from indexing.store.local.dense.segment import Mask, Segment, read_segments
 from indexing.store.local.sqlite import rows
-from indexing.store.local.sqlite.allowed import Allowed, Ids
+from indexing.store.local.sqlite.allowed import Allowed, Ids, spread
 
 _MAX_EXACT = 2000
 """Where a filter allows no more chunks, all of them are candidates, and no index is searched."""
@@ -93,7 +93,10 @@ class DenseIndex:
             opened = {segment.row.id: segment for segment in view.segments}
             segments = tuple(opened.get(row.id) or Segment.open(self.directory, row) for row in stored)
             sealed = segments[-1].row.last if segments else 0
-            view = View(segments, None, view.buffer.after(sealed), max(view.newest, sealed), 0)
+            # Where nothing is open yet: no segment holds a chunk that was deleted before all of them were written.
+            applied = view.tombstone if view.newest else min((row.deaths for row in stored), default=0)
+            live = view.live and _grown(view.live, sealed)
+            view = View(segments, live, view.buffer.after(sealed), max(view.newest, sealed), applied)
         return self._added(connection, _without_tombstones(connection, view))
 
     def _added(self, connection: sqlite3.Connection, view: View) -> View:
@@ -110,28 +113,29 @@ def _without_tombstones(connection: sqlite3.Connection, view: View) -> View:
     tombstones = connection.execute(sql, (view.tombstone,)).fetchall()
     if not tombstones:
         return view
-    buffer, bits = view.buffer, None
-    for _, first, last in tombstones:
-        if first <= view.sealed:
-            bits = _live_bits(view) if bits is None else bits
-            _clear(bits, first, min(last, view.sealed))
-        else:
-            buffer = buffer.without(first, last)
-    mask = view.live if bits is None else replace(Mask.of(bits, 1), fraction=1.0)
-    return replace(view, live=mask, buffer=buffer, tombstone=tombstones[-1][0])
+    ranges = np.array([(first, last) for _, first, last in tombstones], np.int64)
+    sealed = ranges[ranges[:, 0] <= view.sealed]
+    buffer, live = view.buffer, view.live
+    if len(sealed):
+        live = _without(live or _grown(None, view.sealed), sealed[:, 0], np.minimum(sealed[:, 1], view.sealed))
+    for first, last in ranges[ranges[:, 1] > view.sealed].tolist():
+        buffer = buffer.without(first, last)
+    return replace(view, live=live, buffer=buffer, tombstone=tombstones[-1][0])
 
 
-def _live_bits(view: View) -> Bits:
-    if view.live is not None:
-        return view.live.bits.copy()
-    return np.full((view.sealed >> 3) + 1, 255, np.uint8)
+def _grown(mask: Mask | None, last: int) -> Mask:
+    """The mask up to the chunk id `last`: what it does not reach is allowed."""
+    bits = np.full((last >> 3) + 1, 255, np.uint8)
+    if mask is not None:
+        bits[: len(mask.bits)] &= mask.bits[: len(bits)]
+    return replace(Mask.of(bits, 1), fraction=1.0)
 
 
-def _clear(bits: Bits, first: int, last: int) -> None:
-    part = slice(first >> 3, (last >> 3) + 1)
-    some = np.unpackbits(bits[part], bitorder="little")
-    some[(first & 7) : (first & 7) + last - first + 1] = 0
-    bits[part] = np.packbits(some, bitorder="little")
+def _without(mask: Mask, first: Ids, last: Ids) -> Mask:
+    """The mask without these ranges of chunk ids, each inclusive."""
+    bits, ids = mask.bits.copy(), spread(first, last)
+    np.bitwise_and.at(bits, ids >> 3, ~(np.uint8(1) << (ids & 7).astype(np.uint8)))
+    return replace(Mask.of(bits, 1), fraction=1.0)
 
 
 def _mask(view: View, allowed: Allowed) -> Mask:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexing.errors import IndexingError
+from indexing.errors import IndexingError, StorageError
 from indexing.store.database import Database
 from indexing.store.interface import Vectors
 from indexing.store.local.dense import segment
@@ -36,6 +36,8 @@ _ENVIRONMENT = ("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH")
 _SAMPLE = 64
 _TOP = 100
 _RECALL = 0.99
+_STORAGE_ERROR = 7
+"""Exit status after a StorageError, whose message is the last line that is printed."""
 _SAFETY = 2
 """Factor on nprobe, for it is measured with stored vectors as queries, and questions are less like them."""
 
@@ -150,7 +152,7 @@ class MergeProcess:
         self._stopped = threading.Event()
 
     def run(self, task: MergeTask) -> MergeResult | None:
-        """Raises IndexingError where the process fails or is killed."""
+        """Raises StorageError, and IndexingError where the process fails or is killed."""
         # Not the whole environment, for it may hold keys.
         environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | {
             "OMP_NUM_THREADS": str(self._threads),
@@ -168,6 +170,8 @@ class MergeProcess:
         if self._stopped.is_set():
             process.kill()
         output = _exchange(process, json.dumps(asdict(task)).encode() + b"\n")
+        if process.returncode == _STORAGE_ERROR:
+            raise StorageError(output.decode().splitlines()[-1])
         if process.returncode:
             raise IndexingError(f"merging into {task.out} failed: {output.decode(errors='replace')[-500:].strip()}")
         answer = json.loads(output.splitlines()[-1])
@@ -200,7 +204,12 @@ def main() -> None:
     os.nice(_NICE)
     task = MergeTask(**json.loads(sys.stdin.buffer.readline()))
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    result = merge(task)
+    try:
+        result = merge(task)
+    except StorageError as exc:
+        sys.stdout.write(f"\n{exc}")
+        sys.stdout.flush()
+        os._exit(_STORAGE_ERROR)
     sys.stdout.write("\n" + json.dumps(None if result is None else asdict(result)))
     sys.stdout.flush()
     os._exit(0)

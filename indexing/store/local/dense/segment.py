@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexing.errors import DamagedIndexError
+from indexing.store.database import storage_errors
 from indexing.store.disk import fsync, sha256
 from indexing.store.interface import Vectors
 from indexing.store.local.dense.factory import candidates_per_hit
@@ -139,11 +140,17 @@ def insert_segment(connection: sqlite3.Connection, row: SegmentRow) -> None:
 
 
 def write(index: Any, path: Path) -> tuple[int, str]:
-    """Write the file durably; it appears whole. Returns its bytes and its sha256."""
+    """Write the file durably; it appears whole. Returns its bytes and its sha256. Raises StorageError."""
     temporary = path.with_suffix(".new")
-    faiss.write_index(index, str(temporary))
-    fsync(temporary)
-    size, digest = temporary.stat().st_size, sha256(temporary)
-    temporary.replace(path)
-    fsync(path.parent)
+    with storage_errors(path):
+        try:
+            with temporary.open("wb") as file:  # FAISS' own writer does not notice that the last block is not written
+                faiss.write_index(index, faiss.PyCallbackIOWriter(file.write))
+            fsync(temporary)
+            size, digest = temporary.stat().st_size, sha256(temporary)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        fsync(path.parent)
     return size, digest

@@ -8,7 +8,7 @@ import os
 import shutil
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 import tantivy
 
 from indexing.document import passage
-from indexing.errors import DamagedIndexError, IndexingError
+from indexing.errors import DamagedIndexError, StorageError
 from indexing.store.analyzer import MAX_REPEATS, MAX_TERMS, analyzer, folded
 
 _HEAP_BYTES = 48_000_000
@@ -93,11 +93,25 @@ class Bm25:
         found = self._searcher().search(tantivy.Query.all_query(), 1, count=False, order_by_field="id").hits
         return int(found[0][0]) if found else 0
 
-    def ids(self) -> list[int]:
-        """All chunk ids, in no order."""
+    def snapshot(self) -> Callable[[], list[int]]:
+        """A function that reads all chunk ids of the present commit, in no order."""
         searcher = self._searcher()
-        hits = searcher.search(tantivy.Query.all_query(), max(searcher.num_docs, 1), count=False).hits
-        return [int(each) for each in searcher.fast_field_values("id", [at for _, at in hits]) if each is not None]
+
+        def ids() -> list[int]:
+            hits = searcher.search(tantivy.Query.all_query(), max(searcher.num_docs, 1), count=False).hits
+            return [int(each) for each in searcher.fast_field_values("id", [at for _, at in hits]) if each is not None]
+
+        return ids
+
+    def link(self, folder: Path) -> None:
+        """Make a folder with the files of the present commit. They are hard links, for they never change."""
+        self.close_writer()
+        folder.mkdir()
+        for file in self._directory.iterdir():
+            if file.suffix == ".json":
+                shutil.copyfile(file, folder / file.name)
+            elif file.suffix != ".lock":
+                (folder / file.name).hardlink_to(file)
 
     def _searcher(self) -> tantivy.Searcher:
         """Of the newest commit of any process."""
@@ -114,14 +128,14 @@ class Bm25:
     def catch_up(self, connection: sqlite3.Connection, after: int) -> int:
         """Add the newer chunks of SQLite, and apply the tombstones past `after`. Returns the newest that is applied.
 
-        Raises IndexingError where it cannot be written; after close_writer() it goes on from its last commit.
+        Raises StorageError where it cannot be written; after close_writer() it goes on from its last commit.
         """
         if self._newest is None:
             self._newest = self.newest()
         try:
             return self._catch_up(connection, after, self._newest)
         except (ValueError, OSError) as exc:
-            raise IndexingError(f"{self._directory} cannot be written: {exc}") from exc
+            raise StorageError(f"{self._directory} cannot be written: {exc}") from exc
 
     def _catch_up(self, connection: sqlite3.Connection, after: int, newest: int) -> int:
         if self._writer is None:

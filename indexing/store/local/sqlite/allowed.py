@@ -39,11 +39,16 @@ class Allowed:
 
     def ids(self) -> Ids:
         """All allowed chunk ids, ascending."""
-        lengths = self.last - self.first + 1
-        ends = np.cumsum(lengths)
-        within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
-        spread: Ids = np.repeat(self.first, lengths) + within
-        return spread
+        return spread(self.first, self.last)
+
+
+def spread(first: Ids, last: Ids) -> Ids:
+    """All ids of these ranges, each inclusive."""
+    lengths = last - first + 1
+    ends = np.cumsum(lengths)
+    within = np.arange(ends[-1] if len(ends) else 0) - np.repeat(ends - lengths, lengths)
+    ids: Ids = np.repeat(first, lengths) + within
+    return ids
 
 
 def allowed(connection: sqlite3.Connection, clause: Clause) -> Allowed:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from indexing.document import Chunk, Document, StoredChunk, passage
+from indexing.document import RECORD, Chunk, Document, StoredChunk, passage
 from indexing.store.filters import kind
 from indexing.store.interface import DocumentRow, Vectors, text_hash
 
@@ -116,12 +116,11 @@ def item(
     return whole, parts, matrix
 
 
-def versions(connection: sqlite3.Connection) -> dict[str, tuple[object, ...]]:
-    """Document id -> the columns that differ between versions of a document."""
-    rows = connection.execute(
-        "SELECT id, source, title, media_type, metadata, pages, content_hash, chars, reader FROM documents"
+def versions(connection: sqlite3.Connection) -> Iterator[tuple[Any, ...]]:
+    """Document id and the columns that differ between versions of a document, in the order of ids."""
+    yield from connection.execute(
+        "SELECT id, source, title, media_type, metadata, pages, content_hash, chars, reader FROM documents ORDER BY id"
     )
-    return {row[0]: row for row in rows}
 
 
 _DOCUMENT = (
@@ -157,6 +156,23 @@ def read_by_others(connection: sqlite3.Connection, current: Collection[str]) -> 
     return {source for (source,) in found} if others else set()
 
 
+def known_among(
+    connection: sqlite3.Connection, files: Collection[str], hashes: Collection[str]
+) -> dict[str, tuple[str, str]]:
+    """source -> (document id, content hash)"""
+    found = connection.execute(_OF_FILES, (json.dumps(list(files)),) * 2).fetchall()
+    if hashes:
+        sql = f"SELECT source, id, content_hash FROM documents WHERE content_hash IN {_AMONG}"  # noqa: S608 (ours)
+        found += connection.execute(sql, (json.dumps(list(hashes)),))
+    return {source: (identity, content_hash) for source, identity, content_hash in found}
+
+
+# CROSS keeps SQLite from scanning all documents for each file.
+_OF_FILES = f"""
+    SELECT source, documents.id, content_hash FROM json_each(?) CROSS JOIN documents ON source = value
+    UNION ALL SELECT source, documents.id, content_hash FROM json_each(?) CROSS JOIN documents
+        ON source >= value || '{RECORD}' AND source < value || '{RECORD[:-1]}{chr(ord(RECORD[-1]) + 1)}'
+"""  # noqa: S608 (ours)
 _AMONG = "(SELECT value FROM json_each(?))"
 _CHUNK = (
     "SELECT chunks.id, documents.id, ordinal, text, start, stop, page, heading, source, title, metadata"

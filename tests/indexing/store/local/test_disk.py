@@ -10,7 +10,7 @@ import pytest
 
 from indexing.errors import StorageError
 from indexing.store.local import Store, collection_path
-from tests.indexing.made import MANIFEST, bulk, clustered, item, vector_of
+from tests.indexing.made import DIMENSION, MANIFEST, bulk, clustered, item, vector_of
 
 PRIVATE_MOUNTS = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-ec"]
 
@@ -54,6 +54,44 @@ def test_a_full_disk_ends_a_write_and_loses_nothing(tmp_path: Path) -> None:
     )
     done = subprocess.run([*PRIVATE_MOUNTS, script], capture_output=True, text=True, check=True, timeout=120)
     check_what_is_left(collection_path(kept, "default"), done.stdout)
+
+
+COMPACT = """
+import resource, sys
+from pathlib import Path
+from indexing.errors import StorageError
+from indexing.store.local import Store
+with Store.open(Path(sys.argv[1])) as store:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+    try:
+        store.compact()
+    except StorageError as exc:
+        print(exc)
+"""
+
+
+@pytest.mark.parametrize("missing", [100, 100_000])
+@pytest.mark.parametrize("sealed", [True, False])
+def test_a_full_disk_ends_a_merge_with_a_sentence(tmp_path: Path, *, missing: int, sealed: bool) -> None:
+    """FAISS writes in blocks: where only the last one is missing, too."""
+    path = collection_path(tmp_path, "default")
+    with Store.create_or_open(path, MANIFEST) as store:
+        store.put(bulk(clustered(9000, 1)))
+        if not sealed:
+            store.put(bulk(clustered(5000, 2), 9000))
+        size = store.info().segments[0].bytes if sealed else 5000 * (DIMENSION + 8)
+        store.delete(["bulk00001"])
+    limit = size - missing - 100 * (DIMENSION + 8)
+    done = subprocess.run(
+        [sys.executable, "-c", COMPACT, path, str(limit)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert "faiss cannot be written: File too large. Nothing of this write is kept" in done.stdout, done.stderr
+    assert "Traceback" not in done.stderr
+    with Store.open(path) as store:
+        assert list((path / "g000001" / "vectors").glob("*.new")) == []
+        assert store.verify() == []
+        store.compact()
+        assert store.info().dead == 0
 
 
 READ = """

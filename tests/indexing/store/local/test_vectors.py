@@ -1,5 +1,7 @@
 """Segments: sealed from the buffer, merged by size, with deleted chunks and filters, for several readers."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,6 +103,23 @@ def test_deleted_chunks_are_found_no_more_and_a_reader_sees_it(path: Path) -> No
         for number in range(0, ROWS // 100, 3):  # they come back, under new ids
             writer.put(bulk(VECTORS[number * 100 : number * 100 + 100], number * 100))
         assert recall(reader, everything) >= 0.98
+
+
+def test_a_new_segment_replays_no_tombstone(tmp_path: Path) -> None:
+    path = collection_path(tmp_path, "default")
+    with Store.create_or_open(path, MANIFEST) as store:
+        store.put(bulk(VECTORS[:9_000]))
+        deleted = {chunk.id for n in range(0, 20, 2) for chunk in store.document_chunks(f"bulk{n:05}")}
+        store.delete([f"bulk{n:05}" for n in range(0, 20, 2)])
+        with Store.open(path) as reader, reader._current.using() as generation:
+            assert set(generation.dense.search(VECTORS[0], 9_000, None)).isdisjoint(deleted)
+            with closing(sqlite3.connect(path / "g000001" / "store.sqlite3")) as connection, connection:
+                assert connection.execute("DELETE FROM dead").rowcount == 10
+            store.put(bulk(VECTORS[9_000:18_000], 9_000))
+            found = set(generation.dense.search(VECTORS[0], 18_000, None))
+            assert len(generation.dense.view().segments) == 2
+            assert found.isdisjoint(deleted), "what was applied once is not read again"
+            assert len(found) == 17_000
 
 
 @pytest.mark.parametrize("factory", ["Flat", "HNSW32", "IVF64,SQ8", "IVF64,PQ8x4", "IVF32_HNSW8,Flat", "SQfp16"])
