@@ -2,6 +2,7 @@
 
 import ctypes
 import re
+from collections import Counter
 from typing import Any, NamedTuple
 
 import pypdfium2.raw as pdfium_c
@@ -13,6 +14,8 @@ Box = tuple[float, float, float, float]
 _WIDE = 1.2
 """A gap within a line, in multiples of its size, that only columns of a table have."""
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+_SMALL = 1.0
+"""Points; a character of less in width and height is not seen. Fonts without measures have 0."""
 _SAME_LINE = 0.5
 """A gap between the parts of a line that pdfium broke, as at a footnote's mark, in multiples of its size at most."""
 _END = re.compile("[\ufffe\x02]\r?\n?|\n|\\Z")
@@ -35,8 +38,8 @@ class Line(NamedTuple):
     """Of its heading; 0 where it is none."""
 
 
-def lines_of(text_page: Any, page_box: Box) -> list[Line]:
-    """The lines of a page in pdfium's order, without those outside of `page_box`."""
+def lines_of(text_page: Any, page_box: Box, omitted: Counter[str]) -> list[Line]:
+    """The lines of a page in pdfium's order; those outside of `page_box`, or too small to be seen, are counted."""
     raw: str = text_page.get_text_range()
     page = _Page(text_page.raw, page_box)
     lines: list[Line] = []
@@ -49,6 +52,8 @@ def lines_of(text_page: Any, page_box: Box) -> list[Line]:
                 lines[-1] = _with(lines[-1], line)
             elif line:
                 lines.append(line)
+            else:
+                omitted["hidden text"] += 1
         at = end.end()
     return lines
 
@@ -76,7 +81,7 @@ class _Page:
         self._sides = [ctypes.c_double() for _ in range(4)]
 
     def line(self, text: str, first: int, *, hyphen: bool) -> Line | None:
-        """The line of a text that begins at the character `first`; None where it is outside of the page's box."""
+        """The line of a text that begins at the character `first`; None where it is not seen."""
         clean = tidy(text)
         index, box = pdfium_c.FPDFText_GetCharIndexFromTextIndex(self._page, first), self._box
         # The loose box is the font's, of the same height for all characters.
@@ -86,6 +91,8 @@ class _Page:
         bottom, top = (box.bottom, box.top) if box.bottom <= box.top else (box.top, box.bottom)
         bounds = self._bounds
         if not (left <= bounds[2] and bounds[0] <= right and bottom <= bounds[3] and bounds[1] <= top):
+            return None
+        if 0 < max(right - left, top - bottom) < _SMALL:
             return None
         spans = self._spans(index, len(text)) or [(left, right)]
         (left, right), row = spans[0], False
