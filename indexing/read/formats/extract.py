@@ -50,7 +50,8 @@ LONG_TITLE = 300
 _FORMS = [*range(0x2E80, 0x2FE0), *range(0xFB00, 0xFE00), *range(0xFE10, 0xFE1A), *range(0xFE70, 0xFEFD)]
 """Radicals, and the presentation forms of letters: glyphs, which programs write in the place of characters."""
 _LETTERS = {code: plain for code in _FORMS if not (plain := unicodedata.normalize("NFKC", chr(code))).startswith(" ")}
-_INVISIBLE = (0xAD, 0x200B, 0x2060, 0xFEFF, 0xFFFE, 0xFFFF)
+_INVISIBLE = (0xAD, 0x200B, *range(0x2060, 0x2065), 0xFEFF, 0xFFFE, 0xFFFF, *range(0xE0000, 0xE0080))
+"""The last are tags, in which a whole text can be hidden."""
 _DROPPED = dict.fromkeys((*range(9), 0x0B, *range(0x0E, 0x20), 0x7F, *_INVISIBLE))
 _CLEAN = str.maketrans({**_LETTERS, **_DROPPED, 0x0C: "\n", 0x85: "\n", 0x2028: "\n", 0x2029: "\n\n", 0xA0: " "})
 _UNCLEAN = re.compile(f"[{re.escape(''.join(map(chr, _CLEAN)))}]")

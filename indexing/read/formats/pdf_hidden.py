@@ -86,7 +86,7 @@ def _product(one: _Matrix, other: _Matrix) -> _Matrix:
 
 
 def _is_path(raw: Any) -> bool:
-    return pdfium_c.FPDFPageObj_GetType(raw) == pdfium_c.FPDF_PAGEOBJ_PATH
+    return bool(pdfium_c.FPDFPageObj_GetType(raw) == pdfium_c.FPDF_PAGEOBJ_PATH)
 
 
 def _is_dark(path: Any) -> bool:
