@@ -187,7 +187,8 @@ def test_charts_and_diagrams_stand_behind_their_paragraph() -> None:
     def pt(text: str) -> str:
         return f"<c:pt idx='0'><c:v>{text}</c:v></c:pt>"
 
-    series = f"<c:ser><c:tx>{pt('Sales')}</c:tx><c:cat>{pt('North')}</c:cat><c:val>{pt('4.4000000000000004')}</c:val></c:ser>"
+    values = f"<c:cat>{pt('North')}</c:cat><c:val>{pt('4.4000000000000004')}</c:val>"
+    series = f"<c:ser><c:tx>{pt('Sales')}</c:tx>{values}</c:ser>"
     dgm = "http://schemas.openxmlformats.org/drawingml/2006/diagram"
     a = "http://schemas.openxmlformats.org/drawingml/2006/main"
     step = "<d:pt modelId='1'><d:t><a:p><a:r><a:t>Dredge</a:t></a:r></a:p></d:t></d:pt>"
