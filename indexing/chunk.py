@@ -232,7 +232,7 @@ def _split_at_breaks(text: str, start: int, stop: int, size: int) -> Iterator[tu
 _MARKUP = re.compile(r"^(?:#{1,6} |```|~~~|\|.*\|$|:?-+:? *\|)", re.MULTILINE)
 """Headings, code, tables. Markdown without any is split better as plain text (docs/indexing.md)."""
 _QUOTES = str.maketrans("'\"[]", "\u2019\u201d()")
-_INLINE = re.compile(r"(?<=\S)[*_]|[*_](?=[^\s*_])")
+_INLINE = re.compile(r"(?<=\S)[*_]|[*_](?=\S)")
 """The splitter takes the edges of quotes, brackets and emphasis for stronger borders than the ends of sentences.
 
 It is given other characters in their places, which close what a sentence ends with and are no markup.

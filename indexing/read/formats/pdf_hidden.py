@@ -13,6 +13,13 @@ _WHITE = 0xF8
 _OPAQUE = 0x0D
 """Of 255; what is less opaque is not seen."""
 _DEPTH = 8
+_P, _I = ctypes.c_void_p, ctypes.c_int
+_get = ctypes.cast(pdfium_c.FPDFPage_GetObject, ctypes.PYFUNCTYPE(_P, _P, _I))
+_get_in_form = ctypes.cast(pdfium_c.FPDFFormObj_GetObject, ctypes.PYFUNCTYPE(_P, _P, _I))
+_type = ctypes.cast(pdfium_c.FPDFPageObj_GetType, ctypes.PYFUNCTYPE(_I, _P))
+_mode = ctypes.cast(pdfium_c.FPDFTextObj_GetTextRenderMode, ctypes.PYFUNCTYPE(_I, _P))
+_fill = ctypes.cast(pdfium_c.FPDFPageObj_GetFillColor, ctypes.PYFUNCTYPE(_I, _P, _P, _P, _P, _P))
+"""Of pdfium, with addresses in place of typed pointers: half the time, in the loop over all that is on a page."""
 _Matrix = tuple[float, float, float, float, float, float]
 
 
@@ -28,6 +35,8 @@ class _Object(NamedTuple):
 
 def drop_hidden(page: Any) -> int:
     """Remove hidden text from the page in memory, and count it; the text of OCR stays over what it was read from."""
+    if not _may_hide(ctypes.cast(page.raw, _P).value, pdfium_c.FPDFPage_CountObjects(page), _get):
+        return 0
     painted: list[_Object] = []
     unseen: list[_Object] = []
     white: list[_Object] = []
@@ -48,8 +57,6 @@ def drop_hidden(page: Any) -> int:
                 has_text = True
         else:
             has_text = True
-    if not (unseen or white):
-        return 0
     scanned = [each for each in painted if not (has_text and _is_path(each.raw))]
     dark = [each for each in painted if not _is_path(each.raw) or _is_dark(each.raw)]
     hidden = [text for text in unseen if not _lies_on(text, scanned)]
@@ -62,6 +69,26 @@ def drop_hidden(page: Any) -> int:
         pdfium_c.FPDFPageObj_Destroy(text.raw)
     places = {text.at for text in hidden}
     return sum(at - 1 not in places for at in places)
+
+
+def _may_hide(holder: int | None, count: int, get: Any, depth: int = 0) -> bool:
+    """Whether there is any text that is invisible, transparent or white, on whatever ground."""
+    colour = (ctypes.c_uint * 4)()
+    parts = [ctypes.addressof(colour) + 4 * i for i in range(4)]
+    for number in range(count):
+        raw = get(holder, number)
+        mode = _mode(raw)
+        if mode == pdfium_c.FPDF_TEXTRENDERMODE_FILL:
+            seen = _fill(raw, *parts) and colour[3] >= _OPAQUE
+            if not seen or (colour[0] >= _WHITE and colour[1] >= _WHITE and colour[2] >= _WHITE):
+                return True
+        elif mode == pdfium_c.FPDF_TEXTRENDERMODE_INVISIBLE:
+            return True
+        elif mode == pdfium_c.FPDF_TEXTRENDERMODE_UNKNOWN and _type(raw) == pdfium_c.FPDF_PAGEOBJ_FORM:
+            inner = pdfium_c.FPDFFormObj_CountObjects(ctypes.cast(raw, pdfium_c.FPDF_PAGEOBJECT))
+            if depth < _DEPTH and _may_hide(raw, inner, _get_in_form, depth + 1):
+                return True
+    return False
 
 
 def _objects(page: Any, form: Any = None, matrix: _Matrix = (1, 0, 0, 1, 0, 0), depth: int = 0) -> Iterator[Any]:
