@@ -124,12 +124,13 @@ class Chunker:
         capacity = max(1, min(int(self._max * per_token * _FILL), limit))
         overlap = min(int(self._overlap * per_token), capacity // 2)
         splitter = MarkdownSplitter(capacity, overlap) if markdown else TextSplitter(capacity, overlap)
+        split = _INLINE.sub(")", segment.translate(_QUOTES)) if markdown else segment
         for first, last in self._sections(len(segment), starts, headings):
             for start, end, limit in self._parts(first, last, starts, long):
                 if limit:
                     yield from self._rows(segment, start, end, starts, limit)
                 else:
-                    for at, piece in splitter.chunk_indices(segment[start:end]):
+                    for at, piece in splitter.chunk_indices(split[start:end]):
                         yield from self._fit(segment, start + at, start + at + len(piece), starts)
 
     def _sections(self, end: int, starts: "array[int]", headings: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -230,6 +231,12 @@ def _split_at_breaks(text: str, start: int, stop: int, size: int) -> Iterator[tu
 
 _MARKUP = re.compile(r"^(?:#{1,6} |```|~~~|\|.*\|$|:?-+:? *\|)", re.MULTILINE)
 """Headings, code, tables. Markdown without any is split better as plain text (docs/indexing.md)."""
+_QUOTES = str.maketrans("'\"[]", "\u2019\u201d()")
+_INLINE = re.compile(r"(?<=\S)[*_]|[*_](?=\S)")
+"""The splitter takes the edges of quotes, brackets and emphasis for stronger borders than the ends of sentences.
+
+It is given other characters in their places, which close what a sentence ends with and are no markup.
+"""
 _AUTHORED_MARKUP = re.compile(rf"{_MARKUP.pattern}|^ {{0,3}}(?:=+|-{{3,}})[ \t]*$", re.MULTILINE)
 """The same with underlined headings, of text that was written as Markdown."""
 

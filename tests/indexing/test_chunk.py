@@ -70,6 +70,15 @@ def test_headings_inside_code_are_code() -> None:
     assert plain.heading == "Manual"
 
 
+@pytest.mark.parametrize("inline", ["the king's", 'his "Marcher"', "the paper [4][5]", "**no boat**", "_the_ boat*s*"])
+def test_marks_within_a_line_are_no_borders(inline: str) -> None:
+    sentence = f"In May of that year {inline} left the harbour and was not seen until June."
+    text = "# Boats\n\n" + " ".join([sentence] * 40) + '\n\nHe said "No." She said (or so "they" tell) nothing.'
+    chunks = cut(document(text), 40, tokenizer=None)
+    assert len(chunks) > 10
+    assert all(chunk.text.rstrip().endswith(("June.", "nothing.", '"No."')) for chunk in chunks[1:])
+
+
 def test_page_of_each_chunk() -> None:
     text, pages = joined_pages(["one " * 30, "two " * 30, "six " * 30], Limits())
     chunks = cut(document(text, "application/pdf", pages), 35)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lxml import etree
 
 from indexing.errors import UnreadableError
-from indexing.read.formats import docx_equations, docx_numbering, docx_rewrite, docx_tables
+from indexing.read.formats import docx_equations, docx_hidden, docx_numbering, docx_rewrite, docx_tables, drawings
 from indexing.read.formats.extract import counted
 from indexing.read.formats.markup import Package, local_name, xml_parser
 
@@ -27,7 +27,7 @@ def main_part(package: Package) -> str:
 class Rewritten:
     content: bytes
     chunks: tuple[str, ...]
-    """Markdown of the embedded documents (w:altChunk), whose places `with_chunks` fills."""
+    """Markdown of the embedded documents (w:altChunk), diagrams and charts, whose places `with_chunks` fills."""
     omitted: tuple[str, ...]
 
 
@@ -42,20 +42,26 @@ def rewritten(package: Package, read_chunk: Callable[[str, bytes], str]) -> Rewr
 
     bodies = {name: strict_xml(package.read(name)) for name in (main, *(n for kind in _WITH_TEXT for n in of(kind)))}
     numbering, styles = (next((package.xml(name) for name in of(kind)), None) for kind in ("numbering", "styles"))
-    omitted: Counter[str] = Counter()
+    named = docx_numbering.Styles(styles)
+    running = [package.xml(part) for kind in ("header", "footer") for part in of(kind)]
+    omitted = Counter(
+        {"hidden text": sum(docx_hidden.drop_hidden(part, named) for part in (*bodies.values(), *running))}
+    )
     for body in bodies.values():
         for text in body.iter("{*}t"):
             text.text = (text.text or "").translate(_RESERVED)
-        docx_rewrite.unwrap(body, docx_numbering.Styles(styles))
+        docx_rewrite.unwrap(body, named)
         docx_equations.spell(body)
-        omitted += docx_rewrite.left_out(body)
     docx_numbering.number(bodies[main], numbering, styles)
     docx_tables.unmerge(bodies[main])
     targets = {rel.id: rel.target for rel in related}
     chunks = _take_chunks(bodies[main], package, targets, read_chunk, omitted)
-    _append_running(bodies[main], [package.xml(part) for kind in ("header", "footer") for part in of(kind)])
+    _take_drawings(bodies[main], package, targets, chunks)
+    for body in bodies.values():
+        omitted += docx_rewrite.left_out(body)
+    _append_running(bodies[main], running)
     new = package.with_parts({name: etree.tostring(body) for name, body in bodies.items()})
-    return Rewritten(new, tuple(chunks), counted(omitted))
+    return Rewritten(new, tuple(chunks), counted(+omitted))
 
 
 def with_chunks(markdown: str, chunks: Sequence[str]) -> str:
@@ -82,6 +88,17 @@ def _take_chunks(
             place.addnext(docx_rewrite.text_paragraph(place, f"\ufdd2{len(chunks)}\ufdd3"))
             chunks.append(text)
     return chunks
+
+
+def _take_drawings(body: etree._Element, package: Package, targets: dict[str, str], chunks: list[str]) -> None:
+    """Take out each diagram and chart that can be read, and mark its place behind its paragraph or table."""
+    for element in reversed(list(body.iter("{*}chart", "{*}relIds"))):
+        text = drawings.drawing(element, package, targets)[1]
+        outer, around = element.getparent(), list(element.iterancestors("{*}p", "{*}tbl"))
+        if text and around and outer is not None:
+            around[-1].addnext(docx_rewrite.text_paragraph(body, f"\ufdd2{len(chunks)}\ufdd3"))
+            chunks.append(text)
+            outer.remove(element)
 
 
 def _append_running(main: etree._Element, parts: list[etree._Element]) -> None:

@@ -11,6 +11,7 @@ from indexing.read.formats.docx_numbering import Styles, value
 from indexing.read.formats.markup import local_name
 
 _WRAPPERS = ("fldSimple", "bdo", "dir")
+_WITH_WORDS = ("{*}t", "{*}chart", "{*}relIds")
 _COUNTED_FIELD = re.compile(r"\s*(PAGE|NUMPAGES|SECTIONPAGES|DATE|TIME)\b", re.IGNORECASE)
 _LEAST_WORDS = 3
 """Of a running line whose page number was dropped: "Page 1 of 2" says nothing."""
@@ -85,9 +86,11 @@ def _resolve(root: etree._Element) -> None:
 
 
 def _alternative(element: etree._Element) -> etree._Element:
-    """The fallback, which old readers know, if it has text; else the first choice with text; else the first."""
+    """The fallback, which old readers know, if it has words; else the first choice with words; else the first."""
     branches = [*element.findall("{*}Fallback"), *element.findall("{*}Choice")]
-    full = (branch for branch in branches if any(text.text for text in branch.iter("{*}t")))
+    full = (
+        branch for branch in branches if any(each.text or local_name(each) != "t" for each in branch.iter(*_WITH_WORDS))
+    )
     return next(full, branches[0] if branches else etree.Element("none"))
 
 

@@ -1,5 +1,6 @@
 """PDF by pdfium: the text layer, page by page, with headings."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,9 +10,19 @@ import pypdfium2.raw as pdfium_c
 from indexing.document import one_line
 from indexing.errors import NoTextError, UnreadableError
 from indexing.read.formats import scan
-from indexing.read.formats.extract import Extract, Limits, joined_pages, real_title, require_chars, tidy
+from indexing.read.formats.extract import (
+    Extract,
+    Limits,
+    counted,
+    joined_pages,
+    real_title,
+    require_chars,
+    tidy,
+)
 from indexing.read.formats.pdf_headings import NO_LEVELS, levels_by_size, mark_by_bookmarks, mark_by_size
+from indexing.read.formats.pdf_hidden import drop_hidden
 from indexing.read.formats.pdf_lines import Line, lines_of
+from indexing.read.formats.pdf_notes import with_notes
 from indexing.read.formats.pdf_paragraphs import layout_of, text_of
 
 _SCAN = (
@@ -25,7 +36,9 @@ def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
     try:
         if len(document) > limits.max_pages:
             raise UnreadableError(f"too large: {len(document):,} pages, more than the limit of {limits.max_pages:,}")
-        lines = _lines(document, limits)
+        omitted = Counter({"attachment": pdfium_c.FPDFDoc_GetAttachmentCount(document)})
+        omitted["XFA form"] += document.get_formtype() == pdfium_c.FORMTYPE_XFA_FULL
+        lines = _lines(document, limits, omitted)
         bookmarks = _bookmarks(document)
         levels = levels_by_size(lines)
         used = NO_LEVELS if bookmarks else levels
@@ -33,43 +46,47 @@ def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
         mark_by_bookmarks(marked, bookmarks)
         layout = layout_of(lines)
         pages = [tidy(text_of(page, layout)) for page in marked]
+        if limits.scan_models and not any(line.size for page in lines for line in page):
+            return scan.load(content, limits)
         if not any(pages):
-            if limits.scan_models:
-                return scan.load(content, limits)
             raise NoTextError(_SCAN)
         title = real_title(_title(document)) or _first_heading(mark_by_size(lines[0], levels))
     finally:
         document.close()
     text, starts = joined_pages(pages, limits)
     empty = sum(not page for page in pages)
-    return Extract(text, title, starts, {"pages_without_text": empty} if empty else {})
+    return Extract(text, title, starts, {"pages_without_text": empty} if empty else {}, omitted=counted(+omitted))
 
 
 def _open(content: bytes) -> Any:
     try:
-        return pdfium.PdfDocument(content)
+        document = pdfium.PdfDocument(content)
+        document.init_forms()
     except pdfium.PdfiumError as exc:
         if getattr(exc, "err_code", None) == pdfium_c.FPDF_ERR_PASSWORD:
             raise UnreadableError("protected by a password") from exc
         raise UnreadableError("broken PDF: it cannot be opened") from exc
+    return document
 
 
-def _lines(document: Any, limits: Limits) -> list[list[Line]]:
+def _lines(document: Any, limits: Limits, omitted: Counter[str]) -> list[list[Line]]:
     pages: list[list[Line]] = []
     length = 0
     for number in range(len(document)):
-        pages.append(_page(document, number))
+        pages.append(_page(document, number, omitted))
         length += sum(len(line.text) for line in pages[-1])
         require_chars(length, limits)
     return pages
 
 
-def _page(document: Any, number: int) -> list[Line]:
+def _page(document: Any, number: int, omitted: Counter[str]) -> list[Line]:
     """The lines of a page; [] where pdfium cannot read it."""
     try:
         page = document[number]
+        omitted["hidden text"] += drop_hidden(page)
         text_page = page.get_textpage()
-        lines = lines_of(text_page, page.get_bbox())
+        lines = lines_of(text_page, page.get_bbox(), omitted)
+        lines = with_notes(lines, page, text_page, omitted)
     except pdfium.PdfiumError:
         return []
     text_page.close()

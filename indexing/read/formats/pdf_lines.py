@@ -2,8 +2,8 @@
 
 import ctypes
 import re
-from dataclasses import dataclass, replace
-from typing import Any
+from collections import Counter
+from typing import Any, NamedTuple
 
 import pypdfium2.raw as pdfium_c
 
@@ -14,14 +14,15 @@ Box = tuple[float, float, float, float]
 _WIDE = 1.2
 """A gap within a line, in multiples of its size, that only columns of a table have."""
 _RIGHT_TO_LEFT = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+_SMALL = 1.0
+"""Points; a character of less in width and height is not seen. Fonts without measures have 0."""
 _SAME_LINE = 0.5
 """A gap between the parts of a line that pdfium broke, as at a footnote's mark, in multiples of its size at most."""
-_HYPHEN = re.compile("[\ufffe\x02]\r?\n?")
-"""What pdfium writes for a hyphen that divides a word at the end of a line, usually without the line's end."""
+_END = re.compile("[\ufffe\x02]\r?\n?|\n|\\Z")
+"""Of a line; U+FFFE and U+0002 are pdfium's hyphen that divides a word, usually without the line's end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     text: str
     size: float
     """Height of its first character's font box in points; 0 without one."""
@@ -37,18 +38,23 @@ class Line:
     """Of its heading; 0 where it is none."""
 
 
-def lines_of(text_page: Any, page_box: Box) -> list[Line]:
-    """The lines of a page in pdfium's order, without those outside of `page_box`."""
+def lines_of(text_page: Any, page_box: Box, omitted: Counter[str]) -> list[Line]:
+    """The lines of a page in pdfium's order; those outside of `page_box`, or too small to be seen, are counted."""
     raw: str = text_page.get_text_range()
+    page = _Page(text_page.raw, page_box)
     lines: list[Line] = []
     at = 0
-    for end, following, hyphen in _ends(raw):
-        line = _line(text_page, raw[at:end], at, page_box, hyphen=hyphen)
-        if line and lines and _same_line(lines[-1], line):
-            lines[-1] = _with(lines[-1], line)
-        elif line:
-            lines.append(line)
-        at = following
+    for end in _END.finditer(raw):
+        found = raw[at : end.start()]
+        if text := found.strip():
+            line = page.line(text, at + found.index(text[0]), hyphen=end[0] not in ("", "\n"))
+            if line and lines and _same_line(lines[-1], line):
+                lines[-1] = _with(lines[-1], line)
+            elif line:
+                lines.append(line)
+            else:
+                omitted["hidden text"] += 1
+        at = end.end()
     return lines
 
 
@@ -62,54 +68,45 @@ def _with(line: Line, rest: Line) -> Line:
     """The line with the part that follows it."""
     space = "" if rest.left - line.right < line.size / 8 or rest.text.startswith((",", ".", ";", ":", ")")) else " "
     text, row = f"{line.text}{space}{rest.text}", line.row or rest.row
-    return replace(line, text=text, right=max(line.right, rest.right), hyphen=rest.hyphen, row=row)
+    return line._replace(text=text, right=max(line.right, rest.right), hyphen=rest.hyphen, row=row)
 
 
-def _ends(raw: str) -> list[tuple[int, int, bool]]:
-    """(end of a line, start of the next, whether it ends at a hyphen)."""
-    hyphens = [(found.start(), found.end(), True) for found in _HYPHEN.finditer(raw)]
-    taken = {end - 1 for _, end, _ in hyphens}
-    breaks = [(found.start(), found.end(), False) for found in re.finditer("\n", raw) if found.start() not in taken]
-    return [*sorted(hyphens + breaks), (len(raw), len(raw), False)]
+class _Page:
+    """Where the characters of a page stand; pdfium writes into the same few numbers for each line."""
 
+    def __init__(self, text_page: Any, box: Box) -> None:
+        self._page = text_page
+        self._bounds = box
+        self._box = pdfium_c.FS_RECTF()
+        self._sides = [ctypes.c_double() for _ in range(4)]
 
-def _line(text_page: Any, raw: str, at: int, page_box: Box, *, hyphen: bool) -> Line | None:
-    text = raw.strip()
-    first = at + len(raw) - len(raw.lstrip())
-    index = pdfium_c.FPDFText_GetCharIndexFromTextIndex(text_page, first) if text else -1
-    box = _box(text_page, index) if index >= 0 else None
-    clean = text if text.isascii() and text.isprintable() else tidy(text)
-    if box is None:
-        return Line(clean, 0.0, hyphen=hyphen)
-    if not (box[0] <= page_box[2] and page_box[0] <= box[2] and box[1] <= page_box[3] and page_box[1] <= box[3]):
-        return None
-    size = round(2 * (box[3] - box[1])) / 2
-    left, right, row = _extent(text_page, index, len(text), box)
-    if not text.isascii() and _RIGHT_TO_LEFT.search(text):
-        left, right = -right, -left
-    return Line(clean, size, left, right, box[1], hyphen, row)
+    def line(self, text: str, first: int, *, hyphen: bool) -> Line | None:
+        """The line of a text that begins at the character `first`; None where it is not seen."""
+        clean = tidy(text)
+        index, box = pdfium_c.FPDFText_GetCharIndexFromTextIndex(self._page, first), self._box
+        # The loose box is the font's, of the same height for all characters.
+        if index < 0 or not pdfium_c.FPDFText_GetLooseCharBox(self._page, index, box):
+            return Line(clean, 0.0, hyphen=hyphen)
+        left, right = (box.left, box.right) if box.left <= box.right else (box.right, box.left)
+        bottom, top = (box.bottom, box.top) if box.bottom <= box.top else (box.top, box.bottom)
+        bounds = self._bounds
+        if not (left <= bounds[2] and bounds[0] <= right and bottom <= bounds[3] and bounds[1] <= top):
+            return None
+        if 0 < max(right - left, top - bottom) < _SMALL:
+            return None
+        spans = self._spans(index, len(text)) or [(left, right)]
+        (left, right), row = spans[0], False
+        for start, end in spans[1:]:
+            row = row or start - right > _WIDE * (top - bottom)
+            right = max(right, end)
+        if not text.isascii() and _RIGHT_TO_LEFT.search(text):
+            left, right = -right, -left
+        return Line(clean, round(2 * (top - bottom)) / 2, left, right, bottom, hyphen, row)
 
-
-def _box(text_page: Any, index: int) -> Box | None:
-    """A character's font box, whose height is the font's."""
-    box = pdfium_c.FS_RECTF()
-    if not pdfium_c.FPDFText_GetLooseCharBox(text_page, index, ctypes.byref(box)):
-        return None
-    return (min(box.left, box.right), min(box.bottom, box.top), max(box.left, box.right), max(box.bottom, box.top))
-
-
-def _extent(text_page: Any, index: int, length: int, first: Box) -> tuple[float, float, bool]:
-    """(left, right, whether it has wide gaps) of a line, by the rectangles of its text."""
-    spans = []
-    sides = [ctypes.c_double() for _ in range(4)]
-    for number in range(pdfium_c.FPDFText_CountRects(text_page, index, length)):
-        pdfium_c.FPDFText_GetRect(text_page, number, *sides)
-        spans.append((sides[0].value, sides[2].value))
-    if not spans:
-        return first[0], first[2], False
-    spans.sort()
-    right, wide = spans[0][1], False
-    for start, end in spans[1:]:
-        wide = wide or start - right > _WIDE * (first[3] - first[1])
-        right = max(right, end)
-    return spans[0][0], right, wide
+    def _spans(self, index: int, length: int) -> list[tuple[float, float]]:
+        """(left, right) of each rectangle that a text fills, from left to right."""
+        spans = []
+        for number in range(pdfium_c.FPDFText_CountRects(self._page, index, length)):
+            pdfium_c.FPDFText_GetRect(self._page, number, *self._sides)
+            spans.append((self._sides[0].value, self._sides[2].value))
+        return sorted(spans)

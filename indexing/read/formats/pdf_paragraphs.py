@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import pairwise
-from math import inf
+from operator import and_
 from statistics import median
 
 from indexing.document import one_line
@@ -33,8 +33,9 @@ _LOWER_SLACK = 0.25
 """The same before a word in lower case."""
 _ITEM = re.compile(r"(?:[•·●▪■◦‣➢✓\uf0b7\uf0a7*\u2013\u2014-]|o|\(?(?:\d{1,3}|[a-z]|[ivx]{1,5})[.)]|[A-Z]\)|\(\w\))\s")
 _REFERENCE = re.compile(r"\[[\w+]{1,12}\] ")
-_LEADERS = re.compile(r"\.{4}|(?:\. ){4}|_{4}")
-_ENDS = re.compile(r"[.!?:;。\uff01\uff1f…؟\u06d4।][\"'”\u2019»)\]」』]*$")
+_LEADERS = ("....", ". . . . ", "____")
+_STOPS = tuple(".!?:;。\uff01\uff1f…؟\u06d4।")
+_CLOSING = "\"'”\u2019»)]」』"
 _UNSPACED = re.compile("[\u0e00-\u0eff\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]")
 _WORD = re.compile(r"[^\W\d_]+(?:[-\u2010][^\W\d_]+)*")
 _COMPOUND = frozenset(
@@ -62,9 +63,11 @@ def layout_of(pages: Sequence[Sequence[Line]]) -> Layout:
         widths[round(line.right - line.left)] += len(line.text)
     words: set[str] = set()
     if any(_divides(line) for line in lines):
+        tokens: set[str] = set()
         for before, line in pairwise([Line("", 0.0), *lines]):
-            found = _WORD.findall(line.text.casefold())
-            words.update(found[_divides(before) : len(found) - _divides(line)])
+            found = line.text.split()
+            tokens.update(found[_divides(before) : len(found) - _divides(line)])
+        words.update(_WORD.findall(" ".join(tokens).casefold()))
     return Layout(_weighted_median(widths), words)
 
 
@@ -110,67 +113,65 @@ def _blocks(page: Iterable[Line]) -> list[list[Line]]:
 
 
 def _adjoin(one: Line, other: Line) -> bool:
-    if not (one.size and other.size):
-        return False
-    size = max(one.size, other.size)
+    small, size = sorted((one.size, other.size))
     below = 0.4 * size <= one.bottom - other.bottom <= _BLOCK_SPACING * size
-    return below and other.left <= one.right and one.left <= other.right and 4 * min(one.size, other.size) >= 3 * size
+    return below and other.left <= one.right and one.left <= other.right and 4 * small >= 3 * size > 0
 
 
 def _paragraphs(block: Sequence[Line], layout: Layout) -> list[tuple[str, bool]]:
     """(text, whether it was joined from several lines)."""
-    spacing = median([d for one, other in pairwise(block) if (d := one.bottom - other.bottom) > one.size / 2] or [0.0])
-    edge = _edge(block, layout)
-    found: list[tuple[str, bool]] = []
+    pairs = list(pairwise(block))
+    spacing = median([d for one, other in pairs if (d := one.bottom - other.bottom) > one.size / 2] or [0.0])
+    found = [(_escaped(block[0].text), False)]
     hanging = False
-    for i, line in enumerate(block):
-        before = block[i - 1] if i else None
-        hanging = before is not None and _goes_on(before, line, edge, spacing, hanging=hanging)
-        if before is not None and hanging:
-            found[-1] = _joined(found[-1][0], before, line, layout.words), True
+    for (line, following), full in zip(pairs, _full(block, pairs, layout), strict=True):
+        near = line.bottom - following.bottom <= _PARAGRAPH_SPACING * spacing
+        hanging = line.hyphen or (full and near and _goes_on(line, following, hanging=hanging))
+        if hanging:
+            found[-1] = _joined(found[-1][0], line, following, layout.words), True
         else:
-            found.append((_escaped(line.text), False))
+            found.append((_escaped(following.text), False))
     return found
 
 
-def _edge(block: Sequence[Line], layout: Layout) -> tuple[float, float]:
-    """(left, right) of the block's text; the right is out of reach where its lines were not broken to fit a width."""
+def _full(block: Sequence[Line], pairs: Sequence[tuple[Line, Line]], layout: Layout) -> list[bool]:
+    """Of each line but the last, whether it was broken to fit a width: the next line's first word had no room."""
     left, right = min(line.left for line in block), max(line.right for line in block)
     usual = left + _USUAL_SHARE * layout.width
-    pairs = [(one, other) for one, other in pairwise(block) if not one.hyphen]
-    begun = sum(not other.text[:1].isupper() and other.text[:1].isalpha() for _, other in pairs)
-    short = len(block) >= _NARROW_LINES or right < usual or max(len(line.text) for line in block) < _SHORT
-    if short and begun < max(_PROSE * len(pairs), 1):
-        return left, inf
-    if len(block) >= _NARROW_LINES:
-        full = sum(_is_full(one, other, (left, right)) for one, other in pairs)
-        if full >= _FULL_SHARE * len(pairs):
-            return left, right
-    return left, max(right, usual)
+    whole = [not one.hyphen for one, _ in pairs]
+    begun = sum(is_whole and _begins_low(other.text) for is_whole, (_, other) in zip(whole, pairs, strict=True))
+    many = len(block) >= _NARROW_LINES
+    short = many or right < usual or max(len(line.text) for line in block) < _SHORT
+    if short and begun < max(_PROSE * sum(whole), 1):
+        return [False] * len(pairs)
+    full = [_is_full(one, other, left, right) for one, other in pairs]
+    if many and sum(map(and_, full, whole)) >= _FULL_SHARE * sum(whole):
+        return full
+    return [_is_full(one, other, left, usual) for one, other in pairs] if right < usual else full
 
 
-def _is_full(line: Line, following: Line, edge: tuple[float, float]) -> bool:
-    """Whether the next line's first word would not have fitted."""
-    left, right = edge
+def _begins_low(text: str) -> bool:
+    return not text[:1].isupper() and text[:1].isalpha()
+
+
+def _is_full(line: Line, following: Line, left: float, right: float) -> bool:
     text = following.text
-    word = 1 if _UNSPACED.match(text) else min(len(text.split(" ", 1)[0]), _LONG_WORD)
-    slack = 0.0 if _ENDS.search(line.text) else _LOWER_SLACK if text[:1].islower() else _SLACK
-    width = (word + 1) * (following.right - following.left) / max(len(text), 1)
-    return line.right + width + slack * (right - left) >= right < inf
+    word = 1 if _is_unspaced(text[:1]) else min(len(text.split(" ", 1)[0]), _LONG_WORD)
+    reach = line.right + (word + 1) * (following.right - following.left) / max(len(text), 1)
+    slack = _LOWER_SLACK if text[:1].islower() else _SLACK
+    return reach >= right or (reach + slack * (right - left) >= right and not _ends(line.text))
 
 
-def _goes_on(line: Line, following: Line, edge: tuple[float, float], spacing: float, *, hanging: bool) -> bool:
-    """Whether two lines of a block are of one paragraph. `hanging`: the first is not the paragraph's first line."""
-    if line.hyphen:
-        return True
-    text, ended = following.text, bool(_ENDS.search(line.text))
-    if line.row or following.row or _begins_anew(line.text, text):
+def _goes_on(line: Line, following: Line, *, hanging: bool) -> bool:
+    """Whether the line after a full one is of its paragraph. `hanging`: the full one is not the paragraph's first."""
+    one, other = line.text, following.text
+    if line.row or following.row or _ITEM.match(other) or _is_row(one, other) or _is_led(one) or _is_led(other):
         return False
-    if line.bottom - following.bottom > _PARAGRAPH_SPACING * spacing or not _is_full(line, following, edge):
+    if _REFERENCE.match(other) and (one[-1:].isdigit() or _ends(one)):
         return False
     shift = (following.left - line.left) / max(line.size, 1.0)
-    indented = shift > _INDENT and not _ITEM.match(line.text)
-    return not (ended and (indented or (shift < -_INDENT and hanging)))
+    anew = (shift > _INDENT and not _ITEM.match(one)) or (shift < -_INDENT and hanging)
+    return not (anew and _ends(one))
 
 
 def _joined(text: str, line: Line, following: Line, words: AbstractSet[str]) -> str:
@@ -181,22 +182,31 @@ def _joined(text: str, line: Line, following: Line, words: AbstractSet[str]) -> 
         return (text if _keeps_hyphen(text[:-1], following.text, words) else text[:-1]) + following.text
     if text.endswith(("\u2010", "/")) and following.text[:1].isalnum():
         return text + following.text
-    if _UNSPACED.match(text[-1:]) and _UNSPACED.match(following.text):
+    if _is_unspaced(text[-1:]) and _is_unspaced(following.text[:1]):
         return text + following.text
     return f"{text} {following.text}"
 
 
-def _begins_anew(one: str, other: str) -> bool:
-    """Whether the second line is an item, a reference, or a row of a table."""
-    if _ITEM.match(other) or _LEADERS.search(one) or _LEADERS.search(other) or _is_row(one, other):
-        return True
-    return bool(_REFERENCE.match(other) and (_ENDS.search(one) or one[-1:].isdigit()))
-
-
 def _is_row(one: str, other: str) -> bool:
     """Whether two lines begin alike: with numbers, or with one word in upper case."""
-    first = other.split(" ", 1)[0]
-    return (one[:1].isdigit() and other[:1].isdigit()) or (first[:1].isupper() and one.startswith(f"{first} "))
+    if other[:1].isupper():
+        return one[:1] == other[:1] and one.startswith(f"{other.split(' ', 1)[0]} ")
+    return one[:1].isdigit() and other[:1].isdigit()
+
+
+def _is_led(text: str) -> bool:
+    """Whether dots or a rule lead to its end, as in a table of contents or a form."""
+    return any(map(text.__contains__, _LEADERS))
+
+
+def _ends(text: str) -> bool:
+    """Whether a sentence ends with it."""
+    return text.rstrip(_CLOSING).endswith(_STOPS)
+
+
+def _is_unspaced(char: str) -> bool:
+    """Whether it is of a script that writes words without spaces."""
+    return char >= "\u0e00" and _UNSPACED.match(char) is not None
 
 
 def _keeps_hyphen(before: str, after: str, words: AbstractSet[str]) -> bool:

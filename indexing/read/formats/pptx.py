@@ -15,7 +15,7 @@ _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
 _REL = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}"
 _TITLES = ("title", "ctrTitle")
-_READABLE = (f"{_A}t", "{*}relIds", "{http://schemas.openxmlformats.org/drawingml/2006/chart}chart")
+_READABLE = (f"{_A}t", "{*}relIds", "{*}chart")
 _SKIPPED = ("dt", "ftr", "sldNum", "sldImg")
 
 
@@ -79,15 +79,11 @@ def _resolve(root: etree._Element) -> None:
 def _drawing(package: Package, targets: dict[str, str], frame: etree._Element, omitted: Counter[str]) -> list[str]:
     """The words of a diagram or chart in a frame; what cannot be read is counted."""
     for element in frame:
-        kind = {"relIds": "diagram", "chart": "chart", "oleObj": "embedded object"}.get(local_name(element))
-        if kind is None:
-            continue
-        part = targets.get(element.get(f"{_REL}dm" if kind == "diagram" else f"{_REL}id", ""), "")
-        read = {"diagram": drawings.diagram, "chart": drawings.chart}.get(kind)
-        text = read(package.xml(part)) if read and part in package.names else ""
+        kind, text = drawings.drawing(element, package, targets)
         if text:
             return [text]
-        omitted[kind] += 1
+        if kind := kind or ("embedded object" if local_name(element) == "oleObj" else ""):
+            omitted[kind] += 1
     return []
 
 

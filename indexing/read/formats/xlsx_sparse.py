@@ -14,7 +14,7 @@ _MANY = 10_000_000
 _SPARSE = 20
 """A sheet with fewer cells than one in 20 of its area is sparse."""
 _ROW = re.compile(rb'row [^<>]*?\br="(\d{1,9})"')
-_WIDE = re.compile(rb'\bc [^<>]{0,99}?\br="([A-Z]{2,3})\d')
+_WIDE = re.compile(rb'r="([A-Z]{2,3})\d')
 _NARROW = 26
 _REFERENCE = re.compile(r"([A-Z]{1,3})(\d{1,9})")
 

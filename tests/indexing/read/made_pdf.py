@@ -10,9 +10,23 @@ class Text:
     y: float
     text: str
     size: float = 12
+    style: str = ""
+    """Operators before it, such as "3 Tr" for invisible text."""
 
 
-def pdf_of(*pages: Sequence[Text], objects: Sequence[str] = (), page_extra: str = "", catalog: str = "") -> bytes:
+@dataclass(frozen=True)
+class Drawn:
+    operators: str
+    """Drawn in the order of the page's texts."""
+
+
+def pdf_of(
+    *pages: Sequence[Text | Drawn],
+    objects: Sequence[str] = (),
+    page_extra: str = "",
+    x_objects: str = "",
+    catalog: str = "",
+) -> bytes:
     """In Helvetica. `objects` are numbered from 4; `page_extra` goes into the first page, `catalog` into the root."""
     first = 4 + len(objects)
     kids = " ".join(f"{first + 2 * i} 0 R" for i in range(len(pages)))
@@ -23,13 +37,19 @@ def pdf_of(*pages: Sequence[Text], objects: Sequence[str] = (), page_extra: str 
         *objects,
     ]
     for i, page in enumerate(pages):
-        stream = "\n".join(f"BT /F1 {t.size} Tf {t.x} {t.y} Td ({_quoted(t.text)}) Tj ET" for t in page)
+        stream = "\n".join(map(_operators, page))
         bodies.append(
             f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 700 792] {'' if i else page_extra}"
-            f" /Resources << /Font << /F1 3 0 R >> >> /Contents {first + 1 + 2 * i} 0 R >>"
+            f" /Resources << /Font << /F1 3 0 R >> /XObject << {x_objects} >> >> /Contents {first + 1 + 2 * i} 0 R >>"
         )
         bodies.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
     return _file(bodies)
+
+
+def _operators(each: Text | Drawn) -> str:
+    if isinstance(each, Drawn):
+        return each.operators
+    return f"q {each.style} BT /F1 {each.size} Tf {each.x} {each.y} Td ({_quoted(each.text)}) Tj ET Q"
 
 
 def _quoted(text: str) -> str:

@@ -69,6 +69,22 @@ def test_a_chart_is_a_table() -> None:
     ]  # fmt: skip
 
 
+def test_a_chart_that_keeps_its_data_apart_from_its_series() -> None:
+    def level(*values: str) -> str:
+        points = (f"<x:pt idx='{i}'>{value}</x:pt>" for i, value in enumerate(values))
+        return f"<x:lvl>{''.join(points)}</x:lvl>"
+
+    categories = f"<x:strDim type='cat'>{level('North', 'South')}{level('Coast')}</x:strDim>"
+    data = f"{categories}<x:numDim>{level('4', '5')}</x:numDim>"
+    series = "<x:series><x:tx><x:txData><x:v>Sales</x:v></x:txData></x:tx><x:dataId val='0'/></x:series>"
+    ns = "http://schemas.microsoft.com/office/drawing/2014/chartex"
+    inner = f"<x:chartData><x:data id='0'>{data}</x:data></x:chartData><x:chart>{series}</x:chart>"
+    chart = frame(f'<x:chart xmlns:x="{ns}" r:id="charts/c.xml"/>')
+    body = f"<mc:AlternateContent><mc:Choice Requires='cx1'>{chart}</mc:Choice><mc:Fallback/></mc:AlternateContent>"
+    found = slide(body, {"charts/c.xml": f"<x:chartSpace xmlns:x='{ns}'>{inner}</x:chartSpace>"})
+    assert found.text.split("\n") == ["| Category | Sales |", "| --- | --- |", "| North | 4 |", "| South | 5 |"]
+
+
 def test_one_branch_of_an_alternative_is_read() -> None:
     both = f"<mc:Choice Requires='x'>{words('Same')}</mc:Choice><mc:Fallback>{words('Same')}</mc:Fallback>"
     only = f"<mc:Choice Requires='x'/><mc:Fallback>{words('Other')}</mc:Fallback>"

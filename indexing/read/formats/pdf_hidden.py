@@ -1,0 +1,147 @@
+"""Removes the text that no reader of a PDF's page sees: invisible, transparent, or white on nothing."""
+
+import ctypes
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import pypdfium2.raw as pdfium_c
+
+from indexing.read.formats.pdf_lines import Box
+
+_WHITE = 0xF8
+"""Of red, green and blue at least."""
+_OPAQUE = 0x0D
+"""Of 255; what is less opaque is not seen."""
+_DEPTH = 8
+_P, _I = ctypes.c_void_p, ctypes.c_int
+_get = ctypes.cast(pdfium_c.FPDFPage_GetObject, ctypes.PYFUNCTYPE(_P, _P, _I))
+_get_in_form = ctypes.cast(pdfium_c.FPDFFormObj_GetObject, ctypes.PYFUNCTYPE(_P, _P, _I))
+_type = ctypes.cast(pdfium_c.FPDFPageObj_GetType, ctypes.PYFUNCTYPE(_I, _P))
+_mode = ctypes.cast(pdfium_c.FPDFTextObj_GetTextRenderMode, ctypes.PYFUNCTYPE(_I, _P))
+_fill = ctypes.cast(pdfium_c.FPDFPageObj_GetFillColor, ctypes.PYFUNCTYPE(_I, _P, _P, _P, _P, _P))
+"""Of pdfium, with addresses in place of typed pointers: half the time, in the loop over all that is on a page."""
+_Matrix = tuple[float, float, float, float, float, float]
+
+
+class _Object(NamedTuple):
+    at: int
+    """Its number in the order of painting."""
+    raw: Any
+    form: Any
+    """The form XObject that it is in; None on the page itself."""
+    matrix: _Matrix
+    """From its space to that of the page."""
+
+
+def drop_hidden(page: Any) -> int:
+    """Remove hidden text from the page in memory, and count it; the text of OCR stays over what it was read from."""
+    if not _may_hide(ctypes.cast(page.raw, _P).value, pdfium_c.FPDFPage_CountObjects(page), _get):
+        return 0
+    painted: list[_Object] = []
+    unseen: list[_Object] = []
+    white: list[_Object] = []
+    has_text = False
+    colour = [ctypes.c_uint() for _ in range(4)]
+    for at, (raw, form, matrix) in enumerate(_objects(page)):
+        mode = pdfium_c.FPDFTextObj_GetTextRenderMode(raw)
+        if mode == pdfium_c.FPDF_TEXTRENDERMODE_UNKNOWN:
+            painted.append(_Object(at, raw, form, matrix))
+        elif mode == pdfium_c.FPDF_TEXTRENDERMODE_INVISIBLE:
+            unseen.append(_Object(at, raw, form, matrix))
+        elif mode == pdfium_c.FPDF_TEXTRENDERMODE_FILL and pdfium_c.FPDFPageObj_GetFillColor(raw, *colour):
+            if colour[3].value < _OPAQUE:
+                unseen.append(_Object(at, raw, form, matrix))
+            elif colour[0].value >= _WHITE and colour[1].value >= _WHITE and colour[2].value >= _WHITE:
+                white.append(_Object(at, raw, form, matrix))
+            else:
+                has_text = True
+        else:
+            has_text = True
+    scanned = [each for each in painted if not (has_text and _is_path(each.raw))]
+    dark = [each for each in painted if not _is_path(each.raw) or _is_dark(each.raw)]
+    hidden = [text for text in unseen if not _lies_on(text, scanned)]
+    hidden += [text for text in white if not _lies_on(text, [each for each in dark if each.at < text.at])]
+    for text in hidden:
+        if text.form is None:
+            pdfium_c.FPDFPage_RemoveObject(page, text.raw)
+        else:
+            pdfium_c.FPDFFormObj_RemoveObject(text.form, text.raw)
+        pdfium_c.FPDFPageObj_Destroy(text.raw)
+    places = {text.at for text in hidden}
+    return sum(at - 1 not in places for at in places)
+
+
+def _may_hide(holder: int | None, count: int, get: Any, depth: int = 0) -> bool:
+    """Whether there is any text that is invisible, transparent or white, on whatever ground."""
+    colour = (ctypes.c_uint * 4)()
+    parts = [ctypes.addressof(colour) + 4 * i for i in range(4)]
+    for number in range(count):
+        raw = get(holder, number)
+        mode = _mode(raw)
+        if mode == pdfium_c.FPDF_TEXTRENDERMODE_FILL:
+            seen = _fill(raw, *parts) and colour[3] >= _OPAQUE
+            if not seen or (colour[0] >= _WHITE and colour[1] >= _WHITE and colour[2] >= _WHITE):
+                return True
+        elif mode == pdfium_c.FPDF_TEXTRENDERMODE_INVISIBLE:
+            return True
+        elif mode == pdfium_c.FPDF_TEXTRENDERMODE_UNKNOWN and _type(raw) == pdfium_c.FPDF_PAGEOBJ_FORM:
+            inner = pdfium_c.FPDFFormObj_CountObjects(ctypes.cast(raw, pdfium_c.FPDF_PAGEOBJECT))
+            if depth < _DEPTH and _may_hide(raw, inner, _get_in_form, depth + 1):
+                return True
+    return False
+
+
+def _objects(page: Any, form: Any = None, matrix: _Matrix = (1, 0, 0, 1, 0, 0), depth: int = 0) -> Iterator[Any]:
+    """(object, form, matrix) of all that is painted, with what is in forms, in order."""
+    count, get = pdfium_c.FPDFPage_CountObjects, pdfium_c.FPDFPage_GetObject
+    if form is not None:
+        count, get = pdfium_c.FPDFFormObj_CountObjects, pdfium_c.FPDFFormObj_GetObject
+    holder = page if form is None else form
+    for number in range(count(holder)):
+        raw = get(holder, number)
+        if depth < _DEPTH and pdfium_c.FPDFPageObj_GetType(raw) == pdfium_c.FPDF_PAGEOBJ_FORM:
+            own = pdfium_c.FS_MATRIX()
+            pdfium_c.FPDFPageObj_GetMatrix(raw, own)
+            yield from _objects(page, raw, _product((own.a, own.b, own.c, own.d, own.e, own.f), matrix), depth + 1)
+        else:
+            yield raw, form, matrix
+
+
+def _product(one: _Matrix, other: _Matrix) -> _Matrix:
+    (a, b, c, d, e, f), (p, q, r, s, t, u) = one, other
+    return a * p + b * r, a * q + b * s, c * p + d * r, c * q + d * s, e * p + f * r + t, e * q + f * s + u
+
+
+def _is_path(raw: Any) -> bool:
+    return bool(pdfium_c.FPDFPageObj_GetType(raw) == pdfium_c.FPDF_PAGEOBJ_PATH)
+
+
+def _is_dark(path: Any) -> bool:
+    """Whether it fills an area, or draws a single line, in another colour than white."""
+    fill, stroke = ctypes.c_int(), ctypes.c_int()
+    pdfium_c.FPDFPath_GetDrawMode(path, fill, stroke)
+    colour = [ctypes.c_uint() for _ in range(4)]
+    if fill.value:
+        pdfium_c.FPDFPageObj_GetFillColor(path, *colour)
+    elif stroke.value and pdfium_c.FPDFPath_CountSegments(path) == 2:  # noqa: PLR2004 (from one point to another)
+        pdfium_c.FPDFPageObj_GetStrokeColor(path, *colour)
+    else:
+        return False
+    return bool(colour[3].value >= _OPAQUE and any(part.value < _WHITE for part in colour[:3]))
+
+
+def _lies_on(text: _Object, others: Sequence[_Object]) -> bool:
+    """Whether the middle of a text is within one of the others."""
+    left, bottom, right, top = _box(text)
+    x, y = (left + right) / 2, (bottom + top) / 2
+    return any(box[0] <= x <= box[2] and box[1] <= y <= box[3] for box in map(_box, others))
+
+
+def _box(each: _Object) -> Box:
+    sides = [ctypes.c_float() for _ in range(4)]
+    pdfium_c.FPDFPageObj_GetBounds(each.raw, *sides)
+    left, bottom, right, top = (side.value for side in sides)
+    a, b, c, d, e, f = each.matrix
+    xs = [a * x + c * y + e for x in (left, right) for y in (bottom, top)]
+    ys = [b * x + d * y + f for x in (left, right) for y in (bottom, top)]
+    return min(xs), min(ys), max(xs), max(ys)
