@@ -12,6 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Without DOCS: the project's own, in a collection of their own, so that they never mix with yours.
 DOCS ?=
 ifeq ($(strip $(DOCS)),)
+run: export RAGLINE_SERVER__READ_ONLY := ["ragline"]
 UP := --collection ragline --docs README.md --docs docs --ask "What does ragline do when the reranker is down?"
 else
 UP := --docs "$(DOCS)"
@@ -64,9 +65,14 @@ bench-%: $(VENV)/.dev
 clean:
 	rm -rf $(VENV)
 
-# What is installed is pinned; the stamp makes the second `make run` start at once.
+# What is installed is pinned; the stamp makes the second `make run` start at once. An environment of an older Python, or a
+# broken one, is made anew.
+SUPPORTED := import sys; sys.exit(sys.version_info < (3, 11))
 $(VENV)/.run: requirements/cpu.txt pyproject.toml
-	@test -x $(BIN)/python || { echo "Setting up $(VENV) with $$($(PYTHON) --version) ..."; $(PYTHON) -m venv $(VENV); }
+	@$(PYTHON) -c "$(SUPPORTED)" || { echo "ragline needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+		"Name another: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 1; }
+	@$(BIN)/python -c "$(SUPPORTED)" 2>/dev/null || { \
+		echo "Setting up $(VENV) with $$($(PYTHON) --version) ..."; $(PYTHON) -m venv --clear $(VENV); }
 	@echo "Installing the libraries (no torch) ..."
 	@$(BIN)/python -m pip install -r requirements/cpu.txt 2>&1 | \
 		{ grep --line-buffered -oE '^ *(Downloading .*|Installing|ERROR.*)' || true; }

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, version
 from typing import Annotated, Any
 
 import httpx2
@@ -19,22 +19,42 @@ from app.settings import AppSettings
 from services.addresses import exclusive, http_url
 from services.errors import RaglineError, UnavailableError
 
-cli = typer.Typer(name="ragline", no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
+cli = typer.Typer(
+    name="ragline",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 console = Console(soft_wrap=True)
 
 CollectionOption = Annotated[str, typer.Option("--collection", "-c", help="Empty: the server's default.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the API's answer as it is.")]
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"ragline {version('ragline')}")
+        raise typer.Exit
+
+
+@cli.callback()
+def ragline(
+    *, _version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False
+) -> None:
+    """Ask questions of your own documents, on your own hardware."""
+
+
 @cli.command()
 def ask(
-    question: str,
+    question: Annotated[str, typer.Argument(help="Or - to read it from standard input.")],
     *,
     collection: CollectionOption = "",
     top_n: Annotated[int | None, typer.Option(help="Passages to answer from.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Ask a question; the answer streams, with its sources."""
+    if question == "-":
+        question = sys.stdin.read().strip()
     body = {"question": question, "collection": collection or None, "top_n": top_n, "stream": not as_json}
     if as_json:
         print_json(_post("/ask", body))
@@ -105,7 +125,8 @@ async def _up(settings: AppSettings, docs: list[str], collection: str, question:
 
     stop_on_signals()
     supervisor = Supervisor(settings, console)
-    if await supervisor.command("models", "pull"):
+    models = [getattr(settings, name).model for name in supervisor.own]
+    if models and await supervisor.command("models", "pull", *models):
         raise UnavailableError("the models could not be fetched; see above")
     console.print(f"Starting (profile {settings.profile}) …")
     async with supervisor.running():
@@ -169,6 +190,8 @@ def _events(path: str, body: dict[str, Any]) -> Iterator[tuple[str, dict[str, An
 
 
 def _raise_for(response: httpx2.Response) -> None:
+    if response.status_code == httpx2.codes.UNAUTHORIZED:
+        raise RaglineError("the server wants another API key; RAGLINE_SERVER__API_KEY names the one that is sent")
     if response.is_error:
         raise RaglineError(response.json()["error"]["message"])
 

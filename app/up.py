@@ -58,12 +58,14 @@ class Supervisor:
     def __init__(self, settings: AppSettings, console: Console) -> None:
         self._console = console
         self._settings = settings
+        self.own = [name for name in SERVICES if not getattr(settings, name).url]
+        """The services that are started here; the others serve elsewhere, at their `url`."""
         self._addresses = self._choose_addresses()
         self._started = False
         logs = settings.data_dir / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         self._env = {**os.environ, **self._environment()}
-        commands = {name: python_command("services", "serve", "--task", name) for name in SERVICES}
+        commands = {name: python_command("services", "serve", "--task", name) for name in self.own}
         commands["server"] = python_command("app", "orchestrate")
         self._children = [
             Child(
@@ -83,7 +85,7 @@ class Supervisor:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Start all four and wait until they are healthy; stop them on exit. Raises UnavailableError."""
+        """Start the processes and wait until they are healthy; stop them on exit. Raises UnavailableError."""
         watches = (self._keep_alive, self._end_if_hung)
         watchers = [asyncio.create_task(watch(child)) for child in self._children for watch in watches]
         try:
@@ -115,6 +117,10 @@ class Supervisor:
         addresses: dict[str, str] = {}
         for name in (*SERVICES, "server"):
             section = getattr(self._settings, name)
+            if name in SERVICES and name not in self.own:
+                addresses[name] = section.base_url
+                self._console.print(f"{name} serves at {section.base_url}, and is not started here")
+                continue
             port = free_port(section.host, section.port)
             if section.port not in (port, 0):
                 self._console.print(f"port {section.port} is taken: {name} goes to {port}")
@@ -122,7 +128,9 @@ class Supervisor:
         return addresses
 
     def _environment(self) -> dict[str, str]:
-        ports = {f"RAGLINE_{n.upper()}__PORT": url.rpartition(":")[2] for n, url in self._addresses.items()}
+        ports = {
+            f"RAGLINE_{name.upper()}__PORT": self._addresses[name].rpartition(":")[2] for name in (*self.own, "server")
+        }
         urls = {f"RAGLINE_{n.upper()}__URL": self._addresses[n] for n in SERVICES}
         data_dir = str(self._settings.data_dir)
         return {**ports, **urls, "RAGLINE_DATA_DIR": data_dir, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
@@ -218,9 +226,9 @@ async def _is_healthy(http: httpx2.AsyncClient, child: Child) -> bool:
 
 
 def free_port(host: str, wanted: int) -> int:
-    """Return `wanted` where it is free, else a free port."""
+    """Return `wanted` where it is free, else the next free one in steps of ten, which collide with no other's."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    for port in (wanted, 0):
+    for port in (*range(wanted, min(wanted + 100, 65536), 10), 0):
         with socket.socket(family) as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))

@@ -8,6 +8,7 @@ Each section belongs to the package that reads it: [embed] [score] [generate] he
 """
 
 import os
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -25,6 +26,8 @@ from services.errors import BadRequestError
 from services.presets import Preset, find_preset
 
 Task = Literal["embed", "score", "generate", "classify"]
+
+_PREFIX = "RAGLINE_"
 
 
 class Section(BaseModel):
@@ -105,7 +108,7 @@ class Settings(BaseSettings):
     """What every process reads. indexing and app extend it with their sections."""
 
     model_config = SettingsConfigDict(
-        env_prefix="RAGLINE_",
+        env_prefix=_PREFIX,
         env_nested_delimiter="__",
         frozen=True,
         extra="forbid",
@@ -146,24 +149,55 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:
-        """Read profile and environment. Raises BadRequestError that names each wrong key."""
+        """Read profile and environment. Raises BadRequestError that names each wrong or unknown variable."""
+        known = cls.variables()
+        wrong = {name: _unknown(name, known) for name in map(str.upper, os.environ) if not _is_known(name, known)}
         try:
-            return cls(**overrides)
+            settings = cls(**overrides)
         except ValidationError as exc:
-            wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in exc.errors())
-            raise BadRequestError(
-                f"settings are wrong: {wrong}. See RAGLINE_* in the environment, and the profile."
-            ) from exc
+            for error in exc.errors():
+                name = _PREFIX + "__".join(map(str, error["loc"])).upper()
+                wrong[name] = _unknown(name, known) if error["type"] == "extra_forbidden" else f"{name}: {error['msg']}"
+        if wrong:
+            raise BadRequestError(f"settings are wrong, in the environment or the profile: {'; '.join(wrong.values())}")
+        return settings
+
+    @classmethod
+    def variables(cls) -> list[str]:
+        """Return the environment variables that this process reads; one that ends in __ stands for all that go on."""
+        names = []
+        for key, field in cls.model_fields.items():
+            name = _PREFIX + key.upper()
+            section = field.annotation
+            if isinstance(section, type) and issubclass(section, Section):
+                names += [name, *(f"{name}__{inner.upper()}" for inner in section.model_fields)]
+            else:
+                names += [name, f"{name}__"] if section is Any else [name]
+        return names
 
     def running(self) -> Self:
-        """These settings with the addresses of the `ragline up` that runs over this data_dir, if one does."""
+        """These settings with the addresses of the `ragline up` that runs over this data_dir, if one does.
+
+        An address that the settings themselves name is kept.
+        """
         addresses = read_addresses(self.data_dir)
         sections = {
-            name: getattr(self, name).model_copy(update={"url": url})
+            name: section.model_copy(update={"url": url})
             for name, url in addresses.items()
-            if getattr(self, name, None) is not None
+            if (section := getattr(self, name, None)) is not None and not section.url
         }
         return self.model_copy(update=sections)
+
+
+def _is_known(name: str, known: list[str]) -> bool:
+    return not name.startswith(_PREFIX) or any(
+        name == each or (each.endswith("__") and name.startswith(each)) for each in known
+    )
+
+
+def _unknown(name: str, known: list[str]) -> str:
+    near = get_close_matches(name, [each for each in known if not each.endswith("__")], n=1, cutoff=0.8)
+    return f"{name} is no setting" + (f"; did you mean {near[0]}?" if near else "")
 
 
 def profile_path(profile: str) -> Path:

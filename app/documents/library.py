@@ -16,7 +16,7 @@ from indexing.store.interface import DocumentStore, Stores, Vectors
 from indexing.store.jobs import Job
 from indexing.store.manifest import Manifest
 from indexing.store.open import stores_of
-from services.errors import NotFoundError
+from services.errors import ForbiddenError, NotFoundError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -51,6 +51,19 @@ class Library:
             return name
         others = names - {name}
         return others.pop() if len(others) == 1 else name
+
+    async def default_for_uploads(self) -> str:
+        """Return where an upload goes that names no collection: default(), unless that is read-only."""
+        name = await self.default()
+        return self._settings.ask.collection if self.is_read_only(name) else name
+
+    def is_read_only(self, name: str) -> bool:
+        return name in self._settings.server.read_only
+
+    def check_writable(self, name: str) -> None:
+        """Raises ForbiddenError for a collection of server.read_only."""
+        if self.is_read_only(name):
+            raise ForbiddenError(f"the collection {name!r} is read-only (server.read_only); name another")
 
     async def create(self, name: str, manifest: Manifest) -> None:
         """Create a collection unless it exists. Raises IndexMismatchError where it was built for another model."""

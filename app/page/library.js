@@ -9,11 +9,13 @@ export class Library {
   #cursor = null;
   #listing = 0;
 
-  /** `collection()` is the chosen one; `changed()` is called after its documents changed. */
-  constructor(dialog, collection, changed) {
+  /**
+   * `collection()` is the chosen one, `readOnly()` whether nothing can be changed in it; `changed(uploaded)` is called after
+   * documents changed, with the collection that an upload went to.
+   */
+  constructor(dialog, collection, readOnly, changed) {
+    Object.assign(this, { collection, readOnly, changed });
     this.#dialog = dialog;
-    this.collection = collection;
-    this.changed = changed;
     this.#at("#close-documents").addEventListener("click", () => dialog.close());
     this.#at("#more-documents").addEventListener("click", () => this.#list());
     this.#at("#files").addEventListener("change", (event) => {
@@ -25,8 +27,13 @@ export class Library {
 
   open() {
     if (!this.#dialog.open) this.#dialog.showModal();
-    this.#at("h2").textContent = `Documents in ${this.collection() || "the default collection"}`;
+    this.#title();
     this.#refresh();
+  }
+
+  #title() {
+    const note = this.readOnly() ? " (read-only; what you add goes to a collection of its own)" : "";
+    this.#at("h2").textContent = `Documents in ${this.collection() || "the default collection"}${note}`;
   }
 
   #at(selector) {
@@ -35,12 +42,14 @@ export class Library {
 
   #add(files) {
     this.open();
-    return upload(files, this.collection(), this.#at("#uploads"), () => this.#refresh());
+    const into = this.readOnly() ? "" : this.collection(); // the server chooses another
+    return upload(files, into, this.#at("#uploads"), (collection) => this.#refresh(collection));
   }
 
-  #refresh() {
+  async #refresh(uploaded) {
     this.#cursor = null;
-    this.changed();
+    await this.changed(uploaded);
+    this.#title();
     return this.#list();
   }
 
@@ -62,7 +71,7 @@ export class Library {
     const name = element("span", "name", title);
     name.title = held.url;
     const row = element("li", "", name, element("small", "", `${held.chunks} chunks`));
-    row.append(asksTwice("Delete", title, () => this.#delete(held, row)));
+    if (!this.readOnly()) row.append(asksTwice("Delete", title, () => this.#delete(held, row)));
     return row;
   }
 

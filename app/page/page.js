@@ -9,7 +9,7 @@ const HEALTH_MS = 10_000;
 const SERVICES = { embed: "embedder", score: "reranker", generate: "language model" };
 const $ = (id) => document.getElementById(id);
 const collection = () => $("collection").value;
-let held = new Map(); // collection -> number of documents
+let held = new Map(); // collection -> {documents, read_only}
 
 const conversation = new Conversation({
   list: $("turns"),
@@ -21,20 +21,20 @@ const conversation = new Conversation({
     $("stop").hidden = !is;
   },
 });
-const library = new Library($("documents"), collection, loadCollections);
+const library = new Library($("documents"), collection, () => held.get(collection())?.read_only ?? false, loadCollections);
 
-async function loadCollections() {
+async function loadCollections(wanted) {
   const listed = await api.collections().catch(() => null);
   if (!listed) return;
-  const chosen = collection() || listed.default;
-  held = new Map([[listed.default, 0], ...listed.collections.map(({ name, documents }) => [name, documents])]);
+  const chosen = wanted || collection() || listed.default;
+  held = new Map([[listed.default, { documents: 0 }], ...listed.collections.map((each) => [each.name, each])]);
   $("collection").replaceChildren(...[...held.keys()].map((name) => new Option(name, name)));
   $("collection").value = held.has(chosen) ? chosen : listed.default;
   showWelcome();
 }
 
 function showWelcome() {
-  const none = held.get(collection()) === 0;
+  const none = held.get(collection())?.documents === 0;
   $("welcome").querySelector("p").textContent = none
     ? "There are no documents here yet. Add some, or drop them on this page."
     : "The answer comes from your documents, and shows where it stands in them.";

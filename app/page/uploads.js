@@ -14,7 +14,7 @@ export async function upload(files, collection, list, indexed) {
     try {
       line.says("Sending …");
       const accepted = await api.upload(file, collection);
-      followed.push(follow(accepted, line).then(indexed));
+      followed.push(follow(accepted, line).then(() => indexed(accepted.collection)));
     } catch (error) {
       line.failed(error.message);
     }

@@ -1,6 +1,6 @@
-"""The servers that the suite runs against: RAGLINE_CONFORMANCE_EMBED, _SCORE and _GENERATE, or our own.
+"""The servers that the suite runs against: CONFORMANCE_EMBED, _SCORE and _GENERATE, or our own.
 
-    RAGLINE_CONFORMANCE_SCORE=http://127.0.0.1:8100 pytest tests/conformance/test_scores.py      a vLLM server, say
+    CONFORMANCE_SCORE=http://127.0.0.1:8100 pytest tests/conformance/test_scores.py      a vLLM server, say
 
 The score server must hold ms-marco-MiniLM-L-12-v2, the embed server bge-small-en-v1.5, the generate server
 SmolLM2-135M-Instruct, each as a bare folder, so that nothing but the weights says how to serve them. The model's name
@@ -32,7 +32,7 @@ PRESETS = {
 @contextmanager
 def server(task: str) -> Iterator[str]:
     """The URL of a server for the task."""
-    given = os.environ.get(f"RAGLINE_CONFORMANCE_{task.upper()}")
+    given = os.environ.get(f"CONFORMANCE_{task.upper()}")
     if given:
         yield given.rstrip("/")
         return
@@ -84,4 +84,4 @@ def generate() -> Iterator[httpx2.Client]:
 def ours(request: pytest.FixtureRequest) -> bool:
     """Whether the servers are ragline's: what we do beyond vLLM is tested then too."""
     del request
-    return not any(name.startswith("RAGLINE_CONFORMANCE_") for name in os.environ)
+    return not any(name.startswith("CONFORMANCE_") for name in os.environ)

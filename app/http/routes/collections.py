@@ -43,6 +43,7 @@ async def get(name: Collection, here: Here) -> CollectionOut:
 @router.delete("/{name}", status_code=204)
 async def delete(name: Collection, here: Here) -> Response:
     """Delete a collection and its documents."""
+    here.library.check_writable(name)
     await here.ingest.drop(name)
     return Response(status_code=204)
 
@@ -50,4 +51,6 @@ async def delete(name: Collection, here: Here) -> Response:
 async def _described(name: str, here: Orchestrator) -> CollectionOut:
     store = await here.library.store(name)
     stats = await here.library.run(store.stats)
-    return CollectionOut(name=name, documents=stats.documents, chunks=stats.chunks)
+    return CollectionOut(
+        name=name, documents=stats.documents, chunks=stats.chunks, read_only=here.library.is_read_only(name)
+    )

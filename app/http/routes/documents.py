@@ -117,7 +117,9 @@ async def document(document_id: str, here: Here, collection: InCollection = None
 @router.delete("/documents/{document_id:id}", status_code=204)
 async def delete(document_id: str, here: Here, collection: InCollection = None) -> Response:
     """Delete a document, or all records of an upload with this id, and the uploads that wait to become it."""
-    if not await here.ingest.delete(collection or await here.library.default(), document_id):
+    name = collection or await here.library.default()
+    here.library.check_writable(name)
+    if not await here.ingest.delete(name, document_id):
         raise _no_document(document_id)
     return Response(status_code=204)
 
@@ -150,11 +152,13 @@ async def _accept(
         submission = await asyncio.to_thread(_text, content) if form is None else _upload(form)
         submission = dataclasses.replace(
             submission,
-            collection=_agreed("collection", collection, submission.collection) or await here.library.default(),
+            collection=_agreed("collection", collection, submission.collection)
+            or await here.library.default_for_uploads(),
             document_id=_agreed("id", document_id, submission.document_id)
             or (_id_of(submission.name) if submission.name else await asyncio.to_thread(sha256, content))[:32],
         )
         _check(submission)
+        here.library.check_writable(submission.collection)
         accepted = await ingest.submit(submission, content)
     return DocumentAccepted(
         document_id=submission.document_id,

@@ -150,3 +150,25 @@ async def test_an_uploaded_file_of_records_is_replaced_and_deleted_as_one(stack:
         assert await put("b") == ["words#record=b"]
         assert (await http.delete("/documents/words")).status_code == 204
         assert (await http.get("/documents")).json()["documents"] == []
+
+
+async def test_a_read_only_collection_is_left_as_it_is(stack: Stack, tmp_path: Path) -> None:
+    async with serving(settings_over(stack, tmp_path)) as http:
+        await add(http, "pump", TEXTS["pump"], collection="demo")
+    async with serving(settings_over(stack, tmp_path, server={"read_only": ("demo",)})) as http:
+        refused = [
+            await http.post("/documents", json={"id": "mine", "text": TEXTS["tower"], "collection": "demo"}),
+            await http.delete("/documents/pump", params={"collection": "demo"}),
+            await http.delete("/collections/demo"),
+        ]
+        assert [answer.status_code for answer in refused] == [403] * 3
+        assert all("read-only" in answer.json()["error"]["message"] for answer in refused)
+        listed = (await http.get("/collections")).json()
+        assert listed["default"] == "demo"  # questions find it, uploads do not
+        assert (await add(http, "mine", TEXTS["tower"]))["collection"] == "default"
+        listed = (await http.get("/collections")).json()
+        assert listed["default"] == "default"
+        assert [(each["name"], each["documents"], each["read_only"]) for each in listed["collections"]] == [
+            ("default", 1, False),
+            ("demo", 1, True),
+        ]
