@@ -30,9 +30,9 @@ class AskSettings(Section):
     """A file of configs/prompts."""
     evidence_sentences: int = Field(default=0, ge=0, le=64)
     """Sentences that the cross-encoder picks from the passages for the prompt; 0: whole passages."""
-    grounding: Literal["mark", "strict"] = "mark"
-    """mark: citations say whether they are verified; strict: the answer ends where no passage carries it, and a
-    sentence is quoted where nothing remains."""
+    grounding: Literal["mark", "strict", "repair"] = "mark"
+    """mark: citations say whether they are verified; strict: the answer ends where no passage carries it; repair: what
+    none carries is left out. The best sentences are quoted where nothing remains."""
     rrf_k: int = Field(default=60, ge=1)
     deadline_s: float = Field(default=120.0, gt=0)
     """Time for one question, all stages together."""
@@ -55,6 +55,8 @@ class ServerSettings(Section):
     """Addresses or networks of proxies whose X-Forwarded-Host counts, as "127.0.0.1" or "10.0.0.0/8"."""
     root_path: str = Field(default="", pattern=r"^(/[\w.~-]+)*$")
     """Where a proxy puts it, as "/rag", whether or not the proxy takes that off the path."""
+    read_only: tuple[str, ...] = ()
+    """Collections that the API changes nothing in; an upload that names none goes to ask.collection instead."""
     max_question_chars: int = Field(default=20_000, gt=0)
     max_question_bytes: int = Field(default=256 * 2**10, gt=0)
     """Body of a question with its conversation, and of every other request but an upload."""

@@ -1,24 +1,44 @@
-"""Checks citations: markers like [2] in an answer, each against the passage that it names.
+"""Checks each sentence of an answer against the passages, and cites the one that carries it.
 
-A claim is a sentence of the answer. The model's own marker is kept where it names a passage, and dropped where it does
-not. A sentence that the model left unmarked gets the marker of the passage whose words carry it. A citation is
-`verified` when its quote - the one or two sentences of the passage nearest to the claim - holds most of the claim's
-words and all of its numbers.
+A claim is a sentence, list item or table row of the answer. The passages that the model itself names are tried first;
+where they do not carry the claim, the others are, and the marker moves. A marker that no passage earns is kept, and
+not `verified`; one that names no passage is dropped. Nothing else is altered: code, URLs, list numbers and `x[0]` stay.
 """
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from app.answer.passages import Passage
-from app.answer.support import SUPPORT, Support, says_more, support
+from app.answer.segments import sentences
+from app.answer.terms import terms
+from app.answer.verify import Outcome, Verdict, verify
 
+Grounding = Literal["mark", "strict", "repair"]
+
+_NUMBERS = r"\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*"
 _TOKEN = re.compile(
-    r"(?P<marker>\[\d{1,3}(?:\s*,\s*\d{1,3})*\])|(?P<stop>[.!?]+[\"')\]]*)|(?P<space>\s+)|(?P<word>[^\s.!?\[]+|\[)"
+    rf"(?P<code>`{{3,}}|`[^`\n]+`|https?://[^\s)\]]+)"
+    rf"|(?P<marker>\[(?:[Ss]ources?|[Pp]assages?)?\s*{_NUMBERS}\]|【{_NUMBERS}[^】\n]*】)"
+    r"|(?P<stop>(?:[.!?]+[\"'”’)\]]*|[。！？।؟]+[」』”）]*))|(?P<space>\s+)"
+    r"|(?P<word>(?:[^\s.!?\[`【。！？।؟](?!ttps?://))+|.)"
 )
+_UNFINISHED = re.compile(
+    r"(`+|https?:\S*|\[[^\]\n]{0,40}\]?|【[^】\n]{0,40}|[.!?。！？।؟]+[\"'”’)\]」』）]*|\s+|[^\s.!?\[`【。！？।؟]+)$"
+)
+_TICKS = re.compile(r"(?<!`)`(?!`)")
+_LEAD = re.compile(r"\s*(?:[-*•>#]+|\d{1,3}[.)])\s*")
+_FENCE = re.compile(r"\s*(?:```|~~~)")
+_LEANS = re.compile(
+    r"\s*(?:(?:it|he|she|they|this|these|those|that|his|her|its|their|another)\b"
+    r"|the (?:second|third|last|latter|other|former)\b"
+    r"|(?:also|moreover|furthermore|however|therefore|thus|so|in addition|as a result)\b)",
+    re.IGNORECASE,
+)
+_MAX_RANGE = 20
 _OWN_MARKER = re.compile(r"(?<![\w\])])\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 _INDEX = re.compile(r"\[(?=\d{1,3}(?:\s*,\s*\d{1,3})*\])")
-_UNFINISHED = re.compile(r"(\[[\d,\s]*\]?[^\s.!?\[]*|[.!?][\"')\]]*|\s+|[^\s.!?\[]+)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,126 +51,162 @@ class Citation:
     quote: str
     quote_start: int
     quote_end: int
-    verified: bool
+    support: Outcome
+    support_score: float
+
+    @property
+    def verified(self) -> bool:
+        return self.support in ("quoted", "entailed")
 
 
 class CitationChecker:
-    """Checks the markers of an answer while it is generated; yields its text, and a Citation after each marker.
+    """Checks the sentences of an answer while it is generated; yields its text, and Citations after each sentence.
 
-    The texts that it yields join to `answer`. The end of a sentence is held back until the next one begins. `strict`
-    yields whole sentences only, and stops (`left_passages`) at the first that no passage supports or that only repeats
-    the question.
+    The texts that it yields join to `answer`. The end of a sentence is held back until the next one begins; under
+    `strict` and `repair` the whole sentence is. `strict` stops (`left_passages`) at the first that no passage supports
+    or that only repeats the question; `repair` drops each of those, with what leans on it ("The second ..."), and
+    counts them in `dropped`.
     """
 
-    def __init__(self, passages: Sequence[Passage], question: str = "", *, strict: bool = False) -> None:
+    def __init__(self, passages: Sequence[Passage], question: str = "", grounding: Grounding = "mark") -> None:
         self._passages = {passage.index: passage for passage in passages}
-        self._question = question
-        self._strict = strict
+        self._asked = {term.key for term in terms(question)}
+        self._grounding = grounding
         self._pending = ""
         self._space = ""
         self._stop = ""
         self._draft = ""
-        self._held: list[str | Citation] = []
+        self._released = 0
         self._claim_start = 0
-        self._cited: set[int] = set()
-        self._quotes = ""
+        self._named: list[int] = []
+        self._in_fence = False
         self.left_passages = False
+        self.dropped = 0
+        self._dropped_last = False
 
     @property
     def answer(self) -> str:
         """The text yielded so far."""
-        return self._draft.removesuffix("".join(part for part in self._held if isinstance(part, str)))
+        return self._draft[: self._released]
 
     def feed(self, text: str) -> Iterator[str | Citation]:
         self._pending += text
         held = _UNFINISHED.search(self._pending)
         ready = self._pending[: held.start()] if held else self._pending
+        line = ready[ready.rfind("\n") + 1 :]
+        if len(_TICKS.findall(line)) % 2:  # code that does not end yet
+            ready = ready[: ready.rfind("`")]
         self._pending = self._pending[len(ready) :]
         yield from self._read(ready)
 
     def finish(self) -> Iterator[str | Citation]:
         yield from self._read(self._pending)
         self._pending = ""
-        if not self.left_passages and len(self._draft) > self._claim_start:
+        if not self.left_passages:
             yield from self._end_sentence()
 
     def _read(self, text: str) -> Iterator[str | Citation]:
         for token in _TOKEN.finditer(text):
             if self.left_passages:
                 return
-            match token.lastgroup:
-                case "space":
-                    self._space += token[0]
-                case "marker" if not self._is_an_index(token[0]):
-                    self._cite(_numbers(token[0]))
-                case "stop":
-                    self._write(self._space if self._draft else "")
-                    self._space = ""
-                    self._stop += token[0]
-                case _:
-                    yield from self._word(token[0])
-        if not self._strict:
+            kind = "word" if token.lastgroup == "code" or self._is_no_marker(token) else token.lastgroup
+            if kind == "space":
+                self._space += token[0]
+            elif kind == "marker":
+                self._named += [number for number in _numbers(token[0]) if number in self._passages]
+                self._space = ""
+            elif kind == "stop" and not self._space:
+                self._stop += token[0]
+            else:
+                yield from self._word(token[0])
+        if self._grounding == "mark":
             yield from self._release()
 
+    def _is_no_marker(self, token: re.Match[str]) -> bool:
+        """Return True in code and tables, and for `x[0]`, which touches a word and names no passage."""
+        line = self._draft[self._claim_start :].lstrip()
+        if self._in_fence or line.startswith("|"):
+            self._named += [
+                n
+                for n in _numbers(token[0])
+                if token.lastgroup == "marker" and not self._in_fence and n in self._passages
+            ]
+            return token.lastgroup in ("marker", "stop")
+        touches = not self._space and not self._stop and self._draft[-1:].isalnum()
+        return token.lastgroup == "marker" and touches and self._passages.keys().isdisjoint(_numbers(token[0]))
+
     def _word(self, word: str) -> Iterator[str | Citation]:
-        ended = "\n" in self._space or (self._stop and self._space and not word[0].islower())
-        if ended and len(self._draft) > self._claim_start:
+        if self._ends_before(word):
             yield from self._end_sentence()
             if self.left_passages:
                 return
-        self._write(self._stop + (self._space if self._draft else ""))
-        self._stop = self._space = ""
-        if ended:
+            self._write(self._space if self._draft else "")
             self._claim_start = len(self._draft)
+        else:
+            self._write(self._stop + (self._space if self._draft else ""))
+        self._stop = self._space = ""
+        if _FENCE.match(word) and not self._draft[self._claim_start :].strip():
+            self._in_fence = not self._in_fence
         self._write(word)
 
-    def _is_an_index(self, marker: str) -> bool:
-        """Return True for `x[0]` in code: it touches a word, and names no passage."""
-        close = not self._space and not self._stop and self._draft[-1:].isalnum()
-        return close and self._passages.keys().isdisjoint(_numbers(marker))
-
-    def _cite(self, numbers: Sequence[int]) -> None:
-        """Keep the model's marker once a sentence; drop it where no passage has that number."""
-        self._space = ""
+    def _ends_before(self, word: str) -> bool:
+        """Return True where a new line, or by the rules of its language a new sentence, begins with this word."""
+        if "\n" in self._space:
+            return True
         claim = self._draft[self._claim_start :]
-        for number in numbers:
-            passage = self._passages.get(number)
-            if passage is not None and number not in self._cited and claim.strip():
-                self._mark(passage, support(claim, passage.chunk.text))
+        if not self._stop or self._in_fence or _LEAD.fullmatch(claim + self._stop):
+            return False
+        before = claim + self._stop
+        return sentences(f"{before}{self._space}{word}")[-1][0] >= len(before)
 
     def _end_sentence(self) -> Iterator[str | Citation]:
+        """Check the sentence that ends here, and write its markers and its full stop."""
         claim = self._draft[self._claim_start :]
-        if not self._cited or (self._strict and not self._quotes):
-            supports = [(support(claim, p.chunk.text), p) for p in self._passages.values()]
-            best, passage = max(supports, key=lambda pair: pair[0].share)
-            if best.share >= SUPPORT:
-                self._mark(passage, best)
-        if self._strict and not says_more(claim, self._question, self._quotes):
-            self._draft, self._held = self.answer, []
-            self.left_passages = True
+        lead = _LEAD.match(claim)
+        said = claim[lead.end() :] if lead else claim
+        named, self._named = list(dict.fromkeys(self._named)), []
+        found = [] if self._in_fence or not said.strip() else self._carried(said, named)
+        if self._grounding != "mark" and said.strip() and not self._in_fence and not self._may_stay(said, found):
+            self._draft = self.answer
+            self._stop = ""
+            self._claim_start = len(self._draft)
+            self.left_passages = self._grounding == "strict"
+            self.dropped += 1
+            self._dropped_last = True
             return
+        self._dropped_last = False
+        start, end = self._claim_start + len(claim) - len(said.lstrip()), len(self._draft.rstrip())
+        if not claim.lstrip().startswith("|"):
+            self._write("".join(f" [{passage.index}]" for passage, _ in found))
         self._write(self._stop)
         self._stop = ""
         self._claim_start = len(self._draft)
-        self._cited, self._quotes = set(), ""
         yield from self._release()
+        yield from (citation_of(passage, verdict, start, end) for passage, verdict in found)
 
-    def _mark(self, passage: Passage, found: Support) -> None:
-        claim = citation_of(passage, found, self._claim_start, len(self._draft.rstrip()))
-        self._write(f" [{passage.index}]")
-        self._cited.add(passage.index)
-        if claim.verified:
-            self._quotes += f"{claim.quote}\n"
-        self._held.append(claim)
+    def _carried(self, claim: str, named: Sequence[int]) -> list[tuple[Passage, Verdict]]:
+        """Return the passages to cite: those that the model named that carry the claim, else the first that does."""
+        mine = [(self._passages[n], _verdict(claim, self._passages[n])) for n in named]
+        if carried := [pair for pair in mine if pair[1].verified]:
+            return carried
+        for number, passage in self._passages.items():
+            if number not in named and (verdict := _verdict(claim, passage)).verified:
+                return [(passage, verdict)]
+        return mine
+
+    def _may_stay(self, claim: str, found: Sequence[tuple[Passage, Verdict]]) -> bool:
+        if self._dropped_last and _LEANS.match(claim):
+            return False
+        adds = any(term.key not in self._asked for term in terms(claim))
+        return adds and any(verdict.verified for _, verdict in found)
 
     def _write(self, text: str) -> None:
-        if text:
-            self._draft += text
-            self._held.append(text)
+        self._draft += text
 
-    def _release(self) -> Iterator[str | Citation]:
-        held, self._held = self._held, []
-        yield from held
+    def _release(self) -> Iterator[str]:
+        if text := self._draft[self._released :]:
+            self._released = len(self._draft)
+            yield text
 
 
 def without_markers(text: str) -> str:
@@ -158,19 +214,32 @@ def without_markers(text: str) -> str:
     return _INDEX.sub("[\u200b", _OWN_MARKER.sub(r"(\1)", text))
 
 
-def citation_of(passage: Passage, found: Support, start: int, end: int) -> Citation:
+def citation_of(passage: Passage, verdict: Verdict, start: int, end: int) -> Citation:
     """Cite a part of a passage for the claim at answer[start:end]."""
     chunk = passage.chunk
     return Citation(
         index=passage.index,
         start=start,
         end=end,
-        quote=chunk.text[found.start : found.end],
-        quote_start=chunk.start + found.start,
-        quote_end=chunk.start + found.end,
-        verified=found.share >= SUPPORT,
+        quote=chunk.text[verdict.start : verdict.end],
+        quote_start=chunk.start + verdict.start,
+        quote_end=chunk.start + verdict.end,
+        support=verdict.support,
+        support_score=round(verdict.score, 3),
     )
 
 
+def _verdict(claim: str, passage: Passage) -> Verdict:
+    verdict = verify(claim, passage.chunk.text, passage.chunk.heading)
+    said = " ".join(claim.split()).strip(".!?。！？ ")
+    is_quote = verdict.verified and said in " ".join(passage.chunk.text[verdict.start : verdict.end].split())
+    return replace(verdict, support="quoted") if is_quote else verdict
+
+
 def _numbers(marker: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", marker)]
+    """Return the numbers of [1], [1, 2], [1-3], [Source 1] or 【1】."""
+    numbers: list[int] = []
+    for part in re.findall(r"\d+\s*[–-]\s*\d+|\d+", marker.partition("†")[0]):
+        first, *last = (int(number) for number in re.findall(r"\d+", part))
+        numbers += range(first, min(last[0], first + _MAX_RANGE) + 1) if last else [first]
+    return numbers

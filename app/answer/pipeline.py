@@ -6,10 +6,11 @@ A stage whose service fails, or takes more than its share of the time, is skippe
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from app.answer.breaker import Breaker
 from app.answer.citations import Citation, CitationChecker
-from app.answer.evidence import Evidence, select_evidence
+from app.answer.evidence import Evidence, quote, select_evidence
 from app.answer.neighbours import join
 from app.answer.passages import Candidate, Fused, Passage, Query, reciprocal_rank_fusion
 from app.answer.prompt import CHARS_PER_TOKEN, Prompt, PromptBuilder, Question
@@ -37,6 +38,7 @@ UNGROUNDED = "These passages match the question, but what the language model wro
 
 
 NO_USAGE = Usage(0, 0)
+MARKERS = re.compile(r" \[\d+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class Pipeline:
     async def answer(self, prepared: Prepared, trace: Trace) -> AsyncIterator[AnswerEvent]:
         """Yield the answer piece by piece, and each citation once its sentence is complete.
 
-        Where the model writes nothing that the passages support, the best evidence sentence is quoted instead.
+        Where there is evidence, it is the answer, unless the model words a better one that is verified.
         """
         if not prepared.passages:
             yield NOT_FOUND
@@ -129,22 +131,47 @@ class Pipeline:
             return
         done = AnswerDone(answered=False, finish_reason="error", usage=NO_USAGE)
         if prepared.prompt is not None:
-            async for event in self._generate(prepared.prompt, trace):
+            written = self._generate(prepared.prompt, trace)
+            if prepared.evidence:
+                written = self._best(prepared.prompt.question, prepared.evidence, written, trace)
+            async for event in written:
                 if isinstance(event, AnswerDone):
                     done = event
                 else:
                     yield event
         if not done.answered and prepared.evidence:
-            for event in prepared.evidence[0].quote():
+            for event in quote(prepared.evidence):
                 yield event
             done = AnswerDone(answered=True, finish_reason="quoted", usage=done.usage)
         elif not done.answered:
             yield NO_GENERATOR if "generate" in trace.degraded else UNGROUNDED
         yield done
 
+    async def _best(
+        self, question: str, evidence: Sequence[Evidence], written: AsyncIterator[AnswerEvent], trace: Trace
+    ) -> AsyncIterator[AnswerEvent]:
+        """Yield what the model wrote where all of it is verified, and answers better than the evidence does.
+
+        The cross-encoder judges. Otherwise yield an AnswerDone that is not answered.
+        """
+        *events, done = [event async for event in written]
+        assert isinstance(done, AnswerDone)  # noqa: S101 - _generate ends so
+        answer = MARKERS.sub("", "".join(event for event in events if isinstance(event, str)))
+        if answer and all(event.verified for event in events if isinstance(event, Citation)):
+            with trace.optional("evidence"):
+                async with self.breakers["score"].guard():
+                    texts = [answer, " ".join(each.said for each in evidence)]
+                    wrote, said = await self.scorer.score(question, texts, deadline=trace.deadline_of("evidence"))
+                if wrote > said:
+                    for event in events:
+                        yield event
+                    yield done
+                    return
+        yield replace(done, answered=False)
+
     async def _generate(self, prompt: Prompt, trace: Trace) -> AsyncIterator[AnswerEvent]:
         """Yield what the model writes with checked citations; under strict grounding only what the passages support."""
-        checker = CitationChecker(prompt.passages, prompt.question, strict=self.settings.grounding == "strict")
+        checker = CitationChecker(prompt.passages, prompt.question, self.settings.grounding)
         finish, usage = "error", NO_USAGE
         with trace.optional("generate"):
             async with aclosing(self._deltas(prompt, trace)) as deltas:

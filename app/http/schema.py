@@ -107,7 +107,11 @@ class CitationOut(BaseModel):
     quote: str
     quote_start: int = Field(description="Offset of the quote in the document's text.")
     quote_end: int
-    verified: bool = Field(description="The quote holds the claim's words and numbers.")
+    verified: bool = Field(description="The quote says what the claim says: `support` is quoted or entailed.")
+    support: Literal["quoted", "entailed", "unsupported", "contradicted"] = Field(
+        description="The quote holds the claim word for word, in other words, not, or says the opposite."
+    )
+    support_score: float = Field(description="Share of the claim's words, names and numbers that the quote holds.")
 
 
 class UsageOut(BaseModel):
@@ -191,6 +195,7 @@ class CollectionOut(BaseModel):
     name: str
     documents: int
     chunks: int
+    read_only: bool
 
 
 class CollectionList(BaseModel):

@@ -304,6 +304,8 @@ def _citation(citation: Citation, passages: Sequence[Passage]) -> CitationOut:
         quote_start=citation.quote_start,
         quote_end=citation.quote_end,
         verified=citation.verified,
+        support=citation.support,
+        support_score=citation.support_score,
     )
 
 

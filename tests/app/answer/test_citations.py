@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.answer.citations import Citation, CitationChecker
+from app.answer.citations import Citation, CitationChecker, Grounding
 from app.answer.passages import Fused, Passage
 from indexing.document import StoredChunk
 
@@ -20,8 +20,8 @@ def passage(index: int, text: str, start: int = 100) -> Passage:
 PASSAGES = [passage(1, FRANCE), passage(2, GERMANY, start=500)]
 
 
-def read(text: str, *, step: int = 4, strict: bool = False, question: str = "") -> tuple[str, list[Citation]]:
-    citer = CitationChecker(PASSAGES, question, strict=strict)
+def read(text: str, *, step: int = 4, grounding: Grounding = "mark", question: str = "") -> tuple[str, list[Citation]]:
+    citer = CitationChecker(PASSAGES, question, grounding)
     events = [event for at in range(0, len(text), step) for event in citer.feed(text[at : at + step])]
     events += citer.finish()
     written = "".join(event for event in events if isinstance(event, str))
@@ -41,7 +41,21 @@ def read(text: str, *, step: int = 4, strict: bool = False, question: str = "") 
             "- Paris is the capital\n- Berlin lies on the Spree",
             "- Paris is the capital [1]\n- Berlin lies on the Spree [2]",
         ),
-        ("Paris [1, 2] is the capital.", "Paris [1] [2] is the capital."),
+        ("Paris [1, 2] is the capital.", "Paris is the capital [1]."),
+        ("Paris is the capital of France [2].", "Paris is the capital of France [1]."),
+        ("Rome is in Italy [1-2].", "Rome is in Italy [1] [2]."),
+        ("Berlin lies on the Spree 【2†source】.", "Berlin lies on the Spree [2]."),
+        ("Berlin lies on the Spree [Source 2].", "Berlin lies on the Spree [2]."),
+        ("The U.S. embassy is there.", "The U.S. embassy is there [2]."),
+        (
+            "1. Paris is the capital.\n2. It has 2.1 million people.",
+            "1. Paris is the capital [1].\n2. It has 2.1 million people [1].",
+        ),
+        ("```\nx[1] = a. B [2]\n```\nParis is the capital.", "```\nx[1] = a. B [2]\n```\nParis is the capital [1]."),
+        ("Call `f(x)[1]. G` now.", "Call `f(x)[1]. G` now."),
+        ("See https://a.example/x[1].html now.", "See https://a.example/x[1].html now."),
+        ("| Paris | France |\n|---|---|\n| a. B | [1] |", "| Paris | France |\n|---|---|\n| a. B | [1] |"),
+        ("首都はパリです。人口は多い。", "首都はパリです。人口は多い。"),
         ("x[0] = y[10] is code.", "x[0] = y[10] is code."),
         ("Paris is the capital[1].", "Paris is the capital [1]."),
         ("", ""),
@@ -66,23 +80,30 @@ def test_a_marker_at_a_passage_that_does_not_say_so_is_kept_and_not_verified() -
 
 
 def test_strict_ends_the_answer_where_the_passages_do_not_carry_it() -> None:
-    assert read("Paris is the capital of France. Cats fly. It has 2.1 million people.", strict=True)[0] == (
+    assert read("Paris is the capital of France. Cats fly. It has 2.1 million people.", grounding="strict")[0] == (
         "Paris is the capital of France [1]."
     )
-    assert read("It has 3.1 million people.", strict=True) == ("", [])
+    assert read("It has 3.1 million people.", grounding="strict") == ("", [])
 
 
 def test_strict_drops_a_sentence_that_only_repeats_the_question() -> None:
     wrote = "Paris is the capital of France."
-    assert read(wrote, strict=True, question="Is Paris the capital of France?")[0] == ""
+    assert read(wrote, grounding="strict", question="Is Paris the capital of France?")[0] == ""
     assert (
-        read(wrote, strict=True, question="What is the capital of France?")[0] == "Paris is the capital of France [1]."
+        read(wrote, grounding="strict", question="What is the capital of France?")[0]
+        == "Paris is the capital of France [1]."
     )
 
 
-@given(st.text(alphabet="ab.[]12, \n?", max_size=60), st.integers(1, 7), st.booleans())
-def test_the_pieces_make_no_difference(text: str, step: int, strict: bool) -> None:
-    assert read(text, step=step, strict=strict) == read(text, step=max(len(text), 1), strict=strict)
+def test_repair_drops_what_no_passage_carries_and_what_leans_on_it() -> None:
+    wrote = "Paris is the capital of France. Cats fly. They have 2.1 million people. Berlin lies on the Spree."
+    assert read(wrote, grounding="repair")[0] == "Paris is the capital of France [1]. Berlin lies on the Spree [2]."
+    assert read("Cats fly.", grounding="repair") == ("", [])
+
+
+@given(st.text(alphabet="ab.[]12, \n?", max_size=60), st.integers(1, 7), st.sampled_from(["mark", "strict", "repair"]))
+def test_the_pieces_make_no_difference(text: str, step: int, grounding: Grounding) -> None:
+    assert read(text, step=step, grounding=grounding) == read(text, step=max(len(text), 1), grounding=grounding)
 
 
 @given(st.text(alphabet="Paris capital.[]12 \n", max_size=80))
@@ -91,4 +112,4 @@ def test_every_marker_of_an_answer_names_a_passage_and_every_span_lies_in_it(tex
     for citation in citations:
         assert citation.index in {1, 2}
         assert 0 <= citation.start <= citation.end <= len(answer)
-        assert answer[citation.end :].startswith(f" [{citation.index}]")
+        assert f" [{citation.index}]" in answer[citation.end :]

@@ -1,0 +1,64 @@
+import pytest
+
+from app.answer.segments import language_of, sentences
+
+
+def cut(text: str) -> list[str]:
+    return [" ".join(text[start:end].split()) for start, end in sentences(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("One is 3.5 long. Two?\n- three\n\n  Four", ["One is 3.5 long.", "Two?", "three", "Four"]),
+        ("Dr. J. K. Smith of the U.S. Army left. He did.", ["Dr. J. K. Smith of the U.S. Army left.", "He did."]),
+        ("Das war am 3. März, z. B. in Bonn, und die Stadt ist alt. Dann nicht.",
+         ["Das war am 3. März, z. B. in Bonn, und die Stadt ist alt.", "Dann nicht."]),
+        ("東京は首都です。人口は多い！本当？", ["東京は首都です。", "人口は多い！", "本当？"]),
+        ("यह किताब है। वह अच्छा है।", ["यह किताब है।", "वह अच्छा है।"]),
+        ("ما هذا؟ هذا كتاب.", ["ما هذا؟", "هذا كتاب."]),
+        ("| a. B | c |\n| d | e |", ["| a. B | c |", "| d | e |"]),
+        ("1. First. 2nd.\n2) Next", ["First.", "2nd.", "Next"]),
+        ("Paris\nBerlin\nMadrid", ["Paris", "Berlin", "Madrid"]),
+        ("", []),
+    ],
+)  # fmt: skip
+def test_sentences(text: str, expected: list[str]) -> None:
+    assert cut(text) == expected
+
+
+def test_a_wrapped_line_ends_no_sentence() -> None:
+    text = (
+        "# Pumps of the northern plant, all of them here\n"
+        "The pump in hall 4 was replaced by Ana Ruiz in\n"
+        "*March* 2024. Its limit is 8 bar.\n"
+        "- Every valve is opened once a week, by two of\n"
+        "  the people on duty.\n"
+        "- short\n"
+        "| a row of a table | that is as wide as these |\n"
+        "| 12 | 13 |"
+    )
+    assert cut(text) == [
+        "Pumps of the northern plant, all of them here",
+        "The pump in hall 4 was replaced by Ana Ruiz in *March* 2024.",
+        "Its limit is 8 bar.",
+        "Every valve is opened once a week, by two of the people on duty.",
+        "short",
+        "| a row of a table | that is as wide as these |",
+        "| 12 | 13 |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("en", "The pump in the hall was replaced, and it is new."),
+        ("de", "Die Pumpe in der Halle wurde ersetzt, und sie ist neu."),
+        ("fr", "La pompe dans le hall a été remplacée, et elle est neuve."),
+        ("ru", "Насос в зале заменили."),  # noqa: RUF001
+        ("zh", "大厅里的水泵已经更换。"),
+        ("en", "7 x 9"),
+    ],
+)
+def test_the_language_of_a_text(code: str, text: str) -> None:
+    assert language_of(text) == code
