@@ -40,6 +40,7 @@ from services.errors import (
     RaglineError,
     UnavailableError,
 )
+from services.presets import presets
 from services.protocol import current_request_id
 from services.settings import ServiceSettings
 
@@ -71,6 +72,7 @@ class ServiceClient:
 
     def __init__(self, endpoint: ServiceSettings, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         self.endpoint = endpoint
+        presets()  # reads the files now, not while requests wait
         key = endpoint.api_key.get_secret_value() if endpoint.api_key else None
         limits = httpx2.Limits(max_connections=256, max_keepalive_connections=32)
         self._http = httpx2.AsyncClient(

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from pathlib import Path
 
 import tantivy
 from text_to_num import alpha2digit
@@ -89,12 +90,12 @@ class Language:
     """Words that are read as one."""
 
 
-@cache
 def language(code: str) -> Language | None:
-    """Read configs/languages/CODE.toml; None where there is none."""
-    path = CONFIGS / "languages" / f"{code}.toml"
-    if not path.is_file():
-        return None
+    """Return what configs/languages/CODE.toml says; None where there is none."""
+    return _LANGUAGES.get(code)
+
+
+def _read(path: Path) -> Language:
     lists = tomllib.loads(path.read_text())
     stemmer = lists["stemmer"]
     marks = dict.fromkeys(lists["negations"].split(), "not")
@@ -293,3 +294,6 @@ def _stemmer(name: str) -> tantivy.TextAnalyzer:
 def stem(word: str, stemmer: str) -> str:
     found = _stemmer(stemmer).analyze(word)
     return str(found[0]) if found else word.lower()
+
+
+_LANGUAGES = {path.stem: _read(path) for path in (CONFIGS / "languages").glob("*.toml")}

@@ -67,7 +67,8 @@ class Library:
 
     async def create(self, name: str, manifest: Manifest) -> None:
         """Create a collection unless it exists. Raises IndexMismatchError where it was built for another model."""
-        (await self.run((await self._connected()).create_or_open, name, manifest)).close()
+        store = await self.run((await self._connected()).create_or_open, name, manifest)
+        await self.run(store.close)
 
     async def store(self, name: str) -> DocumentStore:
         """Return the open store of a collection. Raises NotFoundError."""

@@ -51,7 +51,6 @@ class Indexer:
     ) -> None:
         """The store's manifest is that of `embed` and `settings`; once it is another's, nothing is put any more."""
         self._store = store
-        self._manifest = store.manifest
         self._embed = embed
         self._settings = settings
         self._retry_for_s = retry_for_s
@@ -206,17 +205,18 @@ class Indexer:
         async with self._starting:
             if self._stages is None:
                 settings = self._settings
+                manifest = await asyncio.to_thread(lambda: self._store.manifest)
                 parsers = Parsers(_parser_settings(settings, await self.chunker()))
                 embedder = Embedder(
                     self._embed,
                     batch_size=settings.batch_chunks,
                     in_flight=settings.embed_in_flight,
-                    dimension=(await asyncio.to_thread(lambda: self._store.manifest)).dimension,
+                    dimension=manifest.dimension,
                     retry_for_s=self._retry_for_s,
                 )
                 self._stages = Stages(
                     store=self._store,
-                    manifest=self._manifest,
+                    manifest=manifest,
                     parsers=parsers,
                     embedder=await embedder.__aenter__(),
                     fetcher=self._fetcher,

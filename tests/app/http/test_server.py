@@ -12,6 +12,7 @@ import anyio
 import anyio.abc
 import httpx2
 import pytest
+from blockbuster import blockbuster_ctx
 
 from app.http.server import create_app
 from app.settings import AppSettings
@@ -381,3 +382,19 @@ async def test_the_deadline_of_a_stream_ends_it_and_not_who_reads_it(stack: Stac
     with pytest.raises(DeadlineError):
         [delta async for delta in deltas]
     await client.aclose()
+
+
+async def test_the_event_loop_is_never_blocked(stack: Stack, tmp_path: Path) -> None:
+    async with serving(settings_over(stack, tmp_path)) as http:
+        with blockbuster_ctx(["app", "indexing", "services"]):
+            await add(http, "pump", TEXTS["pump"])
+            files = {"file": ("leave.txt", TEXTS["leave"].encode())}
+            assert (await http.post("/documents", files=files)).status_code == 202
+            await add(http, "tower", TEXTS["tower"])
+            assert (await http.post("/ask", json=ASK)).json()["degraded"] == []
+            assert (await http.post("/ask", json={**ASK, "stream": True})).text.count("event: done") == 1
+            assert (await http.post("/search", json={"query": "pump"})).json()["results"]
+            assert (await http.get("/documents")).status_code == 200
+            assert (await http.get("/collections")).status_code == 200
+            assert (await http.get("/health/ready")).status_code == 200
+            assert (await http.delete("/documents/pump")).status_code == 204
