@@ -53,9 +53,10 @@ def verify(claim: str, passage: str, heading: str = "") -> Verdict:
     for start, end, quote in _quotes(passage, code):
         match = _Match.of(wanted, quote, context)
         fault = match.missing_terms(code) or match.other_voice() or match.fault(code)
-        if fault and any(term.lead == "by" for term in (*wanted, *quote)):
-            active = _Match.of(_active(wanted), _active(quote), context)
-            fault = fault if active.missing_terms(code) or active.fault(code) else None
+        if fault and not match.missing_terms(code):
+            for one, other in ((_active(wanted), quote), (wanted, _active(quote)), (_active(wanted), _active(quote))):
+                if (one, other) != (wanted, quote):
+                    fault = fault and _Match.of(one, other, context).fault(code)
         verdict = Verdict(*(fault or ("entailed", "")), match.held, start, end)
         best = max(best, verdict, key=lambda each: (each.verified, each.support == "contradicted", each.score))
         if best.verified and best.score == 1:

@@ -118,10 +118,15 @@ def run(work: Coroutine[None, None, T], console: Console) -> T:
         raise typer.Exit(128 + received[0]) from None
 
 
+def _without_by_service(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Whether another try may help is for uploads, which are tried again."""
+    return {name: value for name, value in fields if name != "by_service"}
+
+
 def finish(report: Report, collection: str, console: Console, *, as_json: bool) -> None:
     """Print the report; exit status 1 where nothing could be indexed, or --prune was refused."""
     if as_json:
-        typer.echo(json.dumps(asdict(report), indent=2))
+        typer.echo(json.dumps(asdict(report, dict_factory=_without_by_service), indent=2))
     else:
         summarize(console, report, collection)
     if not (report.documents or report.unchanged or report.moved or report.removed):

@@ -4,6 +4,8 @@ import hashlib
 import os
 from pathlib import Path
 
+from indexing.errors import StorageError
+
 _BLOCK = 2**20
 
 
@@ -23,10 +25,13 @@ def fsync_tree(folder: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and those above it where they are missing; durable when it returns."""
+    """Make a folder and those above it where they are missing; durable when it returns. Raises StorageError."""
     if not path.is_dir():
         make_folder(path.parent)
-        path.mkdir(exist_ok=True)
+        try:
+            path.mkdir(exist_ok=True)
+        except FileExistsError as exc:
+            raise StorageError(f"{path} is a file, where a folder is needed") from exc
         fsync(path.parent)
 
 

@@ -86,13 +86,13 @@ def test_hostile_text_stays_text(stack: Stack, page: Page, tmp_path: Path) -> No
 def test_a_document_is_uploaded_found_and_deleted(page: Page, tmp_path: Path) -> None:
     file = tmp_path / "violets.md"
     file.write_text("# Violets\n\nThe violet Aurora flowers in week 17.\n")
-    page.get_by_role("button", name="Documents").click()
+    page.get_by_role("button", name="Documents", exact=True).click()
     page.locator("#files").set_input_files(file)
     expect(page.locator("#uploads")).to_contain_text("Ready", timeout=30_000)
     page.get_by_role("button", name="Close").click()
     ask(page, "When does the violet Aurora flower?")
     expect(page.locator(".answer")).to_contain_text("17")
-    page.get_by_role("button", name="Documents").click()
+    page.get_by_role("button", name="Documents", exact=True).click()
     page.get_by_role("button", name="Delete Violets").click()
     page.get_by_role("button", name="Really delete? Violets").click()
     expect(page.locator("#document-list")).not_to_contain_text("Violets")
@@ -101,7 +101,7 @@ def test_a_document_is_uploaded_found_and_deleted(page: Page, tmp_path: Path) ->
 def test_a_bad_upload_says_why(page: Page, tmp_path: Path) -> None:
     file = tmp_path / "broken.pdf"
     file.write_bytes(b"%PDF-1.7 rubbish")
-    page.get_by_role("button", name="Documents").click()
+    page.get_by_role("button", name="Documents", exact=True).click()
     page.locator("#files").set_input_files(file)
     expect(page.locator("#uploads .failed")).to_be_visible(timeout=30_000)
 
@@ -138,6 +138,7 @@ def test_the_key_is_given_by_keyboard_and_the_collections_load(stack: Stack, tmp
             expect(page.locator("#collection option")).to_have_count(0)
             page.get_by_label("Question").fill("Is it open?")
             page.get_by_label("Question").press("Enter")
+            expect(page.locator("#key-value")).to_be_focused()
             page.keyboard.type("secret")
             page.keyboard.press("Enter")
             expect(page.locator("#collection option")).to_have_count(1)
