@@ -1,12 +1,15 @@
 """ODT and ODP: headings by outline level, lists, tables; in ODP each slide is a page."""
 
+from itertools import repeat
+
 from lxml import etree
 
 from indexing.document import one_line
 from indexing.errors import UnreadableError
 from indexing.read.formats import table_text
 from indexing.read.formats.extract import Extract, Limits, joined_pages, tidy
-from indexing.read.formats.markup import Package, local_name, own_rows
+from indexing.read.formats.markup import Package, local_name
+from indexing.read.formats.odf_tables import rows_of
 
 _TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
@@ -84,13 +87,11 @@ def _items(element: etree._Element, depth: int) -> list[str]:
 
 def _table(table: etree._Element) -> str:
     """A table inside a cell becomes that cell's text."""
-    rows = []
-    for row in own_rows(table, ("table-row",)):
-        cells = []
-        for cell in row.iterchildren(f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"):
-            repeated = min(int(cell.get(f"{_TABLE}number-columns-repeated", "1")), 64)
-            cells += [" ".join(_blocks(cell))] * repeated
-        rows.append(cells)
+    rows = (
+        row
+        for _row, cells, repeated in rows_of(table)
+        for row in repeat(["" if cell is None else " ".join(_blocks(cell)) for cell in cells], repeated)
+    )
     return table_text.render(rows)
 
 

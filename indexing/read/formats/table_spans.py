@@ -16,6 +16,8 @@ class Cell(NamedTuple, Generic[T]):
     """Rows that are not there do not count."""
     columns: int = 1
     """Columns in which no cell begins do not count."""
+    at: int | None = None
+    """Its column, where the format tells it; else the next that is free."""
 
 
 def whole_rows(rows: Sequence[Sequence[Cell[T]]]) -> list[list[T | None]]:
@@ -30,9 +32,10 @@ def whole_rows(rows: Sequence[Sequence[Cell[T]]]) -> list[list[T | None]]:
     grid: list[dict[int, Cell[T]]] = []
     for row in rows:
         line, below = below, {}
-        copies -= max(line, default=0)
+        copies -= len(begun) if line else 0
         column, is_title = 0, len(row) == 1 and not line
         for cell in row:
+            column = column if cell.at is None else cell.at
             while column in line:
                 column += 1
             begun.add(column)

@@ -11,6 +11,7 @@ from indexing.errors import UnreadableError
 from indexing.read.formats import table_text
 from indexing.read.formats.extract import Extract, Limits, require_chars, tidy
 from indexing.read.formats.markup import Package, core_title
+from indexing.read.formats.odf_tables import plain_sheets
 from indexing.read.formats.xlsx_sparse import without_gaps
 
 _EXACT = 2**53
@@ -25,7 +26,7 @@ def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
     package = Package(content, limits) if content.startswith(b"PK") else None
     if package is not None:
         package.check_parts("xl/")
-        content = without_gaps(content, package)
+        content = (plain_sheets if "content.xml" in package.names else without_gaps)(content, package)
     try:
         sections = _sections(content, limits)
     except python_calamine.PasswordError as exc:
