@@ -7,6 +7,7 @@ Each section belongs to the package that reads it: [embed] [score] [generate] he
 [server] to app. A process validates only the sections that it reads, and refuses unknown keys in them.
 """
 
+import logging
 import os
 from difflib import get_close_matches
 from pathlib import Path
@@ -24,6 +25,8 @@ from services import CONFIGS
 from services.addresses import http_url, read_addresses
 from services.errors import BadRequestError
 from services.presets import Preset, find_preset
+
+log = logging.getLogger(__name__)
 
 Task = Literal["embed", "score", "generate", "classify"]
 
@@ -78,8 +81,8 @@ class ServiceSettings(Section):
     """Embeddings or scores of identical inputs that are kept; 0: none."""
     ignore_tools: bool = False
     """Answer a chat that offers `tools`, as Open WebUI's all do, as if it did not; else it is refused."""
-    kv_cache_gb: float = Field(default=0.5, gt=0)
-    """Key-value cache of a generator, in GiB."""
+    kv_cache_gb: float | None = Field(default=None, gt=0)
+    """Key-value cache of a generator, in GiB; None: 0.5 on a CPU, four fifths of what is free on a GPU."""
 
     @property
     def base_url(self) -> str:
@@ -198,6 +201,24 @@ def _is_known(name: str, known: list[str]) -> bool:
 def _unknown(name: str, known: list[str]) -> str:
     near = get_close_matches(name, [each for each in known if not each.endswith("__")], n=1, cutoff=0.8)
     return f"{name} is no setting" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def check_device(section: ServiceSettings, engine: str) -> None:
+    """Raises BadRequestError where an engine of CPUs is asked to run elsewhere."""
+    if section.device not in ("auto", "cpu"):
+        raise BadRequestError(
+            f"device = {section.device!r}, but engine {engine!r} runs on CPUs only; take a model and engine for torch "
+            "(`ragline models list`), or leave the device out.",
+            param="device",
+        )
+
+
+def warn_unread(section: ServiceSettings, *names: str, why: str) -> None:
+    """Logs which of the settings `names` were set to no effect."""
+    for name in names:
+        value = getattr(section, name)
+        if value != type(section).model_fields[name].default:
+            log.warning("%s = %s has no effect: %s.", name, value, why)
 
 
 def profile_path(profile: str) -> Path:

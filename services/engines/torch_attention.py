@@ -73,7 +73,7 @@ def attention(
 
 
 def _on_cuda(query: Tensor, key: Tensor, value: Tensor, spans: AttentionSpans) -> Tensor:
-    rows = (states[0].transpose(0, 1) for states in (query, key, value))
+    rows = (states.squeeze(0).transpose(0, 1) for states in (query, key, value))
     before = -1 if spans.window is None else spans.window - 1
     grouped = {"enable_gqa": True} if query.shape[1] != key.shape[1] else {}
     output: Tensor = varlen_attn(
@@ -86,7 +86,7 @@ def _on_cuda(query: Tensor, key: Tensor, value: Tensor, spans: AttentionSpans) -
         window_size=(before, 0 if spans.causal else before),
         **grouped,
     )
-    return output[None]
+    return output.unsqueeze(0)
 
 
 def _on_cpu(query: Tensor, key: Tensor, value: Tensor, spans: AttentionSpans) -> Tensor:

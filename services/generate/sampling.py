@@ -1,9 +1,11 @@
 """A request's sampling fields to the engine's, checked as vLLM checks them and refused in its words."""
 
+import logging
 import math
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 from services.engines.generator.interface import Feature, Sampling
 from services.errors import BadRequestError, TooLargeError
@@ -12,6 +14,8 @@ from services.generate.generator_model import GeneratorModel
 from services.generate.structure import requested_structure
 from services.protocol.generate import SamplingFields
 from services.protocol.pooling import refuse_priority
+
+log = logging.getLogger(__name__)
 
 MIN_TEMPERATURE = 0.01
 """Below it, and above 0, numbers overflow; vLLM raises it silently too."""
@@ -28,6 +32,9 @@ _DEFAULTS = {
     "presence_penalty": 0.0,
     "frequency_penalty": 0.0,
 }
+
+_NEEDS: dict[str, Feature] = {"repetition_penalty": "penalties", "min_p": "min_p"}
+"""Features without which a model's own default is dropped."""
 
 _BOUNDS: tuple[tuple[str, Callable[[float], bool], str, bool], ...] = (
     # field, what must hold, what to say, whether vLLM names the field as the error's param
@@ -66,7 +73,7 @@ def sampling_params(
 
 
 def _sampling(model: GeneratorModel, body: SamplingFields, *, max_tokens: int, n: int, logprobs: bool) -> Sampling:
-    values = {name: _chosen(body, name, model.folder.defaults) for name in _DEFAULTS}
+    values = {name: _chosen(body, name, model) for name in _DEFAULTS}
     _check_lengths(body, max_tokens, n)
     for name, holds, rule, named in _BOUNDS:
         if not holds(values[name]):
@@ -129,9 +136,22 @@ def text_rules(body: SamplingFields) -> TextRules:
     return TextRules(stop_strings(body), body.skip_special_tokens, body.include_stop_str_in_output)
 
 
-def _chosen(body: SamplingFields, name: str, defaults: Mapping[str, float]) -> float:
-    given = getattr(body, name)
-    return defaults.get(name, _DEFAULTS[name]) if given is None else given
+def _chosen(body: SamplingFields, name: str, model: GeneratorModel) -> float:
+    """The request's value, else the model's where the engine has what it needs, else off."""
+    given: float | None = getattr(body, name)
+    default = model.folder.defaults.get(name, _DEFAULTS[name])
+    if given is not None:
+        return given
+    if default != _DEFAULTS[name] and name in _NEEDS and _NEEDS[name] not in model.engine.features:
+        _log_dropped(model.name, name, default)
+        return _DEFAULTS[name]
+    return default
+
+
+@cache
+def _log_dropped(model: str, name: str, value: float) -> None:
+    """Once for each model and setting."""
+    log.warning("%s asks for %s = %s in its generation_config.json; this engine does not have it", model, name, value)
 
 
 def _seed(given: int | None) -> int:

@@ -34,6 +34,8 @@ MAX_DEATHS = 3
 KEPT_REFUSALS = 256
 LINE_BYTES = 1 << 24
 STOP_S = 5.0
+LOAD_S = 1800.0
+"""A process that has not loaded its model for this long is killed."""
 STALL_S = 120.0
 """A process that has work and says nothing for this long is killed."""
 FINISHES = ("stop", "length")
@@ -47,6 +49,7 @@ class GeneratorProcess:
     options: Mapping[str, Any]
     capacity: Capacity
     stall_s: float = STALL_S
+    load_s: float = LOAD_S
     dead: str | None = None
     features: frozenset[Feature] = frozenset()
     _folder: Path | None = None
@@ -64,8 +67,8 @@ class GeneratorProcess:
     async def start(self, listener: GeneratorListener) -> None:
         self._listener = listener
         if (reason := await self._open()) is not None:
-            raise EngineError(f"{self.options['model']} could not be loaded: {reason}; the log says why.")
-        self._reader = asyncio.create_task(self._serve(), name="engine")
+            raise EngineError(f"{self.options['model']} could not be loaded: {reason}")
+        self._reader = asyncio.create_task(self._supervise(), name="engine")
 
     async def refusal(self, structure: Structure) -> str | None:
         assert self._folder is not None  # noqa: S101  else `features` is without structure
@@ -93,21 +96,42 @@ class GeneratorProcess:
         self._fail(self._running, EngineError("the service is stopping."))
 
     async def _open(self) -> str | None:
-        """Starts a process and waits, without a limit, for the model to load; how the process ended, or None."""
+        """Starts a process and waits for the model to load; why it did not, or None."""
         pipe = asyncio.subprocess.PIPE
         command = python_command(self.module, json.dumps(self.options))
         try:
-            self._process = await asyncio.create_subprocess_exec(
+            self._process = process = await asyncio.create_subprocess_exec(
                 *command, stdin=pipe, stdout=pipe, limit=LINE_BYTES, env=python_environment()
             )
+            assert process.stdout is not None  # noqa: S101  for mypy
+            async with asyncio.timeout(self.load_s):
+                line = await process.stdout.readline()
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            return f"it was not ready after {self.load_s:.0f} s"
         except OSError as exc:
             return str(exc)
-        assert self._process.stdout is not None  # noqa: S101  for mypy
-        line = await self._process.stdout.readline()
         if not _whole(line):
-            return await _ended(self._process)
-        self._is_ready(json.loads(line)["ready"])
+            return f"{await _ended(process)}; the log says why."
+        said = json.loads(line)
+        if "failed" in said:
+            await process.wait()
+            return str(said["failed"])
+        self._is_ready(said["ready"])
         return None
+
+    async def _supervise(self) -> None:
+        """Serves; an error of our own leaves the engine dead, and nobody waiting for it."""
+        try:
+            await self._serve()
+        except Exception as exc:
+            log.exception("the engine is given up")
+            self._die(repr(exc))
+
+    def _die(self, reason: str) -> None:
+        self.dead, self._ready = reason, False
+        self._fail(self._running, EngineError(f"the engine is dead: {reason}"))
 
     async def _serve(self) -> None:
         """Dispatches the process's messages; restarts it when it dies."""
@@ -121,8 +145,7 @@ class GeneratorProcess:
                 self._deaths += 1
                 log.error("the engine's process ended: %s", reason)
                 if self._deaths == MAX_DEATHS:
-                    self.dead = f"its process ended {MAX_DEATHS} times in a row: {reason}"
-                    self._fail(self._running, EngineError(f"the engine is dead: {self.dead}"))
+                    self._die(f"its process ended {MAX_DEATHS} times in a row: {reason}")
                     return
                 reason = await self._open()
 
@@ -164,8 +187,7 @@ class GeneratorProcess:
     def _is_ready(self, said: Mapping[str, Any]) -> None:
         self.features = frozenset(said["features"])
         self._folder = Path(said["folder"]) if "folder" in said else None
-        if "capacity" in said:
-            self.capacity = replace(self.capacity, tokens=said["capacity"])
+        self.capacity = replace(self.capacity, tokens=said["capacity"])
         self._ready = True
         for generation in self._running.values():
             self._begin(generation)

@@ -10,10 +10,14 @@ from transformers import AutoModelForCausalLM, ContinuousBatchingConfig, Generat
 
 from services.engines.generator import worker
 from services.engines.generator.interface import GREEDY_BELOW
+from services.engines.generator.torch_sampler import Sampler
 from services.engines.torch_attention import PAGED, has_kernel
+from services.errors import BadRequestError
 
-CPU_PAGE_TOKENS = 32
-"""Of the key-value cache, which is small there; on a GPU transformers' own size, and all the memory that is left."""
+PAGE_TOKENS = {"cpu": 32, "cuda": 256}
+"""Of the key-value cache; prompts that begin alike share whole pages."""
+BATCH_TOKENS = {"cpu": 512, "cuda": 8192}
+"""Prompt tokens of one step at most; the others wait for it, and on a GPU it takes memory from the cache."""
 WAIT_S = 0.02
 WARM_UP_S = 300.0
 
@@ -33,11 +37,12 @@ class Torch:
         if options["threads"] and device.type == "cpu":
             torch.set_num_threads(options["threads"])
         model = _model(options, device)
-        self._top_k: int = model.config.get_text_config().vocab_size
+        self._all: int = model.config.get_text_config().vocab_size
         self._sequences: dict[int, _Sequence] = {}
         self._manager = model.init_continuous_batching(
-            generation_config=_sampled(self._top_k), continuous_batching_config=_batching(options, device)
+            generation_config=_sampled(self._all), continuous_batching_config=_batching(options, model)
         )
+        self._manager.logit_processor = Sampler()
         self._manager.warmup()  # captures the largest CUDA graph first, so that the others share its memory
         self._manager.start()
         self._warm_up()
@@ -64,11 +69,11 @@ class Torch:
             streaming=True,
             eos_token_id=list(stops) or -1,
             temperature=1.0 if greedy else float(sampling["temperature"]),
-            top_k=1 if greedy else sampling["top_k"] or self._top_k,
+            top_k=1 if greedy else sampling["top_k"] or self._all,
             top_p=1.0 if greedy else float(sampling["top_p"]),
         )
         if accepted is None:
-            raise RuntimeError(f"transformers takes no more: {self._manager.background_thread_status.fatal_error}")
+            raise worker.EngineDiedError("transformers takes no more") from self._fatal_error
         self._sequences[name] = _Sequence(frozenset(stops))
 
     def cancel(self, name: int) -> None:
@@ -83,9 +88,14 @@ class Torch:
             pieces += self._piece(output)
             router = self._manager.output_router.output_queue
             output = None if router.empty() else self._manager.get_result(timeout=0)
-        if (error := self._manager.background_thread_status.fatal_error) is not None:
-            raise error
+        if self._fatal_error is not None:
+            raise self._fatal_error
         return pieces
+
+    @property
+    def _fatal_error(self) -> Exception | None:
+        error: Exception | None = self._manager.background_thread_status.fatal_error
+        return error
 
     def _piece(self, output: Any) -> list[worker.StepOutput]:
         """Its new tokens; an output holds all tokens of its sequence so far."""
@@ -111,41 +121,57 @@ class Torch:
 
 
 def _device(wanted: str) -> torch.device:
+    """The device, which becomes the current one: transformers asks that one how much memory is free."""
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(wanted)
+    try:
+        device = torch.device(wanted)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
+    except (RuntimeError, AssertionError) as exc:  # torch without CUDA asserts
+        raise BadRequestError(f"device {wanted!r} is not available: {exc}") from exc
+    return device
 
 
 def _model(options: dict[str, Any], device: torch.device) -> Any:
-    """With attention that needs no mask, which is what lets transformers replay steps as CUDA graphs."""
+    """Loads onto the device, with attention that needs no mask: so transformers can replay steps as CUDA graphs."""
     name = options["dtype"]
     if name == "auto":
         name = "bfloat16" if device.type == "cuda" else "float32"
     dtype = getattr(torch, name)
-    model = AutoModelForCausalLM.from_pretrained(
-        options["model"], dtype=dtype, attn_implementation="sdpa", trust_remote_code=False
-    )
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            options["model"],
+            dtype=dtype,
+            attn_implementation="sdpa",
+            trust_remote_code=False,
+            device_map={"": device},  # else 15 GB of a 7B go through the memory of the host
+        )
+    except (OSError, ValueError, KeyError) as exc:
+        raise BadRequestError(f"transformers cannot load {options['model']}: {exc}") from exc
     if has_kernel(device, dtype):
         model.config._attn_implementation = PAGED  # noqa: SLF001  its setter looks for the package flash-attn
-    return model.to(device)
+    return model
 
 
 def _sampled(vocabulary: int) -> GenerationConfig:
-    """Values that have an effect, so that transformers creates the processors; each request sets its own."""
+    """Values that have an effect, so that transformers leaves room for processors; each request sets its own."""
     return GenerationConfig(
         do_sample=True, temperature=0.99, top_k=vocabulary - 1, top_p=0.99, eos_token_id=-1, max_new_tokens=1
     )
 
 
-def _batching(options: dict[str, Any], device: torch.device) -> ContinuousBatchingConfig:
-    shared = {"max_requests_per_batch": options["sequences"], "per_request_processors": True}
-    if device.type == "cuda":
-        return ContinuousBatchingConfig(**shared)
+def _batching(options: dict[str, Any], model: Any) -> ContinuousBatchingConfig:
+    """On a GPU the cache takes four fifths of the memory that is free, unless kv_cache_gb is set."""
+    kind, page, blocks = model.device.type, PAGE_TOKENS[model.device.type], None
+    if kind == "cpu" or options["kv_cache_gb"] is not None:
+        blocks = -(-worker.kv_tokens(options, model.dtype.itemsize) // page)
     return ContinuousBatchingConfig(
-        page_size=CPU_PAGE_TOKENS,
-        num_blocks=-(-options["kv_tokens"] // CPU_PAGE_TOKENS),
-        max_batch_tokens=options["max_batch_tokens"],
-        **shared,
+        page_size=page,
+        num_blocks=blocks,
+        max_batch_tokens=min(options["max_batch_tokens"], BATCH_TOKENS[kind]),
+        max_requests_per_batch=options["sequences"],
+        per_request_processors=True,
     )
 
 

@@ -1,7 +1,7 @@
 """The engine's side of a process that generates; `process.py` is the service's. They speak JSON lines.
 
     in    {"add": ID, "prompt": [token ids], "sampling": {...}}     {"cancel": ID}
-    out   {"ready": {...}} once; {"refused": ID, "message": "..."}; and after each step
+    out   {"ready": {...}} or {"failed": "..."} once; {"refused": ID, "message": "..."}; and after each step
           {"pieces": [[ID, [token ids], [logprobs], finish], ...], "kv_cache_usage": 0.1}
 
 A process of its own, because openvino-genai's `step()` holds Python's global lock for as long as a prompt is read: in
@@ -18,14 +18,23 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
+from services.errors import RaglineError
+
+KV_CACHE_GB = 0.5
+"""Of a CPU, where the settings say nothing."""
+
 StepOutput = tuple[int, Sequence[int], Sequence[float], str | None]
 """One sequence's part of a step: (id, token ids, their logprobs, finish reason or None)."""
 Step = Sequence[StepOutput]
 
 
+class EngineDiedError(Exception):
+    """Ends the process."""
+
+
 class Engine(Protocol):
     def ready(self) -> Mapping[str, Any]:
-        """`features`, and optionally `folder` and `capacity`."""
+        """`features`, `capacity` in tokens, and optionally `folder`."""
 
     @property
     def busy(self) -> bool: ...
@@ -41,6 +50,13 @@ class Engine(Protocol):
 
     def step(self) -> Step:
         """Runs one step, or waits for work. Raises where the engine cannot go on."""
+
+
+def kv_tokens(options: Mapping[str, Any], element_bytes: int) -> int:
+    """Tokens of the key-value cache: what kv_cache_gb holds, and no less than the longest sequence."""
+    room = (options["kv_cache_gb"] or KV_CACHE_GB) * 2**30
+    longest: int = options["longest"]
+    return max(int(room / (options["kv_elements"] * element_bytes)), longest)
 
 
 def run(open_engine: Callable[[dict[str, Any]], Engine]) -> NoReturn:
@@ -62,7 +78,11 @@ def _serve(open_engine: Callable[[dict[str, Any]], Engine]) -> None:
         out.write(json.dumps(message, separators=(",", ":")) + "\n")
         out.flush()
 
-    engine = open_engine(json.loads(sys.argv[1]))
+    try:
+        engine = open_engine(json.loads(sys.argv[1]))
+    except RaglineError as exc:
+        say({"failed": str(exc)})
+        raise
     say({"ready": engine.ready()})
     for command in _commands(0, busy=lambda: engine.busy):
         if command is None:

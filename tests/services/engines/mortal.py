@@ -7,8 +7,9 @@ from threading import Thread
 from typing import Any
 
 from services.engines.generator import worker
+from services.errors import BadRequestError
 
-DIES, LEAVES_HALF_A_LINE, HANGS, FAILS = 666, 777, 888, 999
+DIES, LEAVES_HALF_A_LINE, HANGS, FAILS, DIES_TAKING_IT = 666, 777, 888, 999, 555
 ANSWER = 5
 TO_THE_SERVICE = os.dup(1)
 
@@ -17,12 +18,14 @@ class Mortal:
     kv_cache_usage = 0.0
 
     def __init__(self, options: Mapping[str, Any]) -> None:
+        if options.get("refuses"):
+            raise BadRequestError(options["refuses"])
         time.sleep(options["load_s"])
         Thread(target=time.sleep, args=(3600,)).start()  # as transformers leaves one behind
         self._prompts: dict[int, list[int]] = {}
 
     def ready(self) -> dict[str, Any]:
-        return {"features": []}
+        return {"features": [], "capacity": 10_000}
 
     @property
     def busy(self) -> bool:
@@ -30,6 +33,8 @@ class Mortal:
 
     def add(self, name: int, prompt: list[int], sampling: dict[str, Any]) -> None:
         del sampling
+        if DIES_TAKING_IT in prompt:
+            raise worker.EngineDiedError
         self._prompts[name] = prompt
 
     def cancel(self, name: int) -> None:

@@ -14,7 +14,7 @@ from services.errors import EngineError, RaglineError, UnavailableError
 from services.generate.generation_metrics import GenerationMetrics
 from services.generate.queue import GenerationQueue
 from services.http.metrics import Metrics
-from tests.services.engines.mortal import ANSWER, DIES, FAILS, HANGS, LEAVES_HALF_A_LINE
+from tests.services.engines.mortal import ANSWER, DIES, DIES_TAKING_IT, FAILS, HANGS, LEAVES_HALF_A_LINE
 
 pytestmark = pytest.mark.anyio
 WELL = 1
@@ -44,7 +44,7 @@ async def told(queue: GenerationQueue, prompt: int) -> list[int] | RaglineError:
         queue.release(generation)
 
 
-@pytest.mark.parametrize("end", [DIES, FAILS, LEAVES_HALF_A_LINE])
+@pytest.mark.parametrize("end", [DIES, FAILS, LEAVES_HALF_A_LINE, DIES_TAKING_IT])
 async def test_what_waits_while_the_process_dies_is_answered_by_the_next(end: int) -> None:
     async with queue() as waiting:
         first, second, *others = await asyncio.gather(*(told(waiting, prompt) for prompt in (end, WELL, WELL, WELL)))
@@ -68,6 +68,22 @@ async def test_after_the_last_death_whatever_waits_fails_and_nothing_more_is_tak
         assert waiting.dead is not None
         with pytest.raises(UnavailableError, match=f"{MAX_DEATHS} times in a row"):
             waiting.submit([WELL], Sampling(max_tokens=1))
+
+
+@pytest.mark.parametrize(
+    ("options", "why"), [({"load_s": 60}, "not ready after"), ({"refuses": "no such device"}, "no such device")]
+)
+async def test_a_model_that_does_not_load_ends_the_start_with_the_reason(options: dict[str, object], why: str) -> None:
+    engine = GeneratorProcess(
+        "tests.services.engines.mortal",
+        {"model": "m", **options},
+        Capacity(2, 0),
+        load_s=3.0 if "load_s" in options else 60.0,
+    )
+    with pytest.raises(EngineError, match=why):
+        await engine.start(GenerationQueue(engine, max_queue_tokens=1, metrics=GenerationMetrics(Metrics("mortal"))))
+    assert engine._process is not None
+    assert engine._process.returncode is not None
 
 
 def test_the_process_ends_with_its_input() -> None:

@@ -58,3 +58,27 @@ def test_each_input_reads_its_own_keys_only(device, window, causal, kept):
     ]
     tolerance = 1e-5 if device == "cpu" else 5e-3
     assert (found[0].transpose(0, 1).float().cpu() - torch.cat(expected, dim=1)).abs().max() < tolerance
+
+
+@pytest.mark.parametrize("window", [None, 7])
+@pytest.mark.parametrize("groups", [HEADS, GROUPS])
+def test_the_kernel_takes_what_it_is_called_with(groups, window):
+    """Without a card: torch's own check of the arguments, and the shape of the result, on tensors without memory."""
+    from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: PLC0415  no public name yet
+
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        states = [
+            torch.empty(1, heads, sum(LENGTHS), SIZE, device="cuda", dtype=torch.float16)
+            for heads in (HEADS, groups, groups)
+        ]
+        found, _ = attention(
+            None,
+            *states,
+            None,
+            sliding_window=window,
+            is_causal=True,
+            cu_seq_lens_q=torch.empty(len(LENGTHS) + 1, dtype=torch.int32, device="cuda"),
+            max_length_q=max(LENGTHS),
+        )
+        assert found.shape == (1, sum(LENGTHS), HEADS, SIZE)
+        assert (found.device.type, found.dtype) == ("cuda", torch.float16)

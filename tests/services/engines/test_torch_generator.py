@@ -33,6 +33,8 @@ def tiny(folder, tmp_path_factory) -> Path:
             if weight.dim() > 1:
                 weight.normal_(0, 0.2)
     model.save_pretrained(path)
+    said = {"eos_token_id": 2, "repetition_penalty": 1.05, "min_p": 0.05, "temperature": 0.7, "top_p": 0.8, "top_k": 20}
+    (path / "generation_config.json").write_text(json.dumps(said))  # as Qwen2.5-7B-Instruct's
     return path
 
 
@@ -84,6 +86,18 @@ def test_a_stop_token_ends_a_stream(server, expected):
     assert (last["finish_reason"], last["stop_reason"]) == ("stop", expected[0][3])
 
 
+def test_a_default_of_the_model_that_the_engine_lacks_is_dropped_and_logged(server):
+    with server.client() as client:
+        for _ in range(2):
+            asked = {"prompt": "the cat", "max_tokens": 2}
+            assert client.post("/v1/completions", json=asked).status_code == 200
+        refused = client.post("/v1/completions", json={**asked, "repetition_penalty": 1.05})
+    assert refused.status_code == 400
+    assert "penalties" in refused.json()["error"]["message"]
+    log = server.log.read_text()
+    assert log.count("asks for repetition_penalty = 1.05") == log.count("asks for min_p = 0.05") == 1
+
+
 @pytest.mark.parametrize("asked", [{"logprobs": 0}, {"min_p": 0.1}, {"presence_penalty": 1}, {"min_tokens": 2}])
 def test_what_the_engine_has_not_is_refused(server, asked):
     with server.client() as client:
@@ -95,8 +109,10 @@ def test_what_the_engine_has_not_is_refused(server, asked):
 def test_nothing_is_kept_of_a_sequence_that_ended_or_was_cancelled(tiny):
     from services.engines.generator.torch import Torch  # noqa: PLC0415  needs torch
 
-    options = {"model": str(tiny), "device": "cpu", "dtype": "auto", "threads": 1}
-    engine = Torch({**options, "sequences": 4, "kv_tokens": 512, "max_batch_tokens": 64})
+    options = {"model": str(tiny), "device": "cpu", "dtype": "auto", "threads": 1, "sequences": 4}
+    cache = {"kv_cache_gb": 1e-4, "kv_elements": 2 * 2 * 2 * 8, "longest": 256, "max_batch_tokens": 64}
+    engine = Torch({**options, **cache})
+    assert engine.ready()["capacity"] == 448  # 0.0001 GiB of 256 bytes a token, in whole pages of 32
     for name in (1, 2):
         engine.add(name, [5, 6], {"max_tokens": 20, "temperature": 0.0, "stop_token_ids": [0]})
     engine.cancel(1)
