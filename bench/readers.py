@@ -1,4 +1,4 @@
-"""Our readers beside other libraries, over a folder of documents: one row a format and library.
+"""Our readers beside other libraries, over a folder of documents: one row a format.
 
     python bench/readers.py ../shared/data/formats kreuzberg=PYTHON docling=PYTHON
     python bench/readers.py    # a PDF of 500 pages and a sheet of 50,000 rows, made here
@@ -6,8 +6,8 @@
 PYTHON is the interpreter of an environment with `kreuzberg`, or with `docling-slim` and the extras of its formats;
 neither gets a model. Each library reads in a warm process of its own.
 
-What a file holds is what the libraries agree on: each word as often as the second best of them found it, without case,
-hyphens and punctuation, and each heading likewise. Of PDFs, the folder's manifest.csv gives `chars` and `pages` too.
+What a file holds is what at least two of the libraries find: different words, without case, hyphens, punctuation and
+targets of links, and headings. Of PDFs, manifest.csv gives `chars` and `pages` too.
 """
 
 # ruff: noqa: PLC0415 (each library is in an environment of its own)
@@ -27,7 +27,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
-from itertools import groupby, product
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def docling(path: Path) -> Read:
         if item.prov and item.prov[0].page_no in pages:
             cells = item.data.table_cells if hasattr(item, "data") else [item]
             pages[item.prov[0].page_no] += "".join(f"{getattr(cell, 'text', '')}\n" for cell in cells)
-    return document.export_to_markdown(), list(pages.values())
+    return document.export_to_markdown(image_placeholder=""), list(pages.values())
 
 
 @cache
@@ -154,14 +154,19 @@ class Reading:
     page_count: tuple[int, int] = (0, 0)
 
 
+def tokens(text: str) -> list[str]:
+    text = unicodedata.normalize("NFKC", re.sub(r"\]\([^)\s]*\)", "]", text)).casefold()
+    return re.findall(r"[^\W_]+", re.sub(r"(?<=\w)[-\u2010\u00ad]\s*(?=\w)", "", text))
+
+
 def words(text: str) -> Counter[str]:
-    text = unicodedata.normalize("NFKC", text).casefold()
-    return Counter(re.findall(r"[^\W_]+", re.sub(r"(?<=\w)[-\u2010\u00ad]\s*(?=\w)", "", text)))
+    """Each word once: some libraries repeat merged cells and column names."""
+    return Counter(set(tokens(text)))
 
 
 def headings(text: str) -> Counter[str]:
     text = re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
-    return Counter(" ".join(words(title)) for title in re.findall(r"^#{1,6} +(.+)$", text, re.MULTILINE))
+    return Counter(" ".join(tokens(title)) for title in re.findall(r"^#{1,6} +(.+)$", text, re.MULTILINE))
 
 
 def table_rows(text: str) -> tuple[int, int]:
@@ -169,13 +174,15 @@ def table_rows(text: str) -> tuple[int, int]:
     named = rows = 0
     for is_table, block in groupby(text.split("\n"), lambda line: line.lstrip().startswith("|")):
         lines = list(block)
-        if is_table:
-            names = [cell.strip() for cell in lines[0].strip().strip("|").split("|")]
-            rows += max(len(lines) - 2, 0)
-            named += max(len(lines) - 2, 0) if sum(map(bool, names)) * 2 >= len(names) else 0
-        else:
-            found = sum(bool(re.match(r"[^:|,]+: [^:]+, [^:|,]+: ", line)) for line in lines)
+        if not is_table:
+            found = sum(bool(re.match(r"[^:|,]+: [^:]+, [^:|,]+: ", line[:500])) for line in lines)
             named, rows = named + found, rows + found
+        elif len(lines) > 1 and not lines[1].strip("|-: "):
+            names = [cell.strip() for cell in lines[0].strip().strip("|").split("|")]
+            rows += len(lines) - 2
+            named += (len(lines) - 2) * (sum(map(bool, names)) >= min(2, len(names)))
+        else:
+            rows += len(lines)
     return named, rows
 
 
@@ -222,24 +229,30 @@ def share(pairs: Iterable[tuple[int, int]]) -> str:
 
 
 def table(found: Sequence[Reading]) -> None:
+    """One row a format; each cell has the figures of the libraries, in order."""
+    libraries = list(dict.fromkeys(reading.library for reading in found))
+    print(f"{' / '.join(libraries)}\n")
     print(
-        "| format | library | read | words | of manifest | headings | rows with names | pages | text with page"
-        " | ms, median | ms, mean |"
+        "| format | files | read | words | characters of manifest.csv | headings | rows with column names | pages"
+        " | text with a page | ms, median | ms, mean |"
     )
     print("|---" * 11 + "|")
-    for form, library in product(FORMATS, dict.fromkeys(reading.library for reading in found)):
-        every = [reading for reading in found if reading.library == library and form_of(reading.path) == form]
-        if not every:
-            continue
-        ms = [reading.ms for reading in every if not reading.error] or [0.0]
-        named, rows = (sum(column) for column in zip(*(reading.rows for reading in every), strict=True))
-        cells = (
-            form.replace(" ", ", "), library, f"{sum(not r.error for r in every)} of {len(every)}",
-            share(r.chars for r in every), share(r.manifest_chars for r in every), share(r.headings for r in every),
-            f"{named:,} of {rows:,}", share(r.page_count for r in every), share(r.pages for r in every),
-            f"{statistics.median(ms):.1f}", f"{statistics.mean(ms):.1f}",
-        )  # fmt: skip
-        print(f"| {' | '.join(cells)} |")
+    for form in FORMATS:
+        of_form = [[r for r in found if r.library == library and form_of(r.path) == form] for library in libraries]
+        if of_form[0]:
+            cells = zip(*map(figures, of_form), strict=True)
+            print(f"| {form.replace(' ', ', ')} | {len(of_form[0])} | {' | '.join(map(' / '.join, cells))} |")
+
+
+def figures(every: Sequence[Reading]) -> tuple[str, ...]:
+    """The figures of one library on one format."""
+    ms = [reading.ms for reading in every if not reading.error] or [0.0]
+    named, rows = (sum(column) for column in zip(*(reading.rows for reading in every), strict=True))
+    return (
+        f"{sum(not r.error for r in every)}", share(r.chars for r in every), share(r.manifest_chars for r in every),
+        share(r.headings for r in every), f"{named:,} of {rows:,}", share(r.page_count for r in every),
+        share(r.pages for r in every), f"{statistics.median(ms):.1f}", f"{statistics.mean(ms):.1f}",
+    )  # fmt: skip
 
 
 def synthesize(folder: Path) -> None:
