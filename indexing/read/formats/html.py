@@ -31,6 +31,13 @@ _CODE = frozenset(("pre", "code", "textarea"))
 _IN_LINE = frozenset(("h1", "h2", "h3", "h4", "h5", "h6", "li", "td", "th"))
 """Blocks whose text does not begin a line of Markdown."""
 _BREAK = re.compile(r"\n(?=[^\S\n]*+(?:#|```|~~~))")
+_FRAMES = frozenset(("nav", "header", "footer", "aside", "form"))
+_FRAME = re.compile(
+    r"(?:^|[\s_-])(?:nav\w*|menu|side-?bar|footer|header|banner|cookies?|breadcrumbs?|share|social|search|contentinfo)(?:$|[\s_-])",
+    re.IGNORECASE,
+)
+_MAX_LINKS = 0.1
+"""Share of a page's words in links, above which some of them lead elsewhere."""
 _ARTICLE_KEEPS = (0.4, 0.9)
 """Share of the body's words within which the article is taken. With fewer, trafilatura lost text; with more, there is
 no boilerplate, and the whole body keeps its structure better."""
@@ -43,7 +50,7 @@ def load(content: bytes, _media_type: str, _limits: Limits) -> Extract:
     omitted: Counter[str] = Counter()
     body = _body(root, omitted)
     words = len(body.text_content().split())
-    text = _article(root) if words else ""
+    text = _article(root) if _has_frame(root, words) else ""
     least, most = _ARTICLE_KEEPS
     if not least * words <= len(re.findall(r"[^\s|*#-]\S*", text)) < most * words:
         text = to_markdown(lxml.html.tostring(body, encoding="unicode"))
@@ -67,6 +74,16 @@ def _parse(source: str) -> Any:
     except (etree.ParserError, etree.XMLSyntaxError, ValueError) as exc:
         raise UnreadableError(f"no text: its HTML is empty or broken ({exc})") from exc
     return root
+
+
+def _has_frame(root: Any, words: int) -> bool:
+    """Return True where something may stand around the article: a page without is all content, repeated texts too."""
+    links = sum(len(link.text_content().split()) for link in root.iter("a"))
+    return links > _MAX_LINKS * words or any(
+        element.tag in _FRAMES
+        or _FRAME.search(f"{element.get('class', '')} {element.get('id', '')} {element.get('role', '')}")
+        for element in root.iter(etree.Element)
+    )
 
 
 def _body(root: Any, omitted: Counter[str]) -> Any:

@@ -176,3 +176,15 @@ def test_zero_width_and_tag_characters_are_dropped() -> None:
 
 def test_a_page_with_characters_that_xml_has_not_is_read() -> None:
     assert text_of("<p>The pump&#8; is red&#x1f;.</p>") == "The pump is red."
+
+
+def test_a_page_without_frame_is_kept_whole() -> None:
+    """What stands twice, and a heading between blocks, are boilerplate only where there is any."""
+    said = "The crane on quay four lifts forty tons, and is oiled on the first Monday of each month."
+    page = (
+        f"<div><h2>Crane</h2></div><div><p>{said}</p></div><div><table><tr><th>Quay</th><th>Tons</th></tr>"
+        f"<tr><td>4</td><td>40</td></tr></table></div><div><p>{said}</p></div>"
+    )
+    text = text_of(page)
+    assert text.startswith("## Crane")
+    assert text.count(said) == 2
