@@ -109,19 +109,25 @@ def _forwarded(part: Message) -> Message:
 def _alternative(parts: list[Message], attached: list[str], read_html: _HtmlReader, level: int) -> Iterator[str]:
     """The last one, which is the richest; the plain text where it says the same."""
     shown = [part for part in parts if part.is_multipart() or _is_shown(part)] or parts
-    best, best_words = shown[0], _words(shown[0])
+    best, best_text = shown[0], _words(shown[0])
     for part in shown[1:]:
-        words = _words(part)
-        if words and len(words & best_words) < _SAID * len(words):
-            best, best_words = part, words
+        text = _words(part)
+        if not says_all(best_text, text):
+            best, best_text = part, text
     for part in parts:
         texts = list(_texts(part, attached, read_html if part is best else body_words, level))
         if part is best:
             yield from texts
 
 
-def _words(part: Message) -> set[str]:
-    return set(re.findall(r"\w+", " ".join(_texts(part, [], body_words, 1)).casefold()))
+def _words(part: Message) -> str:
+    return " ".join(_texts(part, [], body_words, 1))
+
+
+def says_all(plain: str, rich: str) -> bool:
+    """Whether a plain text can stand for a richer one; stubs ("use a program that shows HTML") cannot."""
+    said, words = (set(re.findall(r"\w+", text.casefold())) for text in (plain, rich))
+    return len(words & said) >= _SAID * len(words)
 
 
 def _payload(part: Message) -> bytes:

@@ -6,6 +6,7 @@ from functools import cache
 from striprtf.striprtf import charset_map, rtf_to_text
 
 from indexing.errors import UnreadableError
+from indexing.markdown import escaped
 from indexing.read.formats import charset
 from indexing.read.formats.extract import Extract, Limits, tidy
 
@@ -18,15 +19,30 @@ _PLAIN = re.compile(r"[\r\n]*(?:\\(?=[\\{}]))?((?<=\\)[\\{}]|[^\\{}\r\n])")
 _DOUBLE_BYTE = frozenset((932, 936, 949, 950, 1361))
 _EAST_ASIAN = frozenset((128, 129, 130, 134, 136))
 """\\fcharset of the fonts in those code pages."""
+_ONLY_RTF = re.compile(r"\\htmlrtf(?:(0)|1)?(?![0-9a-z]) ?")
+"""Begins what stands for the HTML in programs that know only RTF; with 0, ends it."""
+_HTML_TAG = re.compile(r"\{\\\*\\htmltag\d{0,5} ?")
 
 
 def load(content: bytes, _media_type: str, _limits: Limits) -> Extract:
+    return Extract(escaped(tidy(_text(*_prepared(content)))))
+
+
+def encapsulated_html(content: bytes) -> str:
+    """The HTML that Outlook keeps within RTF ([MS-OXRTFEX]); "" where there is none."""
+    if b"\\fromhtml" not in content[:1024]:
+        return ""
+    source, encoding = _prepared(content)
+    first, *parts = _ONLY_RTF.split(source)
+    html = first + "".join(text for ends, text in zip(parts[::2], parts[1::2], strict=True) if ends)
+    return _text(_HTML_TAG.sub("{", html), encoding)
+
+
+def _text(source: str, encoding: str) -> str:
     try:
-        source, encoding = _prepared(content)
-        text = tidy(rtf_to_text(source, encoding, errors="ignore"))  # type: ignore[no-untyped-call]
+        return str(rtf_to_text(source, encoding, errors="ignore"))  # type: ignore[no-untyped-call]
     except (ValueError, IndexError, KeyError, LookupError) as exc:
         raise UnreadableError(f"broken RTF: {exc}") from exc
-    return Extract(text)
 
 
 def _prepared(content: bytes) -> tuple[str, str]:

@@ -5,12 +5,10 @@
 import base64
 import io
 import json
-import struct
 import zipfile
 
 import pytest
 
-from indexing.read.formats import msg
 from indexing.read.formats.charset import codec, labelled
 from indexing.read.formats.load import load_bytes
 from indexing.read.web import _to_utf8
@@ -144,29 +142,3 @@ def test_an_epub_chapter_in_its_xml_encoding() -> None:
         archive.writestr("a.opf", '<package><item id="a" href="a.xhtml"/><itemref idref="a"/></package>')
         archive.writestr("a.xhtml", chapter)
     assert text_of(buffer.getvalue(), "a.epub") == "表示①"
-
-
-class Ole:
-    """The streams of an MSG."""
-
-    def __init__(self, streams: dict[str, bytes]) -> None:
-        self._streams = streams
-
-    def exists(self, name: str) -> bool:
-        return name in self._streams
-
-    def openstream(self, name: str) -> io.BytesIO:
-        return io.BytesIO(self._streams[name])
-
-    def listdir(self) -> list[list[str]]:
-        return [name.split("/") for name in self._streams]
-
-
-def test_an_msg_of_8_bit_strings_is_in_its_code_page() -> None:
-    pages = struct.pack("<IIQIIQ", 0x3FFD0003, 6, 932, 0x3FDE0003, 6, 51949)
-    streams = {
-        "__properties_version1.0": bytes(32) + pages,
-        "__substg1.0_0037001E": "表示①".encode("cp932"),
-        "__substg1.0_10130102": "<p>똠방각하</p>".encode("cp949"),
-    }
-    assert msg._letter(Ole(streams)).text == "# 表示①\n\n똠방각하"
