@@ -2,7 +2,7 @@
 
     pull the weights -> start embed, score, generate and the orchestrator -> wait until each is healthy -> supervise
 
-A process that dies is started again, after a pause that doubles up to half a minute. Ctrl-C and SIGTERM stop them all.
+A generator on a GPU is started last, since it takes the memory that is left. A process that dies is started again, after a pause that doubles up to half a minute. Ctrl-C and SIGTERM stop them all.
 """
 
 import asyncio
@@ -25,6 +25,7 @@ from app.settings import AppSettings
 from services.addresses import http_url, publish
 from services.child_process import python_command
 from services.errors import UnavailableError
+from services.settings import ServiceSettings
 
 SERVICES = ("embed", "score", "generate")
 QUICK_DEATH_S = 20.0
@@ -46,6 +47,8 @@ class Child:
     log: Path
     process: asyncio.subprocess.Process | None = None
     started: float = field(default=0.0)
+    healthy: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set for good once it has been."""
 
 
 class Supervisor:
@@ -131,6 +134,10 @@ class Supervisor:
 
     async def _keep_alive(self, child: Child) -> None:
         deaths, pause = 0, 1.0
+        if child.name == "generate" and takes_what_is_left(self._settings.generate):
+            for other in self._children:
+                if other.name in ("embed", "score"):
+                    await other.healthy.wait()
         while True:
             status = await (await self._start(child)).wait()
             if time.monotonic() - child.started > QUICK_DEATH_S:
@@ -167,6 +174,7 @@ class Supervisor:
                 if (await http.get(child.health)).status_code == httpx2.codes.OK:
                     break
             await asyncio.sleep(0.1)
+        child.healthy.set()
         self._console.print(f"  [green]✓[/] {child.name:9} {child.url}  ready in {time.monotonic() - began:.1f} s")
 
     async def _stop(self, child: Child) -> None:
@@ -180,6 +188,12 @@ class Supervisor:
             except TimeoutError:
                 process.kill()
                 await process.wait()
+
+
+def takes_what_is_left(section: ServiceSettings) -> bool:
+    """Whether the generator's engine may be torch on a GPU, whose cache is sized by the memory that is free."""
+    engine = section.preset.engine if section.engine == "auto" and section.preset else section.engine
+    return engine != "openvino" and section.device != "cpu" and not section.model.endswith(".gguf")
 
 
 def free_port(host: str, wanted: int) -> int:
