@@ -2,8 +2,9 @@
 
     pull the weights -> start embed, score, generate and the orchestrator -> wait until each is healthy -> supervise
 
-A process that dies is started again, after a pause that doubles up to half a minute; so is one that has been healthy
-and no longer answers. Ctrl-C and SIGTERM stop them all.
+A generator on a GPU is started last, since it takes the memory that is left. A process that dies is started again, after
+a pause that doubles up to half a minute; so is one that has been healthy and no longer answers. Ctrl-C and SIGTERM stop
+them all.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from app.settings import AppSettings
 from services.addresses import http_url, publish
 from services.child_process import python_command
 from services.errors import UnavailableError
+from services.settings import ServiceSettings
 
 SERVICES = ("embed", "score", "generate")
 QUICK_DEATH_S = 20.0
@@ -52,6 +54,8 @@ class Child:
     started: float = field(default=0.0)
     answered: bool = False
     """Whether it has been healthy since it was started."""
+    healthy: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set for good once it has been."""
 
 
 class Supervisor:
@@ -151,6 +155,10 @@ class Supervisor:
 
     async def _keep_alive(self, child: Child) -> None:
         deaths, pause = 0, 1.0
+        if child.name == "generate" and takes_what_is_left(self._settings.generate):
+            for other in self._children:
+                if other.name in ("embed", "score"):
+                    await other.healthy.wait()
         while True:
             status = await (await self._start(child)).wait()
             if time.monotonic() - child.started > QUICK_DEATH_S:
@@ -203,6 +211,7 @@ class Supervisor:
         began = time.monotonic()
         while not await _is_healthy(http, child):  # noqa: ASYNC110  what is waited for is another process
             await asyncio.sleep(0.1)
+        child.healthy.set()
         self._console.print(f"  [green]✓[/] {child.name:9} {child.url}  ready in {time.monotonic() - began:.1f} s")
 
     async def _stop(self, child: Child) -> None:
@@ -223,6 +232,12 @@ async def _is_healthy(http: httpx2.AsyncClient, child: Child) -> bool:
         return (await http.get(child.health)).status_code == httpx2.codes.OK
     except httpx2.HTTPError:
         return False
+
+
+def takes_what_is_left(section: ServiceSettings) -> bool:
+    """Whether the generator's engine may be torch on a GPU, whose cache is sized by the memory that is free."""
+    engine = section.preset.engine if section.engine == "auto" and section.preset else section.engine
+    return engine != "openvino" and section.device != "cpu" and not section.model.endswith(".gguf")
 
 
 def free_port(host: str, wanted: int) -> int:

@@ -2,7 +2,8 @@
 
     run(inputs) -> inbox -> [engine thread: fair queue -> batch -> forward] -> rows, as each request is complete
 
-A failed forward fails the requests that were in it and no others; then a probe tells whether the engine still works.
+A forward that lacks memory is run again in halves, and later batches are no larger than a half. One that fails otherwise
+fails the requests that were in it and no others; then a probe tells whether the engine still works.
 When it does not, or when the thread ends, everything that waits fails and `dead` says why.
 """
 
@@ -32,13 +33,24 @@ log = logging.getLogger(__name__)
 
 
 class Batcher:
-    """A `services.http.server.Backend`. probe: a short input; an engine that fails on it is dead."""
+    """A `services.http.server.Backend`. probe: a short input; an engine that fails on it is dead.
+
+    warm_up_tokens: the length of inputs of which each lane is given a full batch at the start; 0: none.
+    """
 
     def __init__(
-        self, encoder: Encoder, *, probe: Tokens, max_batch_tokens: int, max_queue_tokens: int, metrics: Metrics
+        self,
+        encoder: Encoder,
+        *,
+        probe: Tokens,
+        max_batch_tokens: int,
+        max_queue_tokens: int,
+        metrics: Metrics,
+        warm_up_tokens: int = 0,
     ) -> None:
         self._encoder = encoder
         self._probe = probe
+        self._warm_up_tokens = warm_up_tokens
         self._queue = FairQueue(min(max_batch_tokens, encoder.best_batch_tokens), padding_free=encoder.padding_free)
         self._max_queue_tokens = max_queue_tokens
         self._metrics = metrics
@@ -68,6 +80,15 @@ class Batcher:
         for lane in self._lanes:
             lane.start()
         await self.check()
+        await self._run(self._full_batches())
+
+    def _full_batches(self) -> list[Tokens]:
+        """What takes as much memory as any later batches, so that a generator gets only what is left."""
+        most = self._queue.max_batch_tokens
+        if (length := min(self._warm_up_tokens, most)) == 0:
+            return []
+        ids = np.resize(self._probe.ids, length)
+        return [Tokens(ids, np.zeros_like(ids))] * (most // length * len(self._lanes))
 
     async def check(self) -> None:
         """Runs the probe, even when the queue is full."""
@@ -194,16 +215,30 @@ class Batcher:
     def _forward(self, batch: Batch) -> None:
         inputs = [request.inputs[index] for request, index in batch]
         began = time.monotonic()
+        rows = None
         try:
             rows = self._encoder.forward(inputs)
         except Exception as exc:
-            log.exception("a forward of %d inputs failed", len(batch))
-            self._fail_batch(batch, exc)
+            if not isinstance(exc, MemoryError) or len(batch) == 1:
+                log.exception("a forward of %d inputs failed", len(batch))
+                self._fail_batch(batch, exc)
+                return
+        if rows is None:  # after the handler, because an error's traceback keeps the tensors of its forward
+            self._forward_in_halves(batch)
             return
         self.last_forward = time.monotonic()
         self._record([len(tokens) for tokens in inputs], self.last_forward - began)
         with self._lock:
             self._deliver(batch, rows)
+
+    def _forward_in_halves(self, batch: Batch) -> None:
+        tokens = self._batch_tokens([len(request.inputs[index]) for request, index in batch])
+        with self._lock:
+            self._queue.max_batch_tokens = min(self._queue.max_batch_tokens, tokens // 2)
+        log.warning("no memory for a batch of %d tokens; from now on %d", tokens, self._queue.max_batch_tokens)
+        half = len(batch) // 2
+        self._forward(batch[:half])
+        self._forward(batch[half:])
 
     def _deliver(self, batch: Batch, rows: Rows) -> None:
         sound = np.isfinite(rows.sum(axis=1, dtype=np.float64))
@@ -249,9 +284,13 @@ class Batcher:
         if not loop.is_closed():
             loop.call_soon_threadsafe(on_loop)
 
+    def _batch_tokens(self, lengths: Sequence[int]) -> int:
+        """Padding counted."""
+        return sum(lengths) if self._encoder.padding_free else max(lengths) * len(lengths)
+
     def _record(self, lengths: Sequence[int], seconds: float) -> None:
         tokens = sum(lengths)
-        padded = tokens if self._encoder.padding_free else max(lengths) * len(lengths)
+        padded = self._batch_tokens(lengths)
         self._metrics.batch_tokens.observe(padded)
         self._metrics.batch_size.observe(len(lengths))
         self._metrics.batch_fill.observe(tokens / padded)

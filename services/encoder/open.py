@@ -28,6 +28,7 @@ def open_model(settings: ServiceSettings, folder: Path, *, kind: Kind | None = N
         max_batch_tokens=settings.max_batch_tokens,
         max_queue_tokens=settings.max_queue_tokens,
         metrics=metrics,
+        warm_up_tokens=checkpoint.max_model_len,
     )
     cache = RowCache(settings.cache_entries, metrics)
     return EncoderModel(settings.model_name, checkpoint, tokenizer, batcher, metrics, settings, cache)

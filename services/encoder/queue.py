@@ -69,7 +69,7 @@ Batch = list[tuple[QueuedRequest, int]]
 
 class FairQueue:
     def __init__(self, max_batch_tokens: int, *, padding_free: bool = False) -> None:
-        self._budget = max_batch_tokens
+        self.max_batch_tokens = max_batch_tokens
         self._padding_free = padding_free
         self._virtual = 0.0
         self._requests: list[QueuedRequest] = []
@@ -96,7 +96,7 @@ class FairQueue:
         leader = min(self._requests, key=self._turn)
         self._virtual = self._virtual_end(leader)
         widest = leader.waiting[-1][0]
-        room = max(self._budget, widest)
+        room = max(self.max_batch_tokens, widest)
         lengths, cost = self._companions(widest)
         others = [request for request in self._requests if request is not leader and room > widest]
         batch: Batch = []
@@ -112,7 +112,7 @@ class FairQueue:
     def _companions(self, widest: int) -> tuple[range, Callable[[int], int]]:
         """The lengths that may share a batch with `widest`, and each one's share of the token budget."""
         if self._padding_free:
-            return range(max(self._budget, widest) + 1), lambda length: length
+            return range(max(self.max_batch_tokens, widest) + 1), lambda length: length
         narrowest = min(widest - SLACK_TOKENS, int(widest * (1 - SLACK_SHARE)))
         return range(narrowest, widest + 1), lambda _: widest
 
@@ -122,7 +122,7 @@ class FairQueue:
 
     def _virtual_end(self, request: QueuedRequest) -> float:
         """The virtual time at which the request's next batch ends."""
-        return request.virtual_start + max(request.waiting[-1][0], min(request.waiting_tokens, self._budget))
+        return request.virtual_start + max(request.waiting[-1][0], min(request.waiting_tokens, self.max_batch_tokens))
 
 
 def queued_request(inputs: Sequence[Tokens], width: int, loop: asyncio.AbstractEventLoop) -> QueuedRequest:

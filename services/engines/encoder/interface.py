@@ -44,7 +44,10 @@ class Encoder(Protocol):
         """Whether a batch costs the sum of its inputs' tokens, whatever their lengths."""
 
     def forward(self, inputs: Sequence[Tokens]) -> Rows:
-        """(n, width) for n inputs: pooled hidden states, not normalized, or logits. Blocking."""
+        """(n, width) for n inputs: pooled hidden states, not normalized, or logits. Blocking.
+
+        Raises MemoryError where there is no memory for so many.
+        """
 
     def close(self) -> None: ...
 

@@ -24,20 +24,25 @@ CUDA_LANES = 2
 class TorchEncoder:
     def __init__(self, checkpoint: Checkpoint, *, device: str, dtype: str, pad_id: int, threads: int) -> None:
         self._device = _device(device)
+        self._on_cuda = self._device.type == "cuda"
         torch.set_num_threads(threads)
+        if self._on_cuda:
+            torch.cuda.set_device(self._device)
         placement = Placement(self._device, _dtype(dtype, self._device, checkpoint), pad_id)
         reader = open_reader(checkpoint, placement)
         self._read, self.padding_free = reader.read, reader.padding_free
-        self._on_cuda = self._device.type == "cuda"
         self.lanes = CUDA_LANES if self._on_cuda else 1  # torch spreads one forward over the cores of a CPU
         self.best_batch_tokens = CUDA_BATCH_TOKENS if self._on_cuda else CPU_BATCH_TOKENS
         self._launching = threading.Lock()
         self.width = self._probe()
 
     def forward(self, inputs: Sequence[Tokens]) -> Rows:
-        with self._launching, torch.inference_mode():
-            rows = self._read(inputs).to("cpu", non_blocking=True)  # torch copies into pinned memory
-            finished = self._record_event()
+        try:
+            with self._launching, torch.inference_mode():
+                rows = self._read(inputs).to("cpu", non_blocking=True)  # torch copies into pinned memory
+                finished = self._record_event()
+        except torch.OutOfMemoryError as exc:
+            raise MemoryError(str(exc)) from exc
         if finished is not None:
             finished.synchronize()
         output: Rows = rows.numpy()

@@ -84,10 +84,16 @@ def _loaded(kind: Any, checkpoint: Checkpoint, placement: Placement, *, packed: 
         )
     how = {"attn_implementation": VARLEN} if packed else {}
     try:
-        model = kind.from_pretrained(checkpoint.folder, dtype=placement.dtype, local_files_only=True, **how)
+        model = kind.from_pretrained(
+            checkpoint.folder,
+            dtype=placement.dtype,
+            local_files_only=True,
+            device_map={"": placement.device},  # not by way of the host's memory
+            **how,
+        )
     except (OSError, ValueError, KeyError) as exc:
         raise BadRequestError(f"transformers cannot load {checkpoint.folder}: {exc}") from exc
-    return model.eval().to(placement.device)
+    return model.eval()
 
 
 def _linear(body: Body, head: Tensor) -> Read:

@@ -187,3 +187,60 @@ async def test_stopping_fails_what_comes_too_late():
     await batcher.stop()
     with pytest.raises(UnavailableError):
         await batcher.run([tokens(1)])
+
+
+class SmallMemory(SumEncoder):
+    """Has memory for `room` tokens of a batch, padding counted."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+        self.sizes: list[int] = []
+
+    def forward(self, inputs: Sequence[Tokens]) -> Rows:
+        size = max(map(len, inputs)) * len(inputs)
+        if size > self.room:
+            raise MemoryError
+        self.sizes.append(size)
+        return super().forward(inputs)
+
+
+async def test_a_batch_without_memory_is_halved_and_later_ones_are_no_larger():
+    encoder = SmallMemory(40)
+    batcher = await started(encoder)
+    encoder.hold.clear()
+    runs = [asyncio.create_task(batcher.run([tokens(*[i] * 8)])) for i in range(1, 17)]
+    await asyncio.sleep(0.05)
+    encoder.hold.set()
+    assert [run.rows[0, 0] for run in await asyncio.gather(*runs)] == [8 * i for i in range(1, 17)]
+    encoder.room = 64
+    encoder.sizes.clear()
+    await batcher.run([tokens(*[1] * 8) for _ in range(32)])
+    assert set(encoder.sizes) == {32}, "64 did not fit, and is not tried again"
+    assert batcher.dead is None
+    await batcher.stop()
+
+
+async def test_an_input_that_never_fits_fails_alone():
+    encoder = SmallMemory(16)
+    batcher = await started(encoder)
+    encoder.hold.clear()
+    runs = [asyncio.create_task(batcher.run([tokens(*[3] * n)])) for n in (16, 17, 16)]
+    await asyncio.sleep(0.05)
+    encoder.hold.set()
+    first, wide, last = await asyncio.gather(*runs, return_exceptions=True)
+    assert isinstance(wide, EngineError)
+    assert (first.rows[0, 0], last.rows[0, 0]) == (48, 48)
+    assert batcher.dead is None
+    await batcher.stop()
+
+
+async def test_memory_for_full_batches_is_taken_before_the_start_is_over():
+    encoder = SmallMemory(40)
+    metrics = Metrics("test")
+    batcher = Batcher(
+        encoder, probe=tokens(1), max_batch_tokens=64, max_queue_tokens=10, metrics=metrics, warm_up_tokens=8
+    )
+    await batcher.start()
+    assert encoder.sizes == [1, 32, 32], "the probe, and a batch of 64 in halves"
+    await batcher.stop()
