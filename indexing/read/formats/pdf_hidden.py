@@ -2,24 +2,24 @@
 
 import ctypes
 from collections.abc import Iterator, Sequence
+from math import inf
 from typing import Any, NamedTuple
 
 import pypdfium2.raw as pdfium_c
 
-from indexing.read.formats.pdf_lines import Box
+from indexing.read.formats.pdf_lines import INT, POINTER, Box, direct
 
 _WHITE = 0xF8
 """Of red, green and blue at least."""
 _OPAQUE = 0x0D
 """Of 255; what is less opaque is not seen."""
 _DEPTH = 8
-_P, _I = ctypes.c_void_p, ctypes.c_int
-_get = ctypes.cast(pdfium_c.FPDFPage_GetObject, ctypes.PYFUNCTYPE(_P, _P, _I))
-_get_in_form = ctypes.cast(pdfium_c.FPDFFormObj_GetObject, ctypes.PYFUNCTYPE(_P, _P, _I))
-_type = ctypes.cast(pdfium_c.FPDFPageObj_GetType, ctypes.PYFUNCTYPE(_I, _P))
-_mode = ctypes.cast(pdfium_c.FPDFTextObj_GetTextRenderMode, ctypes.PYFUNCTYPE(_I, _P))
-_fill = ctypes.cast(pdfium_c.FPDFPageObj_GetFillColor, ctypes.PYFUNCTYPE(_I, _P, _P, _P, _P, _P))
-"""Of pdfium, with addresses in place of typed pointers: half the time, in the loop over all that is on a page."""
+_get = direct(pdfium_c.FPDFPage_GetObject, POINTER, POINTER, INT)
+_get_in_form = direct(pdfium_c.FPDFFormObj_GetObject, POINTER, POINTER, INT)
+_count_in_form = direct(pdfium_c.FPDFFormObj_CountObjects, INT, POINTER)
+_type = direct(pdfium_c.FPDFPageObj_GetType, INT, POINTER)
+_mode = direct(pdfium_c.FPDFTextObj_GetTextRenderMode, INT, POINTER)
+_fill = direct(pdfium_c.FPDFPageObj_GetFillColor, INT, *[POINTER] * 5)
 _Matrix = tuple[float, float, float, float, float, float]
 
 
@@ -35,7 +35,7 @@ class _Object(NamedTuple):
 
 def drop_hidden(page: Any) -> int:
     """Remove hidden text from the page in memory, and count it; the text of OCR stays over what it was read from."""
-    if not _may_hide(ctypes.cast(page.raw, _P).value, pdfium_c.FPDFPage_CountObjects(page), _get):
+    if not _may_hide(ctypes.cast(page.raw, POINTER).value, pdfium_c.FPDFPage_CountObjects(page), _get):
         return 0
     painted: list[_Object] = []
     unseen: list[_Object] = []
@@ -57,10 +57,10 @@ def drop_hidden(page: Any) -> int:
                 has_text = True
         else:
             has_text = True
-    scanned = [each for each in painted if not (has_text and _is_path(each.raw))]
-    dark = [each for each in painted if not _is_path(each.raw) or _is_dark(each.raw)]
-    hidden = [text for text in unseen if not _lies_on(text, scanned)]
-    hidden += [text for text in white if not _lies_on(text, [each for each in dark if each.at < text.at])]
+    scanned = [(each.at, _box(each)) for each in painted if unseen and not (has_text and _is_path(each.raw))]
+    dark = [(each.at, _box(each)) for each in painted if white and (not _is_path(each.raw) or _is_dark(each.raw))]
+    hidden = [text for text in unseen if not _lies_on(_box(text), scanned)]
+    hidden += [text for text in white if not _lies_on(_box(text), dark, before=text.at)]
     for text in hidden:
         if text.form is None:
             pdfium_c.FPDFPage_RemoveObject(page, text.raw)
@@ -84,9 +84,8 @@ def _may_hide(holder: int | None, count: int, get: Any, depth: int = 0) -> bool:
                 return True
         elif mode == pdfium_c.FPDF_TEXTRENDERMODE_INVISIBLE:
             return True
-        elif mode == pdfium_c.FPDF_TEXTRENDERMODE_UNKNOWN and _type(raw) == pdfium_c.FPDF_PAGEOBJ_FORM:
-            inner = pdfium_c.FPDFFormObj_CountObjects(ctypes.cast(raw, pdfium_c.FPDF_PAGEOBJECT))
-            if depth < _DEPTH and _may_hide(raw, inner, _get_in_form, depth + 1):
+        elif depth < _DEPTH and _type(raw) == pdfium_c.FPDF_PAGEOBJ_FORM:  # noqa: SIM102 (easier to read)
+            if _may_hide(raw, _count_in_form(raw), _get_in_form, depth + 1):
                 return True
     return False
 
@@ -130,11 +129,10 @@ def _is_dark(path: Any) -> bool:
     return bool(colour[3].value >= _OPAQUE and any(part.value < _WHITE for part in colour[:3]))
 
 
-def _lies_on(text: _Object, others: Sequence[_Object]) -> bool:
-    """Whether the middle of a text is within one of the others."""
-    left, bottom, right, top = _box(text)
-    x, y = (left + right) / 2, (bottom + top) / 2
-    return any(box[0] <= x <= box[2] and box[1] <= y <= box[3] for box in map(_box, others))
+def _lies_on(text: Box, grounds: Sequence[tuple[int, Box]], before: float = inf) -> bool:
+    """Whether the middle of a text is within something that was painted before a number."""
+    x, y = (text[0] + text[2]) / 2, (text[1] + text[3]) / 2
+    return any(left <= x <= right and bottom <= y <= top for at, (left, bottom, right, top) in grounds if at < before)
 
 
 def _box(each: _Object) -> Box:

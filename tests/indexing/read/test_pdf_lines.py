@@ -31,12 +31,33 @@ def test_a_paragraph_is_one_line() -> None:
     assert read(lines(*SENTENCES)).text == " ".join(SENTENCES)
 
 
-def test_paragraphs_stay_apart_by_their_distance_and_by_their_indent() -> None:
-    first, second = lines(*SENTENCES), lines(*SENTENCES, top=600)
-    assert read(first + second).text.split("\n\n") == [" ".join(SENTENCES)] * 2
-    full = "a line that ends where the text does, with a full stop at the edge of all of its lines."
-    third = [*lines(SENTENCES[0], full), *lines(SENTENCES[0], top=672, left=90), *lines(*SENTENCES[1:], top=658)]
-    assert read(third).text.split("\n\n") == [f"{SENTENCES[0]} {full}", " ".join(SENTENCES)]
+FULL = "All of them came back in the year after that, and not one asked for the money of the lost days."
+"""The widest of all lines, and the end of a sentence."""
+
+
+def test_paragraphs_stay_apart_by_their_distance() -> None:
+    for top in (600, 650):
+        document = read(lines(*SENTENCES[:3], FULL) + lines(*SENTENCES, top=top - 14))
+        assert document.text.split("\n\n") == [" ".join([*SENTENCES[:3], FULL]), " ".join(SENTENCES)]
+
+
+def test_paragraphs_stay_apart_by_their_indent() -> None:
+    indented = [*lines(SENTENCES[0], top=672, left=90), *lines(*SENTENCES[1:], top=658)]
+    document = read(lines(SENTENCES[0], FULL) + indented)
+    assert document.text.split("\n\n") == [f"{SENTENCES[0]} {FULL}", " ".join(SENTENCES)]
+
+
+def test_a_line_that_ends_before_the_edge_ends_its_paragraph() -> None:
+    document = read(lines("These words were said in the council", *SENTENCES))
+    assert [line for line in document.text.split("\n") if line] == [
+        "These words were said in the council",
+        " ".join(SENTENCES),
+    ]
+
+
+def test_lines_of_two_sizes_are_not_joined() -> None:
+    document = read([*lines(*SENTENCES[:2]), Text(72, 674, "of a note below the text", 8)])
+    assert document.text.split("\n")[-1] == "of a note below the text"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +66,7 @@ def test_paragraphs_stay_apart_by_their_distance_and_by_their_indent() -> None:
         ["Hazel Harbour Ltd", "12 Long Street", "Springfield IL 62701", "Telephone 02 8063 4100"],
         ["- bring the boat back before the evening of the day on which it was taken from the quay", "- pay"],
         ["1. bring the boat back before the evening of the day on which it was taken from the quay", "2. pay"],
-        ["Boats of the northern quay ........................................ 12", "Boats of the south ... 13"],
+        [f"Boats of the northern quay {'.' * 90} 12", f"Moorings of the south {'.' * 90} 13"],
         ["9 06-15 Transaction Date of the last of the postings to the account of this taxpayer here", "9 17-22 Cycle"],
     ],
 )
