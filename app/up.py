@@ -2,9 +2,9 @@
 
     pull the weights -> start embed, score, generate and the orchestrator -> wait until each is healthy -> supervise
 
-A generator on a GPU is started last, since it takes the memory that is left. A process that dies is started again, after
-a pause that doubles up to half a minute; so is one that has been healthy and no longer answers. Ctrl-C and SIGTERM stop
-them all.
+A generator on a GPU is started last, since it takes the memory that is left. A process that dies is started again,
+after a pause that doubles up to half a minute; so is one that has been healthy and no longer answers. Ctrl-C and
+SIGTERM stop them all.
 """
 
 import asyncio

@@ -132,6 +132,8 @@ def main() -> None:
         successor(store)
         report("promote", small)
     LocalStores(data).drop("small")
+    if "small" in flushed_entries(small.parent):
+        early.append("small is still there")
     report("drop")
 
 
