@@ -52,7 +52,7 @@ async def received(request: Request, spool: Spool, max_bytes: int) -> AsyncItera
         request.state.disconnected = True
         raise BadRequestError("the client left before its upload was complete") from exc
     finally:
-        await asyncio.to_thread(spool.discard, content)
+        await asyncio.shield(asyncio.to_thread(spool.discard, content))  # also of a request that is cancelled
 
 
 async def _receive(request: Request, content: Path, max_bytes: int) -> FormData | None:
@@ -72,7 +72,7 @@ async def _receive(request: Request, content: Path, max_bytes: int) -> FormData 
     except MultiPartException as exc:
         raise BadRequestError(f"the form cannot be read: {exc.message}") from exc
     finally:
-        await asyncio.to_thread(file.close)
+        await asyncio.shield(asyncio.to_thread(file.close))
     if unknown := sorted(set(form) - FIELDS):
         raise BadRequestError(
             f"the form has the unknown field {unknown[0]!r}; it takes {', '.join(sorted(FIELDS))}", param=unknown[0]
