@@ -2,7 +2,8 @@
 
     pull the weights -> start embed, score, generate and the orchestrator -> wait until each is healthy -> supervise
 
-A generator on a GPU is started last, since it takes the memory that is left. A process that dies is started again, after a pause that doubles up to half a minute. Ctrl-C and SIGTERM stop them all.
+A generator on a GPU is started last, since it takes the memory that is left.
+A process that dies is started again, after a pause that doubles up to half a minute. Ctrl-C and SIGTERM stop them all.
 """
 
 import asyncio

@@ -2,8 +2,8 @@
 
     run(inputs) -> inbox -> [engine thread: fair queue -> batch -> forward] -> rows, as each request is complete
 
-A forward that lacks memory is run again in halves, and later batches are no larger than a half. One that fails otherwise
-fails the requests that were in it and no others; then a probe tells whether the engine still works.
+A forward that lacks memory is run again in halves, and later batches are no larger than a half. One that fails
+otherwise fails the requests that were in it and no others; then a probe tells whether the engine still works.
 When it does not, or when the thread ends, everything that waits fails and `dead` says why.
 """
 
