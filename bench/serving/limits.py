@@ -22,7 +22,7 @@ from bench.serving.workloads import (
     SPECIAL_TOKENS,
     STREAMS,
 )
-from services.encoder.open import cores, find_onnx
+from services.cores import cores, find_onnx
 from services.encoder.tokenizer import Tokenizer, Truncation
 from services.engines.encoder.interface import Tokens, pad
 from services.engines.generator.process import GeneratorProcess

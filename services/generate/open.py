@@ -1,8 +1,10 @@
 """Opens a generator: chooses its engine, and says how much it may take."""
 
+import os
 from importlib.util import find_spec
 
-from services.engines.generator.interface import Capacity, Generator
+from services.cores import cores
+from services.engines.generator.interface import CPU_STEP_TOKENS, Capacity, Generator
 from services.engines.generator.process import GeneratorProcess
 from services.errors import BadRequestError
 from services.generate.folder import GeneratorFolder
@@ -27,13 +29,15 @@ def open_engine(settings: ServiceSettings, read: GeneratorFolder, max_model_len:
     warn_unread(settings, "cache_entries", "score_route", why="a generator has no use for it")
     if engine == "openvino":
         check_device(settings, engine)
+        if settings.max_batch_tokens > CPU_STEP_TOKENS:
+            warn_unread(settings, "max_batch_tokens", why=f"a step reads {CPU_STEP_TOKENS} prompt tokens at most")
         warn_unread(settings, "dtype", why="the weights are served as the file has them")
     sequences = SEQUENCES if engine == "openvino" or settings.device == "cpu" else GPU_SEQUENCES
     options = {
         "model": str(read.weights),
         "device": settings.device,
         "dtype": settings.dtype,
-        "threads": settings.threads,
+        "threads": settings.threads or (cores() if cores() < (os.cpu_count() or 1) else 0),
         "sequences": sequences,
         "kv_cache_gb": settings.kv_cache_gb,
         "kv_elements": read.kv_elements,

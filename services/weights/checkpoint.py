@@ -13,6 +13,7 @@ from typing import Any, Literal
 from services.errors import BadRequestError
 from services.presets import Preset
 from services.protocol.scoring import Scale
+from services.weights.modules import Module, Modules, Pooling, read_modules
 
 Kind = Literal["embed", "score", "classify"]
 Activation = Literal["identity", "sigmoid", "softmax"]
@@ -33,7 +34,9 @@ class Checkpoint:
     preset: Preset | None
     config: Mapping[str, Any]
     max_model_len: int
-    pooling: Literal["cls", "mean", "last"]
+    pooling: Pooling
+    head: tuple[Module, ...]
+    """Dense and LayerNorm after the pooling."""
     normalize: bool
     activation: Activation
     labels: tuple[str, ...]
@@ -42,6 +45,11 @@ class Checkpoint:
     """Prompts by name; `query` and `document` among them where the model has them."""
     matryoshka: tuple[int, ...]
     """Dimensions that embeddings may be cut to; () for any other model, (0,) where all are allowed."""
+
+    @property
+    def is_pooled(self) -> bool:
+        """Whether the model's output is pooled hidden states: an embedder, or a cross-encoder whose head is apart."""
+        return self.kind == "embed" or bool(self.head)
 
     @property
     def is_decoder(self) -> bool:
@@ -60,11 +68,13 @@ def read_checkpoint(
 ) -> Checkpoint:
     """Raises BadRequestError where `kind` is not what the weights are, or max_model_len is beyond them."""
     config = _json(folder / "config.json")
-    found = _kind(config, preset)
+    modules = read_modules(folder)
+    found = _kind(config, preset, modules)
     if kind is not None and found is not None and kind != found and {kind, found} != {"score", "classify"}:
         raise BadRequestError(f"{folder} is a model for --task {found}, not {kind}.")
     kind = found or kind or "embed"
-    labels = _labels(config) if kind != "embed" else ()
+    count = modules.labels
+    labels = () if kind == "embed" else tuple(f"LABEL_{i}" for i in range(count)) or _labels(config)
     return Checkpoint(
         folder=folder,
         kind=kind,
@@ -72,9 +82,10 @@ def read_checkpoint(
         preset=preset,
         config=config,
         max_model_len=_length(folder, config, preset, max_model_len),
-        pooling=_pooling(folder, config, preset),
-        normalize=_normalize(folder, preset),
-        activation=_activation(config, preset, len(labels)),
+        pooling=_pooling(modules, config, preset),
+        head=modules.head,
+        normalize=_normalize(modules, preset),
+        activation=_activation(folder, config, preset, len(labels)),
         labels=labels,
         prefixes=_prefixes(folder, preset),
         matryoshka=_matryoshka(config, preset),
@@ -88,11 +99,11 @@ def _json(file: Path) -> dict[str, Any]:
     return loaded
 
 
-def _kind(config: Mapping[str, Any], preset: Preset | None) -> Kind | None:
-    if preset is not None and preset.task == "score":
-        return "score"
-    if preset is not None and preset.task == "embed":
-        return "embed"
+def _kind(config: Mapping[str, Any], preset: Preset | None, modules: Modules) -> Kind | None:
+    if modules.labels:
+        return "score" if modules.labels == 1 else "classify"
+    if preset is not None and preset.task != "generate":
+        return preset.task
     if not config:
         return None
     if any(name.endswith("ForSequenceClassification") for name in config.get("architectures") or []):
@@ -126,28 +137,22 @@ def _length(folder: Path, config: Mapping[str, Any], preset: Preset | None, want
     return wanted or limit
 
 
-def _pooling(folder: Path, config: Mapping[str, Any], preset: Preset | None) -> Literal["cls", "mean", "last"]:
+def _pooling(modules: Modules, config: Mapping[str, Any], preset: Preset | None) -> Pooling:
     if preset is not None and preset.pooling is not None:
         return preset.pooling
-    declared = _json(folder / "1_Pooling" / "config.json")
-    if declared.get("pooling_mode_mean_tokens") or declared.get("pooling_mode") == "mean":
-        return "mean"
-    if declared.get("pooling_mode_lasttoken") or declared.get("pooling_mode") == "lasttoken":
-        return "last"
-    if declared:
-        return "cls"
+    if modules.pooling is not None:
+        return modules.pooling
     causal = any(name.endswith("ForCausalLM") for name in config.get("architectures") or [])
     return "last" if causal else "cls"
 
 
-def _normalize(folder: Path, preset: Preset | None) -> bool:
-    file = folder / "modules.json"
-    if preset is not None or not file.is_file():
-        return preset is None or preset.normalize
-    return any(str(module.get("type", "")).endswith("Normalize") for module in json.loads(file.read_text()))
+def _normalize(modules: Modules, preset: Preset | None) -> bool:
+    if preset is not None:
+        return preset.normalize
+    return modules.normalize is not False
 
 
-def _activation(config: Mapping[str, Any], preset: Preset | None, labels: int) -> Activation:
+def _activation(folder: Path, config: Mapping[str, Any], preset: Preset | None, labels: int) -> Activation:
     """vLLM's order: problem_type, sentence-transformers' own key, its older key, then sigmoid or softmax."""
     by_count: Activation = "softmax" if labels > 1 else "sigmoid"
     problem = config.get("problem_type")
@@ -156,6 +161,7 @@ def _activation(config: Mapping[str, Any], preset: Preset | None, labels: int) -
         return named.get(problem, by_count)
     declared = (config.get("sentence_transformers") or {}).get("activation_fn")
     declared = declared or config.get("sbert_ce_default_activation_function")
+    declared = declared or _json(folder / "config_sentence_transformers.json").get("activation_fn")
     if declared:
         return "identity" if str(declared).endswith("Identity") else by_count
     return "identity" if preset is not None and preset.score_scale == "logit" else by_count

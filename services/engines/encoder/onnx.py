@@ -103,8 +103,13 @@ def pool(hidden: Rows, mask: Ids, pooling: str) -> Rows:
     if pooling == "last":
         return np.ascontiguousarray(hidden[np.arange(len(hidden)), mask.sum(axis=1) - 1], dtype=np.float32)
     weights = mask[:, :, None].astype(np.float32)
-    means: Rows = (hidden * weights).sum(axis=1) / weights.sum(axis=1)
-    return means
+    if pooling == "max":
+        return np.where(weights, hidden, -np.inf).max(axis=1).astype(np.float32)  # type: ignore[no-any-return]
+    if pooling == "weightedmean":  # the n-th token counts n times
+        weights = weights.cumsum(axis=1) * weights
+    lengths = weights.sum(axis=1)
+    pooled: Rows = (hidden * weights).sum(axis=1) / (np.sqrt(lengths) if pooling == "mean_sqrt_len" else lengths)
+    return pooled
 
 
 def _session(model: Path | bytes) -> ort.InferenceSession:

@@ -35,7 +35,17 @@ class States:
             return self.values[self.bounds[:-1]].float()
         if pooling == "last":
             return self.values[self.bounds[1:] - 1].float()
-        return torch.segment_reduce(self.values.float(), "mean", offsets=self.bounds, axis=0, unsafe=True)
+        values, lengths = self.values.float(), self.bounds.diff()
+        if pooling == "weightedmean":  # the n-th token counts n times
+            places = torch.arange(len(values), device=values.device) - self.bounds[:-1].repeat_interleave(lengths) + 1
+            shares = places / (lengths * (lengths + 1) / 2).repeat_interleave(lengths)
+            return self._reduced(values * shares[:, None], "sum")
+        if pooling == "mean_sqrt_len":
+            return self._reduced(values, "mean") * lengths.sqrt()[:, None]
+        return self._reduced(values, pooling)
+
+    def _reduced(self, values: Tensor, how: str) -> Tensor:
+        return torch.segment_reduce(values, how, offsets=self.bounds, axis=0, unsafe=True)
 
 
 class Body:

@@ -1,6 +1,6 @@
 """Checkpoints to readers: inputs to float32 rows (n, width), on the device.
 
-embedder              hidden states, pooled
+embedder              hidden states, pooled; and a cross-encoder whose head is apart
 cross-encoder         transformers' own head, in float32
 decoder with a head   the last token's state through `score`: reward models, rerankers with one label
 decoder by token      the last token's logit of "yes" against "no", or of "Yes" alone
@@ -52,7 +52,7 @@ def open_reader(checkpoint: Checkpoint, placement: Placement) -> Reader:
 
 def _read(checkpoint: Checkpoint, placement: Placement, *, packed: bool) -> Read:
     preset = checkpoint.preset
-    if checkpoint.kind == "embed":
+    if checkpoint.is_pooled:
         body = placement.body(_loaded(AutoModel, checkpoint, placement, packed=packed), packed=packed)
         return lambda inputs: body.states(inputs).pooled(checkpoint.pooling)
     if preset is not None and preset.classifier_layer is not None:

@@ -22,6 +22,9 @@ Feature = Literal["logprobs", "structure", "penalties", "min_p", "min_tokens", "
 GREEDY_BELOW = 1e-5
 """Temperatures below are greedy, as in vLLM."""
 
+CPU_STEP_TOKENS = 512
+"""Prompt tokens of one step on a CPU, for which all others wait: 4% slower than 2048, and a fourth of the wait."""
+
 _ids = itertools.count(1)
 
 

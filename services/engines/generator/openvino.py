@@ -9,13 +9,11 @@ import openvino
 import openvino_genai as genai
 
 from services.engines.generator import worker
-from services.engines.generator.interface import GREEDY_BELOW
+from services.engines.generator.interface import CPU_STEP_TOKENS, GREEDY_BELOW
 from services.engines.generator.openvino_convert import convert_gguf
 
 BLOCK_TOKENS = 32
 """Tokens of a block of the key-value cache, on CPUs."""
-MAX_BATCH_TOKENS = 512
-"""Prompt tokens of one step, for which all others wait: 4% slower than 2048, and a fourth of the wait."""
 KV_PRECISION, KV_BYTES = "f16", 2
 """In 8 bits, openvino's default, answers depend on what is answered beside them: 3 of 10, of 32 tokens, differed."""
 LARGEST_MIN_P = 1 - 1e-6
@@ -30,7 +28,7 @@ class OpenVino:
         self._folder = convert_gguf(Path(options["model"]))
         scheduler = genai.SchedulerConfig()
         scheduler.enable_prefix_caching = True
-        scheduler.max_num_batched_tokens = min(options["max_batch_tokens"], MAX_BATCH_TOKENS)
+        scheduler.max_num_batched_tokens = min(options["max_batch_tokens"], CPU_STEP_TOKENS)
         scheduler.max_num_seqs = options["sequences"]
         self._kv_tokens = worker.kv_tokens(options, KV_BYTES)
         scheduler.num_kv_blocks = self._kv_tokens // BLOCK_TOKENS

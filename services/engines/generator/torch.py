@@ -9,14 +9,14 @@ import torch
 from transformers import AutoModelForCausalLM, ContinuousBatchingConfig, GenerationConfig
 
 from services.engines.generator import worker
-from services.engines.generator.interface import GREEDY_BELOW
+from services.engines.generator.interface import CPU_STEP_TOKENS, GREEDY_BELOW
 from services.engines.generator.torch_sampler import Sampler
 from services.engines.torch_attention import PAGED, has_kernel
 from services.errors import BadRequestError
 
 PAGE_TOKENS = {"cpu": 32, "cuda": 256}
 """Of the key-value cache; prompts that begin alike share whole pages."""
-BATCH_TOKENS = {"cpu": 512, "cuda": 8192}
+BATCH_TOKENS = {"cpu": CPU_STEP_TOKENS, "cuda": 8192}
 """Prompt tokens of one step at most; the others wait for it, and on a GPU it takes memory from the cache."""
 WAIT_S = 0.02
 WARM_UP_S = 300.0

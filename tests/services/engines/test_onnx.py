@@ -130,14 +130,22 @@ def test_logits_stay_what_they_were(tmp_path, head, scaled_before):
         np.testing.assert_allclose(engine.forward([tokens]), original(file, tokens), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean", "last"])
+@pytest.mark.parametrize("pooling", ["cls", "mean", "last", "max", "weightedmean", "mean_sqrt_len"])
 def test_embeddings_stay_what_they_were(tmp_path, pooling):
     file = Graph().save(tmp_path / "m.onnx")
     engine = encoder(file, pooling)
     assert engine.best_batch_tokens == 1
     for tokens in INPUTS:
         hidden = original(file, tokens)[0]
-        expected = {"cls": hidden[0], "mean": hidden.mean(axis=0), "last": hidden[-1]}[pooling]
+        places = np.arange(1, len(hidden) + 1)[:, None]
+        expected = {
+            "cls": hidden[0],
+            "mean": hidden.mean(axis=0),
+            "last": hidden[-1],
+            "max": hidden.max(axis=0),
+            "weightedmean": (hidden * places).sum(axis=0) / places.sum(),
+            "mean_sqrt_len": hidden.sum(axis=0) / len(hidden) ** 0.5,
+        }[pooling]
         np.testing.assert_allclose(engine.forward([tokens])[0], expected, rtol=1e-4, atol=1e-5)
 
 

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from services.encoder.open import open_model
 from services.encoder.tokenizer import Tokenizer, Truncation
 from services.errors import BadRequestError
 from services.presets import Preset
 from services.score.score_template import ScoreTemplate
+from services.settings import ServiceSettings
 from services.weights.checkpoint import read_checkpoint
 
 torch = pytest.importorskip("torch")
@@ -108,22 +110,90 @@ def test_cross_encoders_and_classifiers(tmp_path, family, labels):
             assert row == pytest.approx(model(**inputs).logits[0].numpy(), abs=TOLERANCE)
 
 
-@pytest.mark.parametrize("pooling", ["cls", "mean", "last"])
+KEYS = {
+    "cls": "cls_token", "mean": "mean_tokens", "last": "lasttoken", "max": "max_tokens",
+    "weightedmean": "weightedmean_tokens", "mean_sqrt_len": "mean_sqrt_len_tokens",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("pooling", KEYS)
 def test_embedders_pool_as_their_folder_says(tmp_path, pooling):
     fast = tiny.tokenizer(tmp_path, frame=True)
     model = tiny.saved(transformers.BertModel(config(transformers.BertConfig)), tmp_path)
-    key = {"cls": "pooling_mode_cls_token", "mean": "pooling_mode_mean_tokens", "last": "pooling_mode_lasttoken"}[
-        pooling
-    ]
-    tiny.write_config(tmp_path, "1_Pooling/config.json", {key: True})
+    tiny.write_config(tmp_path, "1_Pooling/config.json", {f"pooling_mode_{KEYS[pooling]}": True})
     ours, tokenizer = encoder(tmp_path)
     rows = in_any_company(ours, tokenizer.encode(DOCUMENTS, Truncation()))
     with torch.no_grad():
         for document, row in zip(DOCUMENTS, rows, strict=True):
             hidden = model(**{k: v for k, v in fast(document, return_tensors="pt").items() if k != "token_type_ids"})
             states = hidden.last_hidden_state[0]
-            expected = {"cls": states[0], "mean": states.mean(dim=0), "last": states[-1]}[pooling]
+            places = torch.arange(1, len(states) + 1)[:, None]
+            expected = {
+                "cls": states[0],
+                "mean": states.mean(dim=0),
+                "last": states[-1],
+                "max": states.max(dim=0).values,
+                "weightedmean": (states * places).sum(dim=0) / places.sum(),
+                "mean_sqrt_len": states.sum(dim=0) / len(states) ** 0.5,
+            }[pooling]
             assert row == pytest.approx(expected.numpy(), abs=TOLERANCE)
+
+
+def ettin(folder, labels=1):
+    """A folder as sentence-transformers 5.4 writes its modular cross-encoders; the head as torch has it."""
+    sizes = {"cls_token_id": 1, "sep_token_id": 2, "local_attention": 16}
+    model = tiny.saved(transformers.ModernBertModel(config(transformers.ModernBertConfig, **sizes)), folder)
+    head = torch.nn.Sequential(
+        torch.nn.Linear(32, 32, bias=False), torch.nn.GELU(), torch.nn.LayerNorm(32), torch.nn.Linear(32, labels)
+    )
+    for parameter in head.parameters():
+        torch.nn.init.normal_(parameter, 0.1, 0.3)
+    kinds = ["Transformer", "Pooling", "Dense", "LayerNorm", "Dense"]
+    package = "sentence_transformers.base.modules"
+    listed = [
+        {"idx": i, "name": str(i), "path": f"{i}_{kind}" if i else "", "type": f"{package}.{kind.lower()}.{kind}"}
+        for i, kind in enumerate(kinds)
+    ]
+    tiny.write_config(folder, "modules.json", listed)
+    said = {"model_type": "CrossEncoder", "activation_fn": "torch.nn.modules.linear.Identity"}
+    tiny.write_config(folder, "config_sentence_transformers.json", said)
+    tiny.write_config(folder, "1_Pooling/config.json", {"embedding_dimension": 32, "pooling_mode": "cls"})
+    for place, layer, activation in ((2, head[0], "activation.GELU"), (4, head[3], "linear.Identity")):
+        sized = {"in_features": 32, "out_features": layer.out_features, "bias": layer.bias is not None}
+        sized |= {"activation_function": f"torch.nn.modules.{activation}", "module_input_name": "sentence_embedding"}
+        tiny.write_config(folder, f"{place}_Dense/config.json", sized)
+        weights = {f"linear.{name}": weight.detach() for name, weight in layer.named_parameters()}
+        safetensors.save_file(weights, folder / f"{place}_Dense" / "model.safetensors")
+    tiny.write_config(folder, "3_LayerNorm/config.json", {"dimension": 32})
+    weights = {f"norm.{name}": weight.detach() for name, weight in head[2].named_parameters()}
+    safetensors.save_file(weights, folder / "3_LayerNorm" / "model.safetensors")
+    return model, head
+
+
+@pytest.mark.parametrize(("labels", "task"), [(1, "score"), (3, "classify")])
+def test_modular_cross_encoders(tmp_path, labels, task):
+    fast = tiny.tokenizer(tmp_path, frame=True)
+    model, head = ettin(tmp_path, labels)
+    opened = open_model(ServiceSettings(model=str(tmp_path), engine="torch", device="cpu"), tmp_path)
+    assert (opened.checkpoint.kind, opened.checkpoint.activation) == (task, "identity")
+    assert len(opened.checkpoint.labels) == opened.batcher.width == labels
+    tokens = list(chain(*opened.tokenizer.encode_pairs([QUERY], DOCUMENTS, Truncation(limit=64))))
+    rows = in_any_company(opened.batcher._encoder, tokens)
+    with torch.no_grad():
+        for document, row in zip(DOCUMENTS, rows, strict=True):
+            pair = fast(QUERY, document, return_tensors="pt", truncation=True, max_length=64)
+            states = model(input_ids=pair.input_ids, attention_mask=pair.attention_mask).last_hidden_state
+            assert row == pytest.approx(head(states[0, 0]).numpy(), abs=TOLERANCE)
+
+
+def test_a_modular_cross_encoder_is_served_as_one(tmp_path, launch):
+    tiny.tokenizer(tmp_path, frame=True)
+    ettin(tmp_path)
+    served = launch(str(tmp_path), "--engine", "torch", "--device", "cpu")
+    with served.client() as client:
+        answer = client.post("/v1/score", json={"text_1": "a", "text_2": ["cat", "dog"]}).json()
+        assert (answer["score_scale"], len(answer["data"])) == ("logit", 2)
+        assert client.post("/v1/embeddings", json={"input": "a"}).status_code == 404
 
 
 def test_a_decoder_embeds_by_its_last_token(tmp_path):
@@ -191,7 +261,7 @@ def test_decoders_scored_by_a_token(tmp_path, family):
     tiny.write_config(tmp_path, "config.json", {**made.config.to_dict(), "max_position_embeddings": 1024})
     ours, tokenizer = encoder(tmp_path, preset=how)
     prompts = ScoreTemplate.of(how)
-    rows = in_any_company(ours, prompts.encode(tokenizer, [QUERY], DOCUMENTS, Truncation(), {}))
+    rows = in_any_company(ours, list(chain(*prompts.encode(tokenizer, [QUERY], DOCUMENTS, Truncation(), {}))))
     ids = fast.convert_tokens_to_ids(list(tokens))
     with torch.no_grad():
         for document, row in zip(DOCUMENTS, rows, strict=True):

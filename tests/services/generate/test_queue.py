@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from services.engines.generator.interface import Capacity, Generation, Piece, Sampling
+from services.engines.generator.interface import CPU_STEP_TOKENS, Capacity, Generation, Piece, Sampling
 from services.errors import OverloadedError
 from services.generate.generation_metrics import GenerationMetrics
 from services.generate.open import open_engine
@@ -14,7 +14,6 @@ from services.http.metrics import Metrics
 from services.settings import ServiceSettings
 
 FEW = Sampling(max_tokens=16)
-STEP_TOKENS = 512
 
 
 class Busy:
@@ -96,7 +95,7 @@ class Watching(GenerationQueue):
 
 @pytest.mark.anyio
 async def test_an_engine_that_reads_a_long_prompt_is_seen_to_work(folder):
-    prompt = [5 + n % 999 for n in range(4 * STEP_TOKENS)]
+    prompt = [5 + n % 999 for n in range(4 * CPU_STEP_TOKENS)]
     engine = open_engine(ServiceSettings(model="m"), folder, len(prompt) + 8)
     queue = Watching(engine, max_queue_tokens=len(prompt), metrics=GenerationMetrics(Metrics("m")))
     await queue.start()
@@ -104,7 +103,7 @@ async def test_an_engine_that_reads_a_long_prompt_is_seen_to_work(folder):
     assert [piece.finish async for piece in generation] == ["length"]
     queue.release(generation)
     await queue.stop()
-    assert len(queue.before_a_piece) >= 3, "a step reads STEP_TOKENS of it"
+    assert len(queue.before_a_piece) >= 3, "a step reads CPU_STEP_TOKENS of it"
 
 
 @pytest.mark.anyio
