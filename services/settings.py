@@ -43,7 +43,7 @@ class ServiceSettings(Section):
     url: str = ""
     """Where clients reach it, with or without /v1 at the end; empty: http://HOST:PORT below."""
     model: str = ""
-    """A preset's name, hub:ORG/NAME@REVISION, pypi:PACKAGE==VERSION/PATH, or a folder."""
+    """A preset's name, hub:ORG/NAME@REVISION[/FILE.gguf], pypi:PACKAGE==VERSION/PATH, or a folder."""
     served_model_name: str = ""
     """The name on the wire; empty: the preset's name, or the last part of `model`."""
     engine: Literal["auto", "onnx", "openvino", "torch"] = "auto"

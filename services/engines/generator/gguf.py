@@ -1,6 +1,8 @@
 """Reads a GGUF file's metadata, tokenizer and tensor table (format: ggml-org/ggml, docs/gguf.md)."""
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -34,18 +36,27 @@ class Tensor:
 
 def metadata(file: Path) -> dict[str, Any]:
     """All key-value pairs. Raises BadRequestError for a file that is not GGUF."""
-    with file.open("rb") as stream:
+    with file.open("rb") as stream, _whole(file):
         return _head(stream, file)[0]
 
 
 def tensors(file: Path) -> list[Tensor]:
     """Raises BadRequestError for a file that is not GGUF."""
-    with file.open("rb") as stream:
+    with file.open("rb") as stream, _whole(file):
         pairs, count = _head(stream, file)
         listed = [_tensor(stream) for _ in range(count)]
         unit = pairs.get("general.alignment", 32)
         data = -(-stream.tell() // unit) * unit
     return [replace(tensor, start=data + tensor.start) for tensor in listed]
+
+
+@contextmanager
+def _whole(file: Path) -> Iterator[None]:
+    """Turns what reading past the end, or nonsense, raises into BadRequestError."""
+    try:
+        yield
+    except (struct.error, KeyError, MemoryError, OverflowError, RecursionError) as exc:
+        raise BadRequestError(f"{file} is cut or broken; fetch it again.") from exc
 
 
 def _head(stream: BinaryIO, file: Path) -> tuple[dict[str, Any], int]:

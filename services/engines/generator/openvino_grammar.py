@@ -29,11 +29,13 @@ COMPILE_S = 1.0
 """A compilation holds up all other requests for as long; a usual grammar takes 10 ms."""
 CPU_S = 5.0
 """Processor time after which a grammar is refused for good."""
+MEMORY_BYTES = 1 << 30
+"""What compiling may take beside the libraries; the engine would take it, too."""
 PROCESS_S = 20.0
 RETRY_AFTER_S = 10
 MAX_CHARS = 100_000
 CRASHES = (-signal.SIGSEGV, -signal.SIGABRT)
-"""Signals of a compiler whose recursion did not end."""
+"""Signals of a compiler whose recursion did not end, or that has no memory left."""
 
 _WHERE = re.compile(r"^.*\.cc:\d+: ")
 """Source file and line, with which xgrammar begins a message."""
@@ -115,7 +117,10 @@ def _tried(folder: Path, kind: str, text: str) -> tuple[str | None, float]:
 
 
 def _limit(seconds: float) -> None:
-    """Has the kernel send SIGXCPU after so much more processor time."""
+    """Has the kernel send SIGXCPU after so much more processor time, and refuse more memory than MEMORY_BYTES."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    most = pages * resource.getpagesize() + MEMORY_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (most, most))
     until = math.ceil(time.process_time() + seconds)
     resource.setrlimit(resource.RLIMIT_CPU, (until, until + 1))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

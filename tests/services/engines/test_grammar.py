@@ -3,6 +3,8 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,11 @@ async def test_a_compiler_that_was_killed_is_not(compiler):
     os.kill(*compiling, signal.SIGKILL)
     with pytest.raises(OverloadedError):
         await asked
+
+
+def test_compiling_may_not_take_all_memory():
+    code = "from services.engines.generator.openvino_grammar import _limit, MEMORY_BYTES as most\n"
+    code += "_limit(5)\nbytearray(most // 2)\nprint('half')\nbytearray(most)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ran.stdout == "half\n"
+    assert "MemoryError" in ran.stderr

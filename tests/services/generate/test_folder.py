@@ -69,3 +69,23 @@ def test_a_folder_says_it_in_its_json_files(folder, tmp_path):
     assert (read.max_model_len, read.eos_token_ids, read.kv_elements) == (128, (2, 0), 2 * 2 * 4 * 16)
     assert read.defaults == {"temperature": 0.6}
     assert read.template.render([{"role": "user", "content": "x"}]) == "x<|im_end|>"
+
+
+def test_a_gpt2_folder_is_read_in_its_own_names(tmp_path, folder):
+    folder.vocabulary._inner.save(str(tmp_path / "tokenizer.json"))
+    config = {"n_head": 4, "n_layer": 3, "n_embd": 32, "n_positions": 64}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    read = read_folder(tmp_path)
+    assert (read.kv_elements, read.max_model_len) == (3 * 2 * 32, 64)
+    (tmp_path / "config.json").write_text(json.dumps({"n_layer": 3}))
+    with pytest.raises(BadRequestError, match="num_attention_heads"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("kept", [3, 10, 30, 1000, 100_000])
+def test_a_gguf_file_that_is_cut_says_so(tmp_path, folder, kept):
+    file = tmp_path / "m.gguf"
+    with folder.weights.open("rb") as whole:
+        file.write_bytes(whole.read(kept))
+    with pytest.raises(BadRequestError, match=r"m\.gguf is (cut or broken|not a GGUF file)"):
+        read_folder(file)

@@ -46,6 +46,10 @@ print(json.dumps(told))
 """
 
 
+def git_hash(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
 @dataclass
 class Hub:
     """One repository, BAAI/bge-m3 at `commit` and at main, and how it behaves."""
@@ -57,17 +61,21 @@ class Hub:
     sha256: dict[str, str] = field(default_factory=dict)
     """What is told of a file in place of the truth."""
     delay_s: float = 0.0
+    stalls: list[int] = field(default_factory=list)
+    """Bytes after which each next connection of the weights says nothing more."""
     breaks: list[int] = field(default_factory=list)
     """Bytes after which each next connection of the weights is cut."""
     asked: list[tuple[str, str | None]] = field(default_factory=list)
     """Files that were asked for, with the Range header."""
+    tampered: bool = False
+    """What is sent of config.json is not what is listed."""
     url: str = ""
 
     def tree(self) -> list[dict[str, object]]:
         return [self.entry(path, content) for path, content in self.files.items()]
 
     def entry(self, path: str, content: bytes) -> dict[str, object]:
-        entry: dict[str, object] = {"type": "file", "path": path, "size": len(content), "oid": "0" * 40}
+        entry: dict[str, object] = {"type": "file", "path": path, "size": len(content), "oid": git_hash(content)}
         if path.endswith((".safetensors", ".bin", ".onnx", ".gguf")):
             oid = self.sha256.get(path, hashlib.sha256(content).hexdigest())
             entry["lfs"] = {"oid": oid, "size": len(content), "pointerSize": 134}
@@ -98,6 +106,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def file(self, name: str) -> None:
         content = self.hub.files[name]
+        if self.hub.tampered and name == "config.json":
+            content = b"[]"
         asked = self.headers.get("Range")
         if self.command == "GET":
             self.hub.asked.append((name, asked))
@@ -119,6 +129,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.command == "HEAD":
             return
         try:
+            if len(body) > 1 << 20 and self.hub.stalls:
+                self.wfile.write(body[: self.hub.stalls.pop(0)])
+                self.rfile.read(1)  # until the client gives the connection up
+                self.close_connection = True
+                return
             limit = self.hub.breaks.pop(0) if len(body) > 1 << 20 and self.hub.breaks else len(body)
             for at in range(0, limit, 1 << 20):
                 self.wfile.write(body[at : min(at + (1 << 20), limit)])
@@ -223,6 +238,41 @@ def test_a_broken_connection_is_resumed_where_it_broke(hub, tmp_path) -> None:
     assert (Path(place) / "model.safetensors").read_bytes() == WEIGHTS
     asked = [asked for name, asked in hub.asked if name == "model.safetensors"]
     assert asked == [None, "bytes=3000000-", "bytes=5000000-"]
+
+
+def test_a_stalled_connection_is_given_up_and_resumed(hub, tmp_path) -> None:
+    hub.stalls = [3_000_000]
+    place, _ = pull(hub, "bge-m3", tmp_path / "cache")
+    assert (Path(place) / "model.safetensors").read_bytes() == WEIGHTS
+    assert [asked for name, asked in hub.asked if name == "model.safetensors"] == [None, "bytes=3000000-"]
+
+
+GGUF = {"README.md": b"#", "a-q4.gguf": b"GGUF4", "a-q8.gguf": b"GGUF8"}
+
+
+def test_of_several_gguf_files_one_is_named_before_any_is_fetched(hub, tmp_path) -> None:
+    hub.files = GGUF
+    told = several(hub, tmp_path)
+    assert "name one: hub:BAAI/bge-m3@main/a-q4.gguf, hub:BAAI/bge-m3@main/a-q8.gguf" in told
+    assert hub.asked == []
+    place, _ = pull(hub, "hub:BAAI/bge-m3@main/a-q8.gguf", tmp_path / "cache")
+    assert contents(Path(place)) == {"a-q8.gguf": b"GGUF8"}
+    assert [name for name, _ in hub.asked] == ["a-q8.gguf"]
+
+
+def several(hub: Hub, place: Path) -> str:
+    """What is said of a repository without a preset."""
+    code = "from services.weights.hub import _chosen; from services.weights.sources import HubSource;"
+    code += "import huggingface_hub as h; _chosen(HubSource('BAAI/bge-m3', 'main'), h.HfApi())"
+    kept = os.environ | {"HF_ENDPOINT": hub.url, "PYTHONPATH": str(ROOT), "HF_HOME": str(place)}
+    return subprocess.run([sys.executable, "-c", code], env=kept, capture_output=True, text=True, check=False).stderr
+
+
+def test_a_small_file_that_is_not_what_git_has_is_refused(hub, tmp_path) -> None:
+    hub.tampered = True
+    told, _ = pull(hub, "bge-m3", tmp_path / "cache")
+    assert told.startswith("WeightsError: config.json of hub:BAAI/bge-m3 was fetched with git's sha1")
+    assert not (tmp_path / "cache" / "hub").exists()
 
 
 def kill_half_way(hub: Hub, model: str, cache: Path) -> None:
