@@ -17,16 +17,19 @@ from app.answer.verify import Outcome, Verdict, verify
 
 Grounding = Literal["mark", "strict", "repair"]
 
-_NUMBERS = r"\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*"
+_NUMBERS = r"\d{1,3}(?: *[,;–-] *\d{1,3})*"
 _TOKEN = re.compile(
     rf"(?P<code>`{{3,}}|`[^`\n]+`|https?://[^\s)\]]+)"
-    rf"|(?P<marker>\[(?:[Ss]ources?|[Pp]assages?)?\s*{_NUMBERS}\]|【{_NUMBERS}[^】\n]*】)"
+    rf"|(?P<marker>\[(?:[Ss]ources?|[Pp]assages?)? *{_NUMBERS}\]|【{_NUMBERS}[^】\n]*】)"
     r"|(?P<stop>(?:[.!?]+[\"'”’)\]]*|[。！？।؟]+[」』”）]*))|(?P<space>\s+)"
     r"|(?P<word>(?:[^\s.!?\[`【。！？।؟](?!ttps?://))+|.)"
 )
+_REST = r"[^\s.!?\[`【。！？।؟]*"
 _UNFINISHED = re.compile(
-    r"(`+|https?:\S*|\[[^\]\n]{0,40}\]?|【[^】\n]{0,40}|[.!?。！？।؟]+[\"'”’)\]」』）]*|\s+|[^\s.!?\[`【。！？।؟]+)$"
+    rf"(`+|https?:\S*|\[[^\]\n]{{0,40}}(?:\]{_REST})?|【[^】\n]{{0,40}}(?:】{_REST})?"
+    rf"|[.!?。！？।؟]+[\"'”’)\]」』）]*{_REST}|\s+|{_REST})$"
 )
+"""What may go on in the next piece: a marker, a stop or a word."""
 _TICKS = re.compile(r"(?<!`)`(?!`)")
 _LEAD = re.compile(r"\s*(?:[-*•>#]+|\d{1,3}[.)])\s*")
 _FENCE = re.compile(r"\s*(?:```|~~~)")
