@@ -73,7 +73,7 @@ async def test_a_compiler_that_was_killed_is_not(compiler):
 
 def test_compiling_may_not_take_all_memory():
     code = "from services.engines.generator.openvino_grammar import _limit, MEMORY_BYTES as most\n"
-    code += "_limit(5)\nbytearray(most // 2)\nprint('half')\nbytearray(most)"
+    code += "_limit(5)\nbytearray(most // 2)\nprint('half')\nbytearray(2 * most)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.stdout == "half\n"
     assert "MemoryError" in ran.stderr
