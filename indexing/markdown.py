@@ -49,7 +49,7 @@ def headings(text: str, *, authored: bool) -> list[Heading]:
 def _plain(parser: MarkdownIt, markup: str, *, authored: bool) -> str:
     if len(markup) > _LONG:
         return " ".join(markup.split())
-    kept = {"text", "code_inline", "image", "text_special"} | (set() if authored else {"html_inline"})
+    kept = {"text", "code_inline", "image"} | (set() if authored else {"html_inline"})
     inlines = parser.parseInline(markup)[0].children or []
     parts = (each.content if each.type in kept else " " if each.type.endswith("break") else "" for each in inlines)
     return " ".join("".join(parts).split())

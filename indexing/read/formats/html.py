@@ -30,7 +30,6 @@ _CONTROL = dict.fromkeys((*range(9), 0x0B, *range(0x0E, 0x20)))
 _CODE = frozenset(("pre", "code", "textarea"))
 _IN_LINE = frozenset(("h1", "h2", "h3", "h4", "h5", "h6", "li", "td", "th"))
 """Blocks whose text does not begin a line of Markdown."""
-_BREAK = re.compile(r"\n(?=[^\S\n]*+(?:#|```|~~~))")
 _FRAMES = frozenset(("nav", "header", "footer", "aside", "form"))
 _FRAME = re.compile(
     r"(?:^|[\s_-])(?:nav\w*|menu|side-?bar|footer|header|banner|cookies?|breadcrumbs?|share|social|search|contentinfo)(?:$|[\s_-])",
@@ -70,9 +69,11 @@ def _decode(content: bytes, label: str = "") -> str:
 def _parse(source: str) -> Any:
     parser = lxml.html.HTMLParser(no_network=True, huge_tree=False, remove_comments=True, remove_pis=True)
     try:
-        root = lxml.html.document_fromstring(_XML_ENCODING.sub("", source.translate(_CONTROL)), parser=parser)
+        root: Any = lxml.html.document_fromstring(_XML_ENCODING.sub("", source.translate(_CONTROL)), parser=parser)
     except (etree.ParserError, etree.XMLSyntaxError, ValueError) as exc:
         raise UnreadableError(f"no text: its HTML is empty or broken ({exc})") from exc
+    for value in root.xpath("//@*[contains(., '<!--')]"):  # libxml2 looks for the end of each when it writes them
+        value.getparent().set(value.attrname, value.replace("<!--", ""))
     return root
 
 
@@ -108,7 +109,7 @@ def _escape(body: Any) -> None:
             begins = False
         text = element.text if event == "start" else element.tail
         if text and not code:
-            plain = _BREAK.sub(" ", text)
+            plain = text.replace("\n", " ")
             plain = escaped(plain.lstrip()) if begins and plain.strip() else plain
             if event == "start":
                 element.text = plain
@@ -165,8 +166,9 @@ class _Markdown(markdownify.MarkdownConverter):
 
 
 _CONVERTER = _Markdown(
-    heading_style="ATX", bullets="-", strip=["a"], escape_asterisks=False, escape_underscores=False, escape_misc=False,
-    table_infer_header=True, sub_symbol="", sup_symbol="", strong_em_symbol="*",
+    heading_style="ATX", bullets="-", strip=["a"], wrap=True, wrap_width=None, escape_asterisks=False,
+    escape_underscores=False, escape_misc=False, table_infer_header=True, sub_symbol="", sup_symbol="",
+    strong_em_symbol="*",
 )  # fmt: skip
 
 

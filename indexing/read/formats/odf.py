@@ -6,6 +6,7 @@ from lxml import etree
 
 from indexing.document import one_line
 from indexing.errors import UnreadableError
+from indexing.markdown import escaped
 from indexing.read.formats import table_text
 from indexing.read.formats.extract import Extract, Limits, joined_pages, tidy
 from indexing.read.formats.markup import Package, local_name
@@ -59,7 +60,7 @@ def _blocks(parent: etree._Element, depth: int = 0) -> list[str]:
             level = int(element.get(f"{_TEXT}outline-level", "1"))
             blocks += [f"{'#' * min(max(level, 1), 6)} {text}"] if (text := _text_of(element)) else []
         elif element.tag == f"{_TEXT}p":
-            blocks += [_text_of(element), *_text_boxes(element)]
+            blocks += [escaped(_text_of(element)), *_text_boxes(element)]
         elif element.tag == f"{_TEXT}list":
             blocks.append("\n".join(_items(element, depth)))
         elif element.tag == f"{_TABLE}table":

@@ -359,11 +359,12 @@ def test_epub_and_odt() -> None:
             "content.xml": (
                 f"<office:document-content {names}><office:body><office:text>"
                 '<text:h text:outline-level="2">Part</text:h>'
-                "<text:p>Some<text:s/>words</text:p></office:text></office:body></office:document-content>"
+                "<text:p>Some<text:s/>words</text:p><text:p># no part</text:p><text:p>```</text:p>"
+                "</office:text></office:body></office:document-content>"
             ),
         }
     )
-    assert one(odt, "t.odt").text == "## Part\n\nSome words"
+    assert one(odt, "t.odt").text == "## Part\n\nSome words\n\n\\# no part\n\n\\```"
 
 
 def test_a_table_inside_a_cell_is_read_once() -> None:
@@ -393,7 +394,7 @@ def test_xml_and_subtitles_and_rtf() -> None:
     assert "# Methods\n\nWe looked." in document.text
     vtt = b"WEBVTT\n\n1\n00:00:01.000 --> 00:00:02.000\n<v Ann>Hello</v>\n\n00:00:03.000 --> 00:00:04.000\nthere"
     assert one(vtt, "a.vtt").text == "Ann: Hello\nthere"
-    assert one(rb"{\rtf1\ansi Hello \b bold\b0\par there}", "a.rtf").text.split() == ["Hello", "bold", "there"]
+    assert one(rb"{\rtf1\ansi Hello \b bold\b0\par # there}", "a.rtf").text == "Hello bold\n\\# there"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Long runs of what a pattern may go over many times: each is read or refused within two seconds."""
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,27 @@ RUNS = {
     "voice.srt": b"1\n00:00:01,000 --> 00:00:02,000\nwords <v" + b" " * (100 * KB),
     "tags.srt": b"1\n00:00:01,000 --> 00:00:02,000\nwords " + b"<" * (50 * KB) + b"<b " * (40 * KB),
     "escaped.xml": b"<?xml version='1.0'?><a>words " + b"&lt;p &lt;/b " * (10 * KB) + b"</a>",
+    "blanks.html": b"<p>words" + b" " * (60 * KB) + b"</p>",
+    "comments_in_attribute.html": b"<p title='" + b"<!--" * (40 * KB) + b"'>words</p>",
     "hashes.eml": b"From: a\nTo: b\nContent-Type: text/plain\n\nwords\n" + b"#" * (50 * KB) + b"\n" + b"# " * (50 * KB),
+}
+PIECES = ("<", "<b ", "</", "<!--", "&", "&lt;p ", " ", "\t", "\n", " \n", "#", "# \n", "`", "```\n", "'", "\\", "{\\",
+          "|", "|\n", "*", "-", "> ", "[", "](", "a:\n", ",", "1", "=?", "From ", "{\\*\\htmltag")  # fmt: skip
+MAIL = "From: a\nTo: b\nSubject: c\nContent-Type: text/{}\n\nwords "
+AROUND = {
+    "page.html": ("<html><body><p>words ", "</p>"),
+    "attribute.html": ("<html><body><p title='", "'>words</p>"),
+    "cdata.xml": ("<?xml version='1.0'?><a>words <![CDATA[", "]]></a>"),
+    "html.eml": (MAIL.format("html"), ""),
+    "plain.eml": (MAIL.format("plain"), ""),
+    "words.md": ("# Words\n\nwords ", " words"),
+    "cue.srt": ("1\n00:00:01,000 --> 00:00:02,000\nwords ", " words"),
+    "cue.vtt": ("WEBVTT\n\n00:01.000 --> 00:02.000\nwords ", " words"),
+    "words.rst": ("words\n=====\n", "\nwords"),
+    "words.rtf": (r"{\rtf1\ansi words ", "}"),
+    "cell.csv": ("a,b\n1,", "\n"),
+    "value.json": ('{"text": "words ', '"}'),
+    "words.txt": ("words ", " words"),
 }
 
 
@@ -48,6 +69,20 @@ async def test_a_run_costs_no_more_than_its_length(tmp_path: Path, name: str) ->
             reason = str(exc)
     assert batches or reason
     assert "given up" not in reason
+
+
+async def test_a_run_within_any_format_costs_no_more_than_its_length(tmp_path: Path) -> None:
+    settings = ParserSettings(ChunkerSettings(64, 0, None), Limits(), workers=1, timeout_s=2, memory_bytes=2**31)
+    slow = []
+    async with Parsers(settings) as parsers:
+        for (name, (before, after)), piece in product(AROUND.items(), PIECES):
+            path = tmp_path / name
+            path.write_text(before + piece * (20 * KB // len(piece)) + after)
+            try:
+                assert [batch async for batch in parsers.file(path)]
+            except UnreadableError as exc:
+                slow += [(name, piece)] if "given up" in str(exc) else []
+    assert slow == []
 
 
 def test_blanks_at_the_end_of_a_line_go_and_others_stay() -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from indexing.chunk import Chunker, ChunkerSettings
 from indexing.document import Document
+from indexing.markdown import headings
 from indexing.read.formats.load import load_bytes
 
 WORDS = "The tape robot stands in the cellar, and nobody has seen it for a year. " * 6
@@ -47,6 +48,9 @@ def test_a_comment_is_no_title(text: str) -> None:
         ("---\nauthor: A\n---\n\nwords", "a"),
         ("# The **robot** of `tape_1` and [that](http://x)\n\nwords", "The robot of tape_1 and that"),
         ("words\n\n---\n\nmore words", "a"),
+        ("- # item\n\n> # quote\n\n# Real\n", "Real"),
+        ("# ![robot](a.png) 5\\*3 <b>x</b>\n", "robot 5*3 x"),
+        ("# <b></b>\n\n# Real\n", "Real"),
     ],
 )
 def test_titles(text: str, title: str) -> None:
@@ -56,3 +60,18 @@ def test_titles(text: str, title: str) -> None:
 def test_a_line_under_words_of_a_page_is_no_heading() -> None:
     document = Document("a", "a", "", f"# Top\n\nRegards\n---\n\n{WORDS}", "text/html", {}, (), "")
     assert set(paths(document)) == {"Top"}
+
+
+@pytest.mark.parametrize("above", ["", "<div>\n", "- words\n  ", "[a]: b\n", "    "])
+def test_in_other_formats_a_heading_is_a_line_whatever_is_around_it(above: str) -> None:
+    assert [heading.title for heading in headings(f"{above}# Deep", authored=False)] == ["Deep"]
+
+
+def test_a_long_heading_keeps_its_markup() -> None:
+    said = f"{'word ' * 61}**end**"
+    assert [heading.title for heading in headings(f"# {said}\n", authored=True)] == [said]
+
+
+def test_what_a_heading_of_another_format_says_is_text() -> None:
+    (heading,) = headings("# The <b> tag\n", authored=False)
+    assert heading.title == "The <b> tag"

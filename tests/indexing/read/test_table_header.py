@@ -61,6 +61,18 @@ def test_the_line_that_tells_the_delimiter(line: str) -> None:
     assert csv("sep=\t\nName\tAge\nAnn\t31\n").text.startswith("| Name | Age |")
 
 
+def test_first_rows_that_are_no_names() -> None:
+    assert csv("Ann;2020;1990;2005\nBob;7;8;9").text.startswith("Ann | 2020 | 1990")
+    assert render([["x", "x"], ["y", "y"], ["z", "z"]]) == "x | x\ny | y\nz | z"
+    assert csv("x;x;x\nAnn;b;c\nBob;d;e\n").text.startswith("x\n\n| Ann | b | c |")
+    assert render([["Fares", "", "x", ""], ["a", "b", "", ""], ["c", "", "", "d"]]).startswith("Fares |  | x\n")
+
+
+def test_a_row_with_numbers_is_no_second_row_of_names() -> None:
+    cells = [["Town", "Men", "Men", "Women"], ["A", "4", "b", "5"], ["B", "6", "c", "7"]]
+    assert render(cells).splitlines()[0] == "| Town | Men | Men 2 | Women |"
+
+
 def test_names_in_two_rows() -> None:
     cells = [
         ["Towns"] * 5,
