@@ -9,6 +9,8 @@ from pydantic import Field, SecretStr, field_validator
 from indexing.settings import IndexingSettings
 from services.settings import Section
 
+Grounding = Literal["mark", "strict", "repair"]
+
 
 class AskSettings(Section):
     collection: str = "default"
@@ -30,7 +32,7 @@ class AskSettings(Section):
     """A file of configs/prompts."""
     evidence_sentences: int = Field(default=0, ge=0, le=64)
     """Sentences that the cross-encoder picks from the passages for the prompt; 0: whole passages."""
-    grounding: Literal["mark", "strict", "repair"] = "mark"
+    grounding: Grounding = "mark"
     """mark: citations say whether they are verified; strict: the answer ends where no passage carries it; repair: what
     none carries is left out. The best sentences are quoted where nothing remains."""
     rrf_k: int = Field(default=60, ge=1)

@@ -8,14 +8,12 @@ not `verified`; one that names no passage is dropped. Nothing else is altered: c
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from app.answer.passages import Passage
 from app.answer.segments import sentences
 from app.answer.terms import terms
-from app.answer.verify import Outcome, Verdict, verify
-
-Grounding = Literal["mark", "strict", "repair"]
+from app.answer.verify import VERIFIED, Outcome, Verdict, verify
+from app.settings import Grounding
 
 _NUMBERS = r"\d{1,3}(?: *[,;–-] *\d{1,3})*"
 _TOKEN = re.compile(
@@ -59,7 +57,7 @@ class Citation:
 
     @property
     def verified(self) -> bool:
-        return self.support in ("quoted", "entailed")
+        return self.support in VERIFIED
 
 
 class CitationChecker:
@@ -67,8 +65,7 @@ class CitationChecker:
 
     The texts that it yields join to `answer`. The end of a sentence is held back until the next one begins; under
     `strict` and `repair` the whole sentence is. `strict` stops (`left_passages`) at the first that no passage supports
-    or that only repeats the question; `repair` drops each of those, with what leans on it ("The second ..."), and
-    counts them in `dropped`.
+    or that only repeats the question; `repair` drops each of those, with what leans on it ("The second ...").
     """
 
     def __init__(self, passages: Sequence[Passage], question: str = "", grounding: Grounding = "mark") -> None:
@@ -84,7 +81,6 @@ class CitationChecker:
         self._named: list[int] = []
         self._in_fence = False
         self.left_passages = False
-        self.dropped = 0
         self._dropped_last = False
 
     @property
@@ -112,31 +108,29 @@ class CitationChecker:
         for token in _TOKEN.finditer(text):
             if self.left_passages:
                 return
-            kind = "word" if token.lastgroup == "code" or self._is_no_marker(token) else token.lastgroup
+            kind, is_plain = token.lastgroup, not (self._in_fence or self._in_row)
+            named = [number for number in _numbers(token[0]) if number in self._passages] if kind == "marker" else []
+            self._named += [] if self._in_fence else named
             if kind == "space":
                 self._space += token[0]
-            elif kind == "marker":
-                self._named += [number for number in _numbers(token[0]) if number in self._passages]
+            elif kind == "marker" and is_plain and (named or not self._touches_a_word):
                 self._space = ""
-            elif kind == "stop" and not self._space:
+            elif kind == "stop" and is_plain and not self._space:
                 self._stop += token[0]
             else:
                 yield from self._word(token[0])
         if self._grounding == "mark":
             yield from self._release()
 
-    def _is_no_marker(self, token: re.Match[str]) -> bool:
-        """Return True in code and tables, and for `x[0]`, which touches a word and names no passage."""
-        line = self._draft[self._claim_start :].lstrip()
-        if self._in_fence or line.startswith("|"):
-            self._named += [
-                n
-                for n in _numbers(token[0])
-                if token.lastgroup == "marker" and not self._in_fence and n in self._passages
-            ]
-            return token.lastgroup in ("marker", "stop")
-        touches = not self._space and not self._stop and self._draft[-1:].isalnum()
-        return token.lastgroup == "marker" and touches and self._passages.keys().isdisjoint(_numbers(token[0]))
+    @property
+    def _in_row(self) -> bool:
+        """True in a row of a table, whose cells keep their markers."""
+        return self._draft[self._claim_start :].lstrip().startswith("|")
+
+    @property
+    def _touches_a_word(self) -> bool:
+        """True right behind a word, where a marker that names no passage is an index: `x[0]`."""
+        return not self._space and not self._stop and self._draft[-1:].isalnum()
 
     def _word(self, word: str) -> Iterator[str | Citation]:
         if self._ends_before(word):
@@ -174,12 +168,11 @@ class CitationChecker:
             self._stop = ""
             self._claim_start = len(self._draft)
             self.left_passages = self._grounding == "strict"
-            self.dropped += 1
             self._dropped_last = True
             return
         self._dropped_last = False
         start, end = self._claim_start + len(claim) - len(said.lstrip()), len(self._draft.rstrip())
-        if not claim.lstrip().startswith("|"):
+        if not self._in_row:
             self._write("".join(f" [{passage.index}]" for passage, _ in found))
         self._write(self._stop)
         self._stop = ""

@@ -47,6 +47,7 @@ def sentences(text: str) -> tuple[tuple[int, int], ...]:
     return tuple(spans)
 
 
+@lru_cache(maxsize=512)
 def language_of(text: str) -> str:
     """Return the ISO code of a text's language, told by its script or by its stop words; "en" where neither tells."""
     sample = text[:_SAMPLE]

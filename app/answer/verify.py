@@ -8,16 +8,17 @@ docs/verification.md.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Literal
 
 from app.answer.segments import language_of, sentences
 from app.answer.terms import Term, language, terms
 
 Outcome = Literal["quoted", "entailed", "unsupported", "contradicted"]
+VERIFIED = frozenset[Outcome](("quoted", "entailed"))
 Fault = tuple[Outcome, str]
 
 _DESCENT, _REPEAT, _OTHER_MARKS, _OTHER_LEAD, _JUMP = 4.0, 9.0, 1.5, 0.5, 1.0
@@ -39,7 +40,7 @@ class Verdict:
 
     @property
     def verified(self) -> bool:
-        return self.support in ("quoted", "entailed")
+        return self.support in VERIFIED
 
 
 def verify(claim: str, passage: str, heading: str = "") -> Verdict:
@@ -52,11 +53,12 @@ def verify(claim: str, passage: str, heading: str = "") -> Verdict:
     context = frozenset(form for term in terms(heading, code) for form in (term.key, *term.forms))
     for start, end, quote in _quotes(passage, code):
         match = _Match.of(wanted, quote, context)
-        fault = match.missing_terms(code) or match.other_voice() or match.fault(code)
-        if fault and not match.missing_terms(code):
-            for one, other in ((_active(wanted), quote), (wanted, _active(quote)), (_active(wanted), _active(quote))):
-                if (one, other) != (wanted, quote):
-                    fault = fault and _Match.of(one, other, context).fault(code)
+        missing = match.missing_terms(code)
+        fault = missing or match.other_voice() or match.fault(code)
+        if fault and not missing:
+            turned = (_Match.of(*voices, context) for voices in _turned(wanted, quote))
+            if any(not (each.missing_terms(code) or each.fault(code)) for each in turned):
+                fault = None
         verdict = Verdict(*(fault or ("entailed", "")), match.held, start, end)
         best = max(best, verdict, key=lambda each: (each.verified, each.support == "contradicted", each.score))
         if best.verified and best.score == 1:
@@ -80,17 +82,16 @@ class _Match:
     quote: Sequence[Term]
     found: Sequence[int | None]
     """For each term of the claim, the place in the quote of the term that says it."""
+    pairs: Sequence[tuple[Term, int]]
+    """The terms of the claim that the quote holds, each with its place."""
     context: frozenset[str]
     """Keys of the heading's terms."""
 
     @classmethod
     def of(cls, claim: Sequence[Term], quote: Sequence[Term], context: frozenset[str]) -> "_Match":
-        return cls(claim, quote, _aligned(claim, quote), context)
-
-    @property
-    def pairs(self) -> list[tuple[Term, int]]:
-        """The terms of the claim that the quote holds, each with its place."""
-        return [(term, at) for term, at in zip(self.claim, self.found, strict=True) if at is not None]
+        found = _aligned(claim, quote)
+        pairs = [(term, at) for term, at in zip(claim, found, strict=True) if at is not None]
+        return cls(claim, quote, found, pairs, context)
 
     @property
     def held(self) -> float:
@@ -219,6 +220,12 @@ def _rivals(one: Term, other: Term) -> bool:
         and one.lead == other.lead
         and one.key != other.key
     )
+
+
+def _turned(claim: Sequence[Term], quote: Sequence[Term]) -> Iterator[tuple[Sequence[Term], Sequence[Term]]]:
+    """Yield the claim and the quote with one of them, or both, turned from passive into active."""
+    claims, quotes = (dict.fromkeys((tuple(said), _active(said))) for said in (claim, quote))
+    yield from list(product(claims, quotes))[1:]
 
 
 def _active(sentence: Sequence[Term]) -> tuple[Term, ...]:
