@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,12 +67,11 @@ def files_run(folder: Path) -> list[str]:
     return sorted(file.name.removesuffix(".was-run") for file in folder.glob("*.was-run"))
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    data_dir = tmp_path_factory.mktemp("ragline")
-    ports = {f"RAGLINE_{name}__PORT": "0" for name in ("EMBED", "SCORE", "GENERATE", "SERVER")}
-    env = {**os.environ, **ports, "RAGLINE_DATA_DIR": str(data_dir), "COLUMNS": "200", "NO_COLOR": "1"}
-    folder = hostile_folder(tmp_path_factory.mktemp("started-in"))
+@contextmanager
+def ragline_up(folder: Path, env: dict[str, str]) -> Iterator[Stack]:
+    """`ragline up`, started in a folder and waited for; ended as by Ctrl-C. `env` has a RAGLINE_DATA_DIR of its own."""
+    data_dir = Path(env["RAGLINE_DATA_DIR"])
+    data_dir.mkdir(exist_ok=True)
     log = data_dir / "up.log"
     with log.open("w") as output:
         process = subprocess.Popen([RAGLINE, "up"], cwd=folder, env=env, stdout=output, stderr=output, text=True)
@@ -85,6 +85,15 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     finally:
         process.send_signal(signal.SIGINT)
         process.wait(timeout=60)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    data_dir = tmp_path_factory.mktemp("ragline")
+    ports = {f"RAGLINE_{name}__PORT": "0" for name in ("EMBED", "SCORE", "GENERATE", "SERVER")}
+    env = {**os.environ, **ports, "RAGLINE_DATA_DIR": str(data_dir), "COLUMNS": "200", "NO_COLOR": "1"}
+    with ragline_up(hostile_folder(tmp_path_factory.mktemp("started-in")), env) as stack:
+        yield stack
 
 
 @pytest.fixture(scope="session")

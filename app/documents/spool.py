@@ -15,7 +15,7 @@ from pathlib import Path
 
 from indexing.document import Scalar
 from indexing.store.database import storage_errors
-from indexing.store.disk import fsync
+from indexing.store.disk import fsync, make_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,7 @@ class Spool:
         """Return a path to write a content to, for add() or discard(). Raises StorageError."""
         folder = self._directory / f".{uuid.uuid4().hex}"
         with storage_errors(folder):
-            if not self._directory.is_dir():
-                self._directory.mkdir(parents=True, exist_ok=True)
-                fsync(self._directory.parent)
+            make_folder(self._directory)
             folder.mkdir()
         return folder / "content"
 

@@ -74,12 +74,16 @@ class JobStore(ABC):
     def _lease_path(self, job_id: str) -> Path:
         """The file that is locked while a process runs this job; it need not exist."""
 
+    def _abandoned_leases(self) -> set[Path]:
+        """The leases of processes that ended before they released them."""
+        leases = self._lease_path("*")
+        return {path for path in leases.parent.glob(leases.name) if is_abandoned(path)}
+
     def job_begin(self, kind: str, total: int | None, params: Mapping[str, Any]) -> tuple[str, Lease]:
         """Create a job that counts as failed if this process ends before it releases the lease."""
-        leases = self._lease_path("*")
         with self._writing_jobs() as connection:
             # Here no other process is between the making of its lease and the locking.
-            abandoned = [path for path in leases.parent.glob(leases.name) if is_abandoned(path)]
+            abandoned = self._abandoned_leases()
             connection.executemany(
                 "UPDATE jobs SET state = 'failed', message = ? WHERE state = 'running' AND id = ?",
                 [(_INTERRUPTED, path.name.rpartition("-")[2]) for path in abandoned],
@@ -143,8 +147,7 @@ class JobStore(ABC):
 
     def _select_jobs(self, clause: str, parameter: str | int) -> list[Job]:
         # The leases first: a job that ends writes its state before it releases its lease.
-        leases = self._lease_path("*")
-        abandoned = {path for path in leases.parent.glob(leases.name) if is_abandoned(path)}
+        abandoned = self._abandoned_leases()
         with self._reading() as connection:
             found = [
                 _job(connection, row) for row in connection.execute(f"{_SELECT} {clause}", (parameter,)).fetchall()

@@ -4,7 +4,6 @@ Read from config.json, tokenizer_config.json and the sentence-transformers files
 fills in what the folder leaves open.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, Literal
 from services.errors import BadRequestError
 from services.presets import Preset
 from services.protocol.scoring import Scale
-from services.weights.modules import Module, Modules, Pooling, read_modules
+from services.weights.modules import Module, Modules, Pooling, read_json, read_modules
 
 Kind = Literal["embed", "score", "classify"]
 Activation = Literal["identity", "sigmoid", "softmax"]
@@ -67,7 +66,7 @@ def read_checkpoint(
     folder: Path, *, preset: Preset | None = None, kind: Kind | None = None, max_model_len: int | None = None
 ) -> Checkpoint:
     """Raises BadRequestError where `kind` is not what the weights are, or max_model_len is beyond them."""
-    config = _json(folder / "config.json")
+    config = read_json(folder / "config.json")
     modules = read_modules(folder)
     found = _kind(config, preset, modules)
     if kind is not None and found is not None and kind != found and {kind, found} != {"score", "classify"}:
@@ -90,13 +89,6 @@ def read_checkpoint(
         prefixes=_prefixes(folder, preset),
         matryoshka=_matryoshka(config, preset),
     )
-
-
-def _json(file: Path) -> dict[str, Any]:
-    if not file.is_file():
-        return {}
-    loaded: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-    return loaded
 
 
 def _kind(config: Mapping[str, Any], preset: Preset | None, modules: Modules) -> Kind | None:
@@ -124,11 +116,11 @@ def _length(folder: Path, config: Mapping[str, Any], preset: Preset | None, want
     positions = config.get("max_position_embeddings")
     if positions and config.get("model_type") in ("roberta", "xlm-roberta", "camembert"):
         positions -= config.get("pad_token_id", 1) + 1  # positions are counted from after the padding's
-    tokenizer = _json(folder / "tokenizer_config.json").get("model_max_length")
+    tokenizer = read_json(folder / "tokenizer_config.json").get("model_max_length")
     limits = (
         positions,
         tokenizer if tokenizer and tokenizer < NO_LENGTH else None,
-        _json(folder / "sentence_bert_config.json").get("max_seq_length"),
+        read_json(folder / "sentence_bert_config.json").get("max_seq_length"),
         preset.max_model_len if preset else None,
     )
     limit = min((int(n) for n in limits if n), default=DEFAULT_LENGTH)
@@ -161,14 +153,14 @@ def _activation(folder: Path, config: Mapping[str, Any], preset: Preset | None, 
         return named.get(problem, by_count)
     declared = (config.get("sentence_transformers") or {}).get("activation_fn")
     declared = declared or config.get("sbert_ce_default_activation_function")
-    declared = declared or _json(folder / "config_sentence_transformers.json").get("activation_fn")
+    declared = declared or read_json(folder / "config_sentence_transformers.json").get("activation_fn")
     if declared:
         return "identity" if str(declared).endswith("Identity") else by_count
     return "identity" if preset is not None and preset.score_scale == "logit" else by_count
 
 
 def _prefixes(folder: Path, preset: Preset | None) -> dict[str, str]:
-    prompts: dict[str, str] = dict(_json(folder / "config_sentence_transformers.json").get("prompts") or {})
+    prompts: dict[str, str] = dict(read_json(folder / "config_sentence_transformers.json").get("prompts") or {})
     if preset is not None:
         prompts |= {"query": preset.query_prefix, "document": preset.document_prefix}
     return prompts

@@ -54,7 +54,7 @@ def read_modules(folder: Path) -> Modules:
     ]
     if kinds and kinds != expected:
         raise BadRequestError(f"{folder} is made of {', '.join(kinds)}; served is {', '.join(expected)}.")
-    about = _json(folder / "config_sentence_transformers.json")
+    about = read_json(folder / "config_sentence_transformers.json")
     return Modules(
         pooling=next((_pooling(module.folder) for module in modules if module.kind == "Pooling"), None),
         head=tuple(module for module in modules if module.kind in ("Dense", "LayerNorm")),
@@ -68,12 +68,12 @@ def _module(folder: Path, entry: Mapping[str, Any]) -> Module:
     if package.split(".")[0] != "sentence_transformers":
         raise BadRequestError(f"{folder} needs its own Python ({entry['type']}), which ragline does not run.")
     own = folder / str(entry.get("path", ""))
-    return Module(kind, own, _json(own / "config.json") if kind != "Transformer" else {})
+    return Module(kind, own, read_json(own / "config.json") if kind != "Transformer" else {})
 
 
 def _pooling(folder: Path) -> Pooling | None:
     """Raises BadRequestError for a mode that is not served, and for several."""
-    config = _json(folder / "config.json")
+    config = read_json(folder / "config.json")
     said = config.get("pooling_mode")
     if said is None:
         said = [
@@ -89,5 +89,9 @@ def _pooling(folder: Path) -> Pooling | None:
     raise BadRequestError(f"{folder} pools by {' and '.join(modes)}; served is one of {', '.join(get_args(Pooling))}.")
 
 
-def _json(file: Path) -> dict[str, Any]:
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+def read_json(file: Path) -> dict[str, Any]:
+    """The object in a file; {} where there is none."""
+    if not file.is_file():
+        return {}
+    loaded: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return loaded

@@ -1,16 +1,12 @@
 """`ragline up` where the environment names a proxy that is dead, and where the services listen on IPv6."""
 
-import signal
 import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from services.addresses import read_addresses
-from tests.conftest import RAGLINE, START_S, Stack
+from tests.conftest import Stack, ragline_up
 
 DEAD = "http://127.0.0.1:9"
 PROXIES = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"), DEAD)
@@ -42,19 +38,8 @@ def behind_a_proxy(
     env = {name: value for name, value in stack.env.items() if name not in unset}
     env |= {**PROXIES, **{name.lower(): DEAD for name in PROXIES}, **hosts}
     env |= {"RAGLINE_DATA_DIR": str(folder / "data"), "RAGLINE_OFFLINE": "true"}
-    log = folder / "up.log"
-    with log.open("w") as output:
-        process = subprocess.Popen([RAGLINE, "up"], cwd=folder, env=env, stdout=output, stderr=output, text=True)
-    try:
-        deadline = time.monotonic() + START_S
-        while not (addresses := read_addresses(folder / "data")):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
-        yield Stack(process, folder / "data", folder, env, addresses)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(timeout=60)
+    with ragline_up(folder, env) as own:
+        yield own
 
 
 def test_a_question_is_answered_through_no_proxy(behind_a_proxy: Stack, tmp_path: Path) -> None:

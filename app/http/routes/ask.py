@@ -16,6 +16,7 @@ from app.answer.passages import Passage, Query
 from app.answer.pipeline import AnswerDone, Prepared
 from app.answer.prompt import Question, neutral
 from app.answer.trace import Trace
+from app.http.bulkheads import MeasuredAdmission
 from app.http.orchestrator import Here, Orchestrator
 from app.http.schema import (
     MAX_TOP_N,
@@ -122,15 +123,11 @@ async def search(body: SearchBody, here: Here, request: Request) -> SearchOut:
     """The passages that /ask would answer from."""
     with _logged(request, body.query, here) as trace:
         passages = await here.pipeline.retrieve(await _query(body, body.query, here, trace), trace)
-        timings = trace.finish()
-        trace.outcome = "done"
-        here.metrics.record(trace)
-        here.bulkheads.searches.answered()
         return SearchOut(
             results=[source(passage) for passage in passages],
             degraded=trace.degraded,
             warnings=trace.warnings,
-            timings_ms=timings,
+            timings_ms=_concluded(trace, "done", here, here.bulkheads.searches),
         )
 
 
@@ -310,10 +307,7 @@ def _citation(citation: Citation, passages: Sequence[Passage]) -> CitationOut:
 
 
 def _done(event: AnswerDone, trace: Trace, here: Orchestrator) -> Done:
-    usage, timings = event.usage, trace.finish()
-    trace.outcome = event.finish_reason
-    here.metrics.record(trace)
-    here.bulkheads.questions.answered()
+    usage = event.usage
     return Done(
         answered=event.answered,
         finish_reason=event.finish_reason,
@@ -325,8 +319,17 @@ def _done(event: AnswerDone, trace: Trace, here: Orchestrator) -> Done:
         model=here.settings.generate.model_name,
         degraded=trace.degraded,
         warnings=trace.warnings,
-        timings_ms=timings,
+        timings_ms=_concluded(trace, event.finish_reason, here, here.bulkheads.questions),
     )
+
+
+def _concluded(trace: Trace, outcome: str, here: Orchestrator, places: MeasuredAdmission) -> dict[str, float]:
+    """Count an answer in the metrics, and among those that its kind's places are measured by; return its timings."""
+    timings = trace.finish()
+    trace.outcome = outcome
+    here.metrics.record(trace)
+    places.answered()
+    return timings
 
 
 def _event(name: str, payload: dict[str, Any]) -> bytes:

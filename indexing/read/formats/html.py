@@ -30,7 +30,6 @@ _CONTROL = dict.fromkeys((*range(9), 0x0B, *range(0x0E, 0x20)))
 _CODE = frozenset(("pre", "code", "textarea"))
 _IN_LINE = frozenset(("h1", "h2", "h3", "h4", "h5", "h6", "li", "td", "th"))
 """Blocks whose text does not begin a line of Markdown."""
-_FRAMES = frozenset(("nav", "header", "footer", "aside", "form"))
 _FRAME = re.compile(
     r"(?:^|[\s_-])(?:nav\w*|menu|side-?bar|footer|header|banner|cookies?|breadcrumbs?|share|social|search|contentinfo)(?:$|[\s_-])",
     re.IGNORECASE,
@@ -78,10 +77,13 @@ def _parse(source: str) -> Any:
 
 
 def _has_frame(root: Any, words: int) -> bool:
-    """Return True where something may stand around the article: a page without is all content, repeated texts too."""
+    """Return True where something may stand around the article, of what drop_noise() left.
+
+    A page without is all content, repeated texts too.
+    """
     links = sum(len(link.text_content().split()) for link in root.iter("a"))
     return links > _MAX_LINKS * words or any(
-        element.tag in _FRAMES
+        element.tag == "header"
         or _FRAME.search(f"{element.get('class', '')} {element.get('id', '')} {element.get('role', '')}")
         for element in root.iter(etree.Element)
     )

@@ -10,6 +10,7 @@ from operator import and_
 from statistics import median
 
 from indexing.document import one_line
+from indexing.markdown import escaped
 from indexing.read.formats.pdf_lines import Line
 
 _BLOCK_SPACING = 2.3
@@ -122,7 +123,7 @@ def _paragraphs(block: Sequence[Line], layout: Layout) -> list[tuple[str, bool]]
     """(text, whether it was joined from several lines)."""
     pairs = list(pairwise(block))
     spacing = median([d for one, other in pairs if (d := one.bottom - other.bottom) > one.size / 2] or [0.0])
-    found = [(_escaped(block[0].text), False)]
+    found = [(escaped(block[0].text), False)]
     hanging = False
     for (line, following), full in zip(pairs, _full(block, pairs, layout), strict=True):
         near = line.bottom - following.bottom <= _PARAGRAPH_SPACING * spacing
@@ -130,7 +131,7 @@ def _paragraphs(block: Sequence[Line], layout: Layout) -> list[tuple[str, bool]]
         if hanging:
             found[-1] = _joined(found[-1][0], line, following, layout.words), True
         else:
-            found.append((_escaped(following.text), False))
+            found.append((escaped(following.text), False))
     return found
 
 
@@ -219,8 +220,3 @@ def _keeps_hyphen(before: str, after: str, words: AbstractSet[str]) -> bool:
     if first + second in words:
         return False
     return f"{first}-{second}" in words or first in _COMPOUND or (first in words and second in words)
-
-
-def _escaped(text: str) -> str:
-    """A line of text that Markdown would take for a heading or a fence."""
-    return f"\\{text}" if re.match(r"#{1,6} |```|~~~", text) else text

@@ -5,16 +5,16 @@ import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any
 
 import anyio
 import httpx2
 import pytest
 
-from tests.app.http.test_server import ASK, TEXTS, add, serving, settings_over
+from tests.app.http.test_server import ASK, TEXTS, add, answering, serving, settings_over
 from tests.conftest import Stack
 
 pytestmark = pytest.mark.anyio
@@ -84,15 +84,8 @@ def slow_scorer(seconds: float, ids: list[str | None] | None = None) -> Iterator
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Scores) as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with answering(Scores) as url:
+        yield url
 
 
 async def test_what_cannot_be_answered_in_time_is_refused_with_the_time_to_come_back(

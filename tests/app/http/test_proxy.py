@@ -5,9 +5,8 @@ import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import anyio
@@ -17,7 +16,7 @@ import pytest
 
 from app.settings import AppSettings
 from services.errors import BadRequestError
-from tests.app.http.test_server import serving, settings_over
+from tests.app.http.test_server import answering, serving, settings_over
 from tests.app.http.test_stream import listening
 from tests.conftest import Stack, answers
 
@@ -48,15 +47,8 @@ def proxy(upstream: httpx2.URL, *, strips: str = "", passes_host: bool = False, 
 
         do_GET = do_POST  # noqa: N815  http.server's names
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Forwards) as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with answering(Forwards) as url:
+        yield url
 
 
 def asks_as_the_page_does(address: str, prefix: str) -> None:

@@ -33,6 +33,18 @@ TEXTS = {
 pytestmark = pytest.mark.anyio
 
 
+@contextmanager
+def answering(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a server of this handler, which logs nothing."""
+    quiet = type(handler.__name__, (handler,), {"log_message": lambda *_: None})
+    with ThreadingHTTPServer(("127.0.0.1", 0), quiet) as server:
+        thread = Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
 @asynccontextmanager
 async def serving(settings: AppSettings, base_url: str = "http://localhost") -> AsyncIterator[httpx2.AsyncClient]:
     app = create_app(settings)
@@ -345,15 +357,8 @@ def refusing(status: int) -> Iterator[str]:
             self.send_response(status)
             self.end_headers()
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refuses) as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with answering(Refuses) as url:
+        yield url
 
 
 @pytest.mark.parametrize("status", [400, 401, 413])

@@ -4,9 +4,8 @@ import json
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import anyio
@@ -17,7 +16,7 @@ import uvicorn
 from app.http.server import create_app
 from app.settings import AppSettings
 from tests.app.http.test_overload import slow_scorer
-from tests.app.http.test_server import ASK, TEXTS, add, serving, settings_over
+from tests.app.http.test_server import ASK, TEXTS, add, answering, serving, settings_over
 from tests.conftest import Stack
 
 pytestmark = pytest.mark.anyio
@@ -97,15 +96,8 @@ def babbling(rest: bytes) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Babbles) as server:
-        thread = Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
+    with answering(Babbles) as url:
+        yield url
 
 
 @pytest.mark.parametrize(

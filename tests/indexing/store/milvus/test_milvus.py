@@ -32,8 +32,8 @@ class KilledError(Exception):
     pass
 
 
-class Dying:
-    """A client whose process ends before it writes for the n-th time."""
+class Writing:
+    """A client that tells of each write before it is made."""
 
     def __init__(self, client, writes: int) -> None:
         self._client = client
@@ -49,6 +49,10 @@ class Dying:
     def delete(self, *args) -> None:
         self._write()
         self._client.delete(*args)
+
+
+class Dying(Writing):
+    """A client whose process ends before it writes for the n-th time."""
 
     def _write(self) -> None:
         if not self._left:
@@ -147,24 +151,12 @@ def test_versions_are_numbered_past_a_clock_that_runs_ahead() -> None:
     assert -1 < age_s(next_number([])) < 1
 
 
-class Interrupted:
+class Interrupted(Writing):
     """A client that does something else before its n-th write."""
 
     def __init__(self, client, writes: int, meanwhile: Callable[[], object]) -> None:
-        self._client = client
-        self._left = writes
+        super().__init__(client, writes)
         self._meanwhile = meanwhile
-
-    def __getattr__(self, name: str):
-        return getattr(self._client, name)
-
-    def upsert(self, *args) -> None:
-        self._write()
-        self._client.upsert(*args)
-
-    def delete(self, *args) -> None:
-        self._write()
-        self._client.delete(*args)
 
     def _write(self) -> None:
         self._left -= 1
