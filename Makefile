@@ -13,7 +13,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 DOCS ?=
 ifeq ($(strip $(DOCS)),)
 run: export RAGLINE_SERVER__READ_ONLY := ["ragline"]
-UP := --collection ragline --docs README.md --docs docs --ask "What does ragline do when the reranker is down?"
+UP := --collection ragline --docs docs --ask "What does ragline do when the reranker is down?"
 else
 UP := --docs "$(DOCS)"
 ifneq ($(strip $(ASK)),)

@@ -15,7 +15,7 @@ def test_the_examples_are_answered_from_the_docs(stack: Stack) -> None:
     lines = re.findall(r"^    (ragline (?:ask|search) .*)$", text, re.MULTILINE)
     commands = [shlex.split(line, comments=True)[1:] for line in lines]
     question = json.loads(re.search(r"-d '(\{.*\})'", text)[1])["question"]
-    indexed = stack.ragline("index", str(ROOT / "README.md"), str(ROOT / "docs"), "--collection", "readme")
+    indexed = stack.ragline("index", str(ROOT / "docs"), "--collection", "readme")
     assert indexed.returncode == 0, indexed.stdout + indexed.stderr
     asked, searched = (
         json.loads(stack.ragline(*command, "--collection", "readme", "--json").stdout) for command in commands
