@@ -7,10 +7,11 @@ not `verified`; one that names no passage is dropped. Nothing else is altered: c
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from app.answer.languages import language_of
 from app.answer.passages import Passage
-from app.answer.segments import sentences
+from app.answer.segments import leans, sentences
 from app.answer.terms import terms
 from app.answer.verify import VERIFIED, Outcome, Verdict, verify
 from app.settings import Grounding
@@ -31,12 +32,6 @@ _UNFINISHED = re.compile(
 _TICKS = re.compile(r"(?<!`)`(?!`)")
 _LEAD = re.compile(r"\s*(?:[-*•>#]+|\d{1,3}[.)])\s*")
 _FENCE = re.compile(r"\s*(?:```|~~~)")
-_LEANS = re.compile(
-    r"\s*(?:(?:it|he|she|they|this|these|those|that|his|her|its|their|another)\b"
-    r"|the (?:second|third|last|latter|other|former)\b"
-    r"|(?:also|moreover|furthermore|however|therefore|thus|so|in addition|as a result)\b)",
-    re.IGNORECASE,
-)
 _MAX_RANGE = 20
 _OWN_MARKER = re.compile(r"(?<![\w\])])\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 _INDEX = re.compile(r"\[(?=\d{1,3}(?:\s*,\s*\d{1,3})*\])")
@@ -182,16 +177,16 @@ class CitationChecker:
 
     def _carried(self, claim: str, named: Sequence[int]) -> list[tuple[Passage, Verdict]]:
         """Return the passages to cite: those that the model named that carry the claim, else the first that does."""
-        mine = [(self._passages[n], _verdict(claim, self._passages[n])) for n in named]
+        mine = [(self._passages[n], verify_against(claim, self._passages[n])) for n in named]
         if carried := [pair for pair in mine if pair[1].verified]:
             return carried
         for number, passage in self._passages.items():
-            if number not in named and (verdict := _verdict(claim, passage)).verified:
+            if number not in named and (verdict := verify_against(claim, passage)).verified:
                 return [(passage, verdict)]
         return mine
 
     def _may_stay(self, claim: str, found: Sequence[tuple[Passage, Verdict]]) -> bool:
-        if self._dropped_last and _LEANS.match(claim):
+        if self._dropped_last and leans(claim, language_of(claim)):
             return False
         adds = any(term.key not in self._asked for term in terms(claim))
         return adds and any(verdict.verified for _, verdict in found)
@@ -210,6 +205,10 @@ def without_markers(text: str) -> str:
     return _INDEX.sub("[\u200b", _OWN_MARKER.sub(r"(\1)", text))
 
 
+def verify_against(claim: str, passage: Passage) -> Verdict:
+    return verify(claim, passage.chunk.text, passage.chunk.heading)
+
+
 def citation_of(passage: Passage, verdict: Verdict, start: int, end: int) -> Citation:
     """Cite a part of a passage for the claim at answer[start:end]."""
     chunk = passage.chunk
@@ -223,13 +222,6 @@ def citation_of(passage: Passage, verdict: Verdict, start: int, end: int) -> Cit
         support=verdict.support,
         support_score=round(verdict.score, 3),
     )
-
-
-def _verdict(claim: str, passage: Passage) -> Verdict:
-    verdict = verify(claim, passage.chunk.text, passage.chunk.heading)
-    said = " ".join(claim.split()).strip(".!?。！？ ")
-    is_quote = verdict.verified and said in " ".join(passage.chunk.text[verdict.start : verdict.end].split())
-    return replace(verdict, support="quoted") if is_quote else verdict
 
 
 def _numbers(marker: str) -> list[int]:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.answer.citations import Citation, citation_of, without_markers
+from app.answer.languages import language_of
 from app.answer.passages import Passage
-from app.answer.segments import sentences
+from app.answer.segments import leans, sentences
 from app.answer.terms import Term, terms
 from app.answer.verify import Verdict
 from indexing.document import passage as under_heading
@@ -24,7 +25,6 @@ MAX_SENTENCES = 64
 """Sentences that the cross-encoder reads; of more, those that share the rarest words with the question."""
 PASSAGE_WEIGHT = 0.5
 """What a logit of the passage counts beside one of the sentence."""
-_LEANS = re.compile(r"(?:it|he|she|they|this|these|those|that|his|her|its|their|such|both|there)\b", re.IGNORECASE)
 _RULE = re.compile(r"[\s|:-]+")
 _ROW = re.compile(r"\s*\|")
 
@@ -103,11 +103,12 @@ def by_passage(evidence: Sequence[Evidence]) -> dict[int, str]:
 
 def _candidates(passage: Passage) -> list[_Candidate]:
     text = passage.chunk.text
+    code = language_of(text)
     spans = [(start, end) for start, end in sentences(text) if _tells(text[start:end])]
     found = []
     for i, (start, end) in enumerate(spans):
-        leans = i and _LEANS.match(text[start:end])
-        found.append(_Candidate(passage, start, end, text[slice(*spans[i - 1])] if leans else ""))
+        is_leaning = i and leans(text[start:end], code)
+        found.append(_Candidate(passage, start, end, text[slice(*spans[i - 1])] if is_leaning else ""))
     return found
 
 

@@ -1,13 +1,12 @@
 """Cuts texts into sentences: list items, table rows, headings and lines of code are sentences of their own."""
 
 import re
-import unicodedata
-from collections import Counter
-from functools import cache, lru_cache
+from functools import lru_cache
 from itertools import pairwise
 
 import sentencex
-import tantivy
+
+from app.answer.languages import language, language_of
 
 _WRAPPED = range(40, 200)
 """Characters of the longest line of a text whose lines were broken to fit a width."""
@@ -16,15 +15,8 @@ _BLOCK = re.compile(r"\s*(?:[-*•>]\s|[#|]|\d{1,3}[.)]\s|```|~~~|$)")
 _OWN_LINE = re.compile(r"\s*[#|]")
 _LEAD = re.compile(r"\s*(?:(?:[-*•>#]+|\d{1,3}[.)])\s+)*")
 _ROW = re.compile(r"\s*\|")
-_SCRIPTS = {"HIRAGANA": "ja", "KATAKANA": "ja", "CJK": "zh", "THAI": "th", "CYRILLIC": "ru", "ARABIC": "ar",
-            "DEVANAGARI": "hi", "GREEK": "el", "HANGUL": "ko", "HEBREW": "he", "ARMENIAN": "hy"}  # fmt: skip
-_STOP_WORDS = {"english": "en", "german": "de", "french": "fr", "spanish": "es", "italian": "it", "portuguese": "pt",
-               "dutch": "nl", "swedish": "sv", "danish": "da", "norwegian": "no", "finnish": "fi",
-               "hungarian": "hu"}  # fmt: skip
 _DOTTED_ORDINALS = frozenset(("de", "da", "no", "fi", "hu"))
 _ORDINAL = re.compile(r"(?<!\d)(?<!\d[.,])\d{1,2}\.\s*$")
-_SAMPLE = 600
-"""Characters by which a language is told."""
 
 
 @lru_cache(maxsize=512)
@@ -33,11 +25,11 @@ def sentences(text: str) -> tuple[tuple[int, int], ...]:
 
     A line break that only fits a text to a width does not end a sentence.
     """
-    language = language_of(text)
+    code = language_of(text)
     spans = []
     at = 0
     for line in _unwrapped(text).split("\n"):
-        for start, end in [(0, len(line))] if _ROW.match(line) else _cut(line, language):
+        for start, end in [(0, len(line))] if _ROW.match(line) else _cut(line, code):
             lead = _LEAD.match(line, start, end)
             first = lead.end() if lead else start
             last = start + len(line[start:end].rstrip())
@@ -47,38 +39,19 @@ def sentences(text: str) -> tuple[tuple[int, int], ...]:
     return tuple(spans)
 
 
-@lru_cache(maxsize=512)
-def language_of(text: str) -> str:
-    """Return the ISO code of a text's language, told by its script or by its stop words; "en" where neither tells."""
-    sample = text[:_SAMPLE]
-    scripts = Counter(
-        script
-        for char in sample
-        if char.isalpha() and not char.isascii() and (script := unicodedata.name(char, "").split(" ")[0].split("-")[0])
-    )
-    if scripts["HIRAGANA"] + scripts["KATAKANA"]:
-        return "ja"
-    script, count = max(scripts.items(), key=lambda item: item[1], default=("", 0))
-    if script in _SCRIPTS and 4 * count > sum(map(str.isalpha, sample)):
-        return _SCRIPTS[script]
-    left = {code: len(_without_stop_words(name).analyze(sample)) for name, code in _STOP_WORDS.items()}
-    best = min(left, key=lambda code: left[code])
-    return best if left[best] < left["en"] - 1 else "en"
+def leans(sentence: str, code: str) -> bool:
+    """Return True where a sentence says nothing without the one before it, as "It ..." or "The second ..." do."""
+    pattern = language(code).leans
+    return bool(pattern and pattern.match(sentence))
 
 
-@cache
-def _without_stop_words(language: str) -> tantivy.TextAnalyzer:
-    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple()).filter(tantivy.Filter.lowercase())
-    return builder.filter(tantivy.Filter.stopword(language)).build()
-
-
-def _cut(line: str, language: str) -> list[tuple[int, int]]:
+def _cut(line: str, code: str) -> list[tuple[int, int]]:
     if not line.strip():
         return []
     spans: list[tuple[int, int]] = []
-    for found in sentencex.get_sentence_boundaries(language, line):
+    for found in sentencex.get_sentence_boundaries(code, line):
         start, end = found["start_index"], found["end_index"]
-        if spans and language in _DOTTED_ORDINALS and _ORDINAL.search(line[slice(*spans[-1])]):
+        if spans and code in _DOTTED_ORDINALS and _ORDINAL.search(line[slice(*spans[-1])]):
             start = spans.pop()[0]  # "am 3. März, ..."
         spans.append((start, end))
     return spans

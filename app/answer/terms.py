@@ -1,17 +1,14 @@
 """Reads a sentence into comparable terms: stems, numbers and dates as values, with what negates or weakens them."""
 
 import re
-import tomllib
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, lru_cache
-from pathlib import Path
+from functools import lru_cache
 
-import tantivy
 from text_to_num import alpha2digit
 
-from services import CONFIGS
+from app.answer.languages import Language, language, stem
 
 _TOKEN = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)"
@@ -26,6 +23,7 @@ _SCALED = re.compile(rf"(?<![\w.,])(\d+(?:[.,]\d+)*) ?({'|'.join(_SCALES)})\b(?!
 _PERCENT = re.compile(r"(\d)\s*(?:per ?cent\b|percent\b)", re.IGNORECASE)
 _CURRENCY = re.compile(r"(?:US\s?)?([$€£¥])\s?(\d[\d.,]*(?: ?(?:thousand|million|billion|trillion|bn)\b)?)")
 _CURRENCIES = {"$": "dollars", "€": "euros", "£": "pounds", "¥": "yen"}
+_ARTICLES = frozenset(("the", "a", "an"))
 _MARKER = re.compile(r"\s?\[\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*\]")
 
 
@@ -72,75 +70,13 @@ class Term:
         return replace(self, sentence=self.sentence + 1, comma=self.comma + comma)
 
 
-@dataclass(frozen=True, slots=True)
-class Language:
-    stemmer: str
-    """Snowball's name; "" without."""
-    spelled_numbers: bool
-    function: frozenset[str]
-    joins: frozenset[str]
-    marks: Mapping[str, str]
-    """A word -> the mark that it puts on the term after it."""
-    number_marks: Mapping[str, str]
-    """The same, before a number only."""
-    synonyms: Mapping[str, frozenset[str]]
-    opposites: Mapping[str, frozenset[str]]
-    months: Mapping[str, int]
-    phrases: Mapping[str, str]
-    """Words that are read as one."""
-
-
-def language(code: str) -> Language | None:
-    """Return what configs/languages/CODE.toml says; None where there is none."""
-    return _LANGUAGES.get(code)
-
-
-def _read(path: Path) -> Language:
-    lists = tomllib.loads(path.read_text())
-    stemmer = lists["stemmer"]
-    marks = dict.fromkeys(lists["negations"].split(), "not")
-    marks |= {word: f"hedge {n}" for n, group in enumerate(lists.get("hedges", ())) for word in group.split()}
-    number_marks = dict.fromkeys(lists.get("number_hedges", "").split(), "hedge 1")
-    for group in lists.get("quantifiers", ()):
-        words = group.split()
-        marks |= {word: f"={words[0]}" for word in words if word not in number_marks}
-        number_marks |= dict.fromkeys(words, f"={words[0]}")
-    marks |= {word: "if" for word in lists.get("conditions", "").split() if word not in marks}
-    synonyms: dict[str, frozenset[str]] = {}
-    for group in lists.get("synonyms", ()):
-        stems = frozenset(stem(word, stemmer) for word in group.split())
-        synonyms |= {each: synonyms.get(each, frozenset()) | stems for each in stems}
-    opposites: dict[str, frozenset[str]] = {}
-    for pair in lists.get("opposites", "").split():
-        one, other = (
-            synonyms.get(each, frozenset()) | {each} for each in (stem(word, stemmer) for word in pair.split("/"))
-        )
-        opposites |= {each: opposites.get(each, frozenset()) | other for each in one}
-        opposites |= {each: opposites.get(each, frozenset()) | one for each in other}
-    return Language(
-        stemmer,
-        lists["spelled_numbers"],
-        frozenset(lists["function"].split()),
-        frozenset(lists.get("joins", "").split()),
-        marks,
-        number_marks,
-        synonyms,
-        opposites,
-        {month: number for number, month in enumerate(lists.get("months", "").split(), start=1)},
-        lists.get("phrases", {}),
-    )
-
-
-_UNKNOWN = Language("", False, frozenset(), frozenset(), {}, {}, {}, {}, {}, {})
-
-
 @lru_cache(maxsize=4096)
 def terms(text: str, code: str = "en") -> tuple[Term, ...]:
     """Return the terms of a sentence in their order; markers like [2] are none.
 
-    In a language without a file in configs/languages each word is a term.
+    In a language without function words in configs/languages each word is a term.
     """
-    lang = language(code) or _UNKNOWN
+    lang = language(code)
     found: list[Term] = []
     none = before = _Before()
     comma = depth = 0
@@ -161,7 +97,8 @@ def terms(text: str, code: str = "en") -> tuple[Term, ...]:
             marks = before.marks ^ {mark} if mark == "not" else before.marks | {mark}
             before = replace(before, marks=marks, lead=lower, weak=lower if mark.startswith("hedge") else "")
         elif lower in lang.function:
-            before = replace(before, lead=lower, joins=before.joins or lower in lang.joins)
+            lead = before.lead if lower in _ARTICLES and before.lead else lower
+            before = replace(before, lead=lead, joins=before.joins or lower in lang.joins)
         else:
             term = _term(kind, word, lang, first=first)
             marks = (
@@ -280,20 +217,3 @@ def _value(word: str) -> str:
         return f"{float(digits):.12g}{ordinal}"
     except ValueError:  # 1.2.3
         return word
-
-
-@cache
-def _stemmer(name: str) -> tantivy.TextAnalyzer:
-    builder = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.raw()).filter(tantivy.Filter.lowercase())
-    if name:
-        builder = builder.filter(tantivy.Filter.stemmer(name))
-    return builder.filter(tantivy.Filter.ascii_fold()).build()
-
-
-@lru_cache(maxsize=65536)
-def stem(word: str, stemmer: str) -> str:
-    found = _stemmer(stemmer).analyze(word)
-    return str(found[0]) if found else word.lower()
-
-
-_LANGUAGES = {path.stem: _read(path) for path in (CONFIGS / "languages").glob("*.toml")}

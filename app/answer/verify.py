@@ -8,14 +8,15 @@ docs/verification.md.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import Literal
 
-from app.answer.segments import language_of, sentences
-from app.answer.terms import Term, language, terms
+from app.answer.languages import language, language_of
+from app.answer.segments import sentences
+from app.answer.terms import Term, terms
 
 Outcome = Literal["quoted", "entailed", "unsupported", "contradicted"]
 VERIFIED = frozenset[Outcome](("quoted", "entailed"))
@@ -23,6 +24,7 @@ Fault = tuple[Outcome, str]
 
 _DESCENT, _REPEAT, _OTHER_MARKS, _OTHER_LEAD, _JUMP = 4.0, 9.0, 1.5, 0.5, 1.0
 """What an alignment pays for a term that stands before its left neighbour, is used twice, ..."""
+_BE = frozenset(["is", "are", "was", "were", "be", "been", "being", "get", "got", "gets"])
 _MAY_BE_LEFT_OUT = frozenset({"=all", "=only"})
 
 
@@ -42,12 +44,20 @@ class Verdict:
     def verified(self) -> bool:
         return self.support in VERIFIED
 
+    @property
+    def weight(self) -> tuple[bool, bool, float]:
+        """Orders what several quotes say of one claim: the highest is the verdict."""
+        return self.verified, self.support == "contradicted", self.score
+
+
+NOTHING = Verdict("unsupported", "says nothing that can be checked", 0.0, 0, 0)
+
 
 def verify(claim: str, passage: str, heading: str = "") -> Verdict:
     """Return the verdict of the one or two adjacent sentences of a passage that carry a claim best."""
     code = language_of(passage)
     wanted = terms(claim, code)
-    best = Verdict("unsupported", "says nothing that can be checked", 0.0, 0, 0)
+    best = NOTHING
     if not wanted or (len(wanted) == 1 and not wanted[0].is_key):
         return best
     context = frozenset(form for term in terms(heading, code) for form in (term.key, *term.forms))
@@ -56,14 +66,21 @@ def verify(claim: str, passage: str, heading: str = "") -> Verdict:
         missing = match.missing_terms(code)
         fault = missing or match.other_voice() or match.fault(code)
         if fault and not missing:
-            turned = (_Match.of(*voices, context) for voices in _turned(wanted, quote))
-            if any(not (each.missing_terms(code) or each.fault(code)) for each in turned):
+            turned = _Match.of(_active(wanted), _active(quote), context)
+            if (turned.claim, turned.quote) != (wanted, quote) and not (
+                turned.missing_terms(code) or turned.fault(code)
+            ):
                 fault = None
-        verdict = Verdict(*(fault or ("entailed", "")), match.held, start, end)
-        best = max(best, verdict, key=lambda each: (each.verified, each.support == "contradicted", each.score))
+        carried: Outcome = "quoted" if _squeezed(claim) in _squeezed(passage[start:end]) else "entailed"
+        verdict = Verdict(*(fault or (carried, "")), match.held, start, end)
+        best = max(best, verdict, key=lambda each: each.weight)
         if best.verified and best.score == 1:
             break
     return best
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.split()).strip(".!?。！？ ")
 
 
 @lru_cache(maxsize=256)
@@ -105,20 +122,22 @@ class _Match:
         ]
         if missing:
             lang, held = language(code), {form for term in self.quote for form in (term.key, *term.forms)}
-            against = [term for term in missing if lang and lang.opposites.get(term.key, frozenset()) & held]
+            against = [term for term in missing if lang.opposites.get(term.key, frozenset()) & held]
             why = f"not there: {', '.join(term.word for term in missing)}"
             return "contradicted" if missing == against else "unsupported", why
         return None if self.pairs else ("unsupported", "only the heading says it")
 
     def other_voice(self) -> Fault | None:
-        for term, at in self.pairs:
-            if not term.is_number and (term.lead == "by") != (self.quote[at].lead == "by"):
+        for i, at in enumerate(self.found):
+            if at is None or (term := self.claim[i]).is_number:
+                continue
+            if (_is_agent(self.claim, i)) != (_is_agent(self.quote, at)):
                 return "unsupported", f"{term.word!r} in another role"
         return None
 
     def fault(self, code: str) -> Fault | None:
         found = self.marks() or self.order() or self.exchanged()
-        if not found and language(code) is None and any(b != a + 1 for (_, a), (_, b) in pairwise(self.pairs)):
+        if not found and not language(code).negates and any(b != a + 1 for (_, a), (_, b) in pairwise(self.pairs)):
             return "unsupported", "not word for word, in a language whose negations are not known"
         return found
 
@@ -222,23 +241,30 @@ def _rivals(one: Term, other: Term) -> bool:
     )
 
 
-def _turned(claim: Sequence[Term], quote: Sequence[Term]) -> Iterator[tuple[Sequence[Term], Sequence[Term]]]:
-    """Yield the claim and the quote with one of them, or both, turned from passive into active."""
-    claims, quotes = (dict.fromkeys((tuple(said), _active(said))) for said in (claim, quote))
-    yield from list(product(claims, quotes))[1:]
-
-
 def _active(sentence: Sequence[Term]) -> tuple[Term, ...]:
-    """Return "object verb by agent" as "agent verb object", so that both voices can be compared."""
+    """Return "object verb, where and when, by agent" as "agent verb object, where and when", to compare both voices."""
     for i, agent in enumerate(sentence):
         if agent.lead != "by" or agent.is_number or i < 2 or sentence[i - 1].comma != agent.comma:  # noqa: PLR2004
             continue
-        first = i - 1
+        group = _group_start(sentence, i - 1)
+        verb = i - 1 if not group or sentence[group].lead in {*_BE, ""} else group - 1
+        first = verb
         while first and sentence[first - 1].comma == agent.comma:
             first -= 1
         last = i + 1
         while last < len(sentence) and not sentence[last].lead and sentence[last].comma == agent.comma:
             last += 1
-        turned = (*sentence[i:last], sentence[i - 1], *sentence[first : i - 1])
+        turned = (*sentence[i:last], sentence[verb], *sentence[first:verb], *sentence[verb + 1 : i])
         return (*sentence[:first], *turned, *sentence[last:])
     return tuple(sentence)
+
+
+def _is_agent(said: Sequence[Term], at: int) -> bool:
+    return said[_group_start(said, at)].lead == "by"
+
+
+def _group_start(said: Sequence[Term], at: int) -> int:
+    """Return where the words begin that stand together with this one: "engineer" in "by the engineer Thomas Leask"."""
+    while at and not said[at].lead and said[at - 1].comma == said[at].comma:
+        at -= 1
+    return at

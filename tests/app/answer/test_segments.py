@@ -1,6 +1,6 @@
 import pytest
 
-from app.answer.segments import language_of, sentences
+from app.answer.segments import sentences
 
 
 def cut(text: str) -> list[str]:
@@ -47,18 +47,3 @@ def test_a_wrapped_line_ends_no_sentence() -> None:
         "| a row of a table | that is as wide as these |",
         "| 12 | 13 |",
     ]
-
-
-@pytest.mark.parametrize(
-    ("code", "text"),
-    [
-        ("en", "The pump in the hall was replaced, and it is new."),
-        ("de", "Die Pumpe in der Halle wurde ersetzt, und sie ist neu."),
-        ("fr", "La pompe dans le hall a été remplacée, et elle est neuve."),
-        ("ru", "Насос в зале заменили."),  # noqa: RUF001
-        ("zh", "大厅里的水泵已经更换。"),
-        ("en", "7 x 9"),
-    ],
-)
-def test_the_language_of_a_text(code: str, text: str) -> None:
-    assert language_of(text) == code

@@ -118,3 +118,20 @@ def test_numbers_and_dates_are_compared_as_values(one: str, other: str) -> None:
 def test_other_languages(passage: str, true: str, false: str) -> None:
     assert verify(true, passage).verified
     assert not verify(false, passage).verified
+
+
+@pytest.mark.parametrize(
+    ("claim", "verified"),
+    [
+        ("The lighthouse was built in 1862 by Thomas Leask.", True),
+        ("In 1862, Thomas Leask built the lighthouse.", True),
+        ("The engineer Thomas Leask built the lighthouse on Skerry Point in 1862.", True),
+        ("The lighthouse built Thomas Leask.", False),
+        ("Thomas Leask was built by the lighthouse.", False),
+        ("The lighthouse built the engineer Thomas Leask in 1862.", False),
+        ("The engineer was built by Thomas Leask.", False),
+    ],
+)
+def test_who_did_it_to_whom_stays_where_the_voice_changes(claim: str, verified: bool) -> None:
+    quote = "The lighthouse on Skerry Point was built in 1862 by the engineer Thomas Leask."
+    assert verify(claim, quote).verified == verified, verify(claim, quote).why
