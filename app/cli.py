@@ -1,13 +1,15 @@
-"""The `ragline` command: `up`, `ask`, `search`, `orchestrate` here; the other packages bring theirs as entry points."""
+"""The `ragline` command: `up`, `ask`, `search`, `verify`, `orchestrate`, and what the other packages bring."""
 
 import asyncio
 import json
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points, version
+from pathlib import Path
 from typing import Annotated, Any
 
 import httpx2
@@ -17,7 +19,7 @@ from rich.markup import escape
 
 from app.settings import AppSettings
 from services.addresses import exclusive, http_url
-from services.errors import RaglineError, UnavailableError
+from services.errors import NotFoundError, RaglineError, UnavailableError
 
 cli = typer.Typer(
     name="ragline",
@@ -26,6 +28,15 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 console = Console(soft_wrap=True)
+
+SUPPORT = {
+    "quoted": "[green]✓[/]",
+    "entailed": "[green]≈[/]",
+    "unsupported": "[yellow]?[/]",
+    "contradicted": "[red]✗[/]",
+}
+PART_CHARS = 8_000
+"""Characters of a text that are verified at once."""
 
 CollectionOption = Annotated[str, typer.Option("--collection", "-c", help="Empty: the server's default.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the API's answer as it is.")]
@@ -96,6 +107,46 @@ def search(
         )
         console.print(f"   {' '.join(source['text'].split())[:300]}", markup=False, highlight=False, style="dim")
     print_outcome(answer)
+
+
+@cli.command()
+def verify(
+    file: Annotated[str, typer.Argument(help="Or - to read from standard input.")],
+    *,
+    collection: CollectionOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Check each sentence of a text against the documents."""
+    counts = Counter[str]()
+    for text in _parts(sys.stdin.read() if file == "-" else _text_of(file)):
+        answer = _post("/verify", {"text": text, "collection": collection or None})
+        for result in answer["results"]:
+            counts[result["support"]] += 1
+            if not as_json:
+                print_claim(result)
+        if as_json:
+            print_json(answer)
+        for warning in answer["warnings"]:
+            console.print(f"[yellow]{escape(warning)}[/]")
+    if not as_json:
+        console.print("\n" + "  ".join(f"{SUPPORT[name]} {count} {name}" for name, count in counts.most_common()))
+
+
+def _text_of(file: str) -> str:
+    from indexing.read.formats.load import load  # noqa: PLC0415 - its parsers are of no use to the other commands
+
+    if not Path(file).is_file():
+        raise NotFoundError(f"no such file: {file}")
+    return "\n\n".join(document.text for document in load(Path(file)))
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Yield a text in pieces that one request can check, cut between paragraphs where it can be."""
+    while text := text.strip():
+        cut = len(text) if len(text) <= PART_CHARS else text.rfind("\n\n", 0, PART_CHARS)
+        cut = cut if cut > 0 else max(text.rfind(" ", 0, PART_CHARS), PART_CHARS // 2)
+        yield text[:cut]
+        text = text[cut:]
 
 
 @cli.command()
@@ -207,6 +258,17 @@ def print_sources(sources: list[dict[str, Any]], cited: dict[int, list[int]]) ->
         mark = "[green]✓[/]" if quoted else " "
         origin = _origin(source, quoted)
         console.print(f" {mark} [bold]\\[{source['index']}][/] {origin}  [dim]{source['score']:.3f}[/]")
+
+
+def print_claim(result: dict[str, Any]) -> None:
+    """Print a claim with what the documents say of it, and where."""
+    source = result["source"]
+    console.print(f"{SUPPORT[result['support']]} {escape(' '.join(result['claim'].split()))}", highlight=False)
+    if result["support"] == "unsupported" or source is None:
+        console.print(f"    [dim]{escape(result['why'])}[/]", highlight=False)
+        return
+    said = f"“{' '.join(result['quote'].split())}” - " if result["support"] != "quoted" else ""
+    console.print(f"    [dim]{escape(said)}[/]{_origin(source, [result['page']])}", highlight=False)
 
 
 def print_outcome(outcome: dict[str, Any]) -> None:

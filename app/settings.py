@@ -67,7 +67,7 @@ class ServerSettings(Section):
     max_concurrent: int = Field(default=64, gt=0)
     """Questions at once; past it, and past what latency_target_s allows, 429 with Retry-After."""
     max_searches: int = Field(default=64, gt=0)
-    """Searches at once, beside the questions."""
+    """Searches and verifications at once, beside the questions."""
     latency_target_s: float = Field(default=30.0, gt=0)
     """Questions and searches are admitted as long as, at the rate measured, they are answered within this time."""
     drain_s: float = Field(default=15.0, ge=0)

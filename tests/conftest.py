@@ -32,12 +32,13 @@ class Stack:
     env: dict[str, str]
     addresses: dict[str, str]
 
-    def ragline(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def ragline(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """Another command over the same data_dir."""
         return subprocess.run(
             [RAGLINE, *arguments],
             cwd=self.folder,
             env=self.env,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=120,

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from app.answer.breaker import Breaker
 from app.answer.citations import Citation, CitationChecker
 from app.answer.evidence import Evidence, quote, select_evidence
+from app.answer.languages import answer_in, language_of
 from app.answer.neighbours import join
 from app.answer.passages import Candidate, Fused, Passage, Query, reciprocal_rank_fusion
 from app.answer.prompt import CHARS_PER_TOKEN, Prompt, PromptBuilder, Question
@@ -29,14 +30,6 @@ from indexing.document import Hit, passage
 from services.client import Delta, EmbedClient, GenerateClient, ScoreClient, Usage
 from services.errors import DeadlineError
 
-NOT_FOUND = "The documents do not answer this question."
-NO_GENERATOR = (
-    "No answer could be written, because the language model does not answer. These passages match the question."
-)
-
-UNGROUNDED = "These passages match the question, but what the language model wrote does not stand in them."
-
-
 NO_USAGE = Usage(0, 0)
 MARKERS = re.compile(r" \[\d+\]")
 
@@ -45,6 +38,7 @@ MARKERS = re.compile(r" \[\d+\]")
 class Prepared:
     """What retrieval gave for a question, and the prompt made of it."""
 
+    question: str
     passages: list[Passage]
     evidence: list[Evidence]
     prompt: Prompt | None
@@ -77,12 +71,22 @@ class Pipeline:
         passages = await self._join_neighbours(query, await self.retrieve(query, trace))
         evidence = await self._select_evidence(question, passages, trace)
         prompt = await self._build_prompt(question, passages, evidence, trace)
-        return Prepared(passages, evidence, prompt)
+        return Prepared(question.text, passages, evidence, prompt)
 
     async def retrieve(self, query: Query, trace: Trace) -> list[Passage]:
         """Return the top_n passages, best first; [] where none reaches `min_score`."""
-        sparse_search = self.library.search_sparse(query.collection, query.text, query.top_k, query.filters)
-        vector, sparse = await asyncio.gather(self._embed(query, trace), sparse_search)
+        vectors, sparse = await asyncio.gather(self._embed([query], trace), self._search_sparse(query))
+        return await self._passages(query, vectors[0], sparse, trace)
+
+    async def retrieve_each(self, queries: Sequence[Query], trace: Trace) -> AsyncIterator[list[Passage]]:
+        """Yield the passages for each query; all are of one collection, and embedded together."""
+        vectors = await self._embed(queries, trace)
+        for query, vector in zip(queries, vectors, strict=True):
+            yield await self._passages(query, vector, await self._search_sparse(query), trace)
+
+    async def _passages(
+        self, query: Query, vector: NDArray[np.float32] | None, sparse: Sequence[Hit], trace: Trace
+    ) -> list[Passage]:
         candidates = await self._search(query, vector, sparse, trace)
         if not candidates:
             await self.library.check_not_empty(query.collection)
@@ -125,15 +129,16 @@ class Pipeline:
 
         Where there is evidence, it is the answer, unless the model words a better one that is verified.
         """
+        language = language_of(prepared.question)
         if not prepared.passages:
-            yield NOT_FOUND
+            yield answer_in(language, "not_found")
             yield AnswerDone(answered=False, finish_reason="not_found", usage=NO_USAGE)
             return
         done = AnswerDone(answered=False, finish_reason="error", usage=NO_USAGE)
         if prepared.prompt is not None:
             written = self._generate(prepared.prompt, trace)
             if prepared.evidence:
-                written = self._best(prepared.prompt.question, prepared.evidence, written, trace)
+                written = self._best(prepared.question, prepared.evidence, written, trace)
             async for event in written:
                 if isinstance(event, AnswerDone):
                     done = event
@@ -144,7 +149,7 @@ class Pipeline:
                 yield event
             done = AnswerDone(answered=True, finish_reason="quoted", usage=done.usage)
         elif not done.answered:
-            yield NO_GENERATOR if "generate" in trace.degraded else UNGROUNDED
+            yield answer_in(language, "no_generator" if "generate" in trace.degraded else "ungrounded")
         yield done
 
     async def _best(
@@ -203,15 +208,19 @@ class Pipeline:
             async for delta in stream:
                 yield delta
 
-    async def _embed(self, query: Query, trace: Trace) -> NDArray[np.float32] | None:
+    async def _embed(self, queries: Sequence[Query], trace: Trace) -> Sequence[NDArray[np.float32] | None]:
+        """Return the vector of each query; None for each where the embed service fails."""
         with trace.optional("embed"):
             async with self.breakers["embed"].guard():
                 deadline = trace.deadline_of("embed")
                 model = await self.embedder.model(deadline=deadline)
-                await self.library.check_model(query.collection, model.id, self.embedder.prefix("query"))
-                vectors = await self.embedder.embed([query.text], input_type="query", deadline=deadline)
-                return vectors.reshape(-1)
-        return None
+                await self.library.check_model(queries[0].collection, model.id, self.embedder.prefix("query"))
+                texts = [query.text for query in queries]
+                return list(await self.embedder.embed(texts, input_type="query", deadline=deadline))
+        return [None] * len(queries)
+
+    async def _search_sparse(self, query: Query) -> Sequence[Hit]:
+        return await self.library.search_sparse(query.collection, query.text, query.top_k, query.filters)
 
     async def _search(
         self, query: Query, vector: NDArray[np.float32] | None, sparse: Sequence[Hit], trace: Trace

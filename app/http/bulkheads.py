@@ -87,6 +87,6 @@ class Bulkheads:
             return None
         if path == "/ask":
             return self.questions
-        if path == "/search":
+        if path in ("/search", "/verify"):
             return self.searches
         return self._others

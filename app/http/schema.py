@@ -10,6 +10,8 @@ Collection = Annotated[
 Scalar = str | int | float | bool
 MAX_TOP_N = 100
 MAX_MESSAGES = 256
+MAX_CLAIMS = 256
+"""Claims of one request to /verify."""
 
 
 class Body(BaseModel):
@@ -72,6 +74,25 @@ class AskBody(RetrievalBody):
         return self.question or (self.messages[-1].content if self.messages else "")
 
 
+class ClaimBody(Body):
+    claim: str = Field(min_length=1)
+    passage: str | None = Field(None, description="What the claim is checked against; null: the collection.")
+
+
+class VerifyBody(Body):
+    claims: list[ClaimBody] | None = Field(None, min_length=1, max_length=MAX_CLAIMS)
+    text: str | None = Field(None, min_length=1, description="Instead of claims: each of its sentences is one.")
+    collection: Collection | None = Field(None, description="Empty: the server's default.")
+    filters: dict[str, Any] | None = Field(None, description="As /ask's.")
+    top_n: int = Field(20, ge=1, le=MAX_TOP_N, description="Passages that each claim is checked against.")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if (self.claims is None) == (self.text is None):
+            raise ValueError("give either claims or text")
+        return self
+
+
 class Source(BaseModel):
     """A passage: `score` is a probability where the cross-encoder ran (`score_scale`), else the fused rank's score."""
 
@@ -95,7 +116,20 @@ class Source(BaseModel):
     metadata: dict[str, Scalar]
 
 
-class CitationOut(BaseModel):
+class Support(BaseModel):
+    """What a quote says of a claim."""
+
+    quote: str
+    quote_start: int = Field(description="Offset of the quote in the document's text, or in the passage that was sent.")
+    quote_end: int
+    verified: bool = Field(description="The quote says what the claim says: `support` is quoted or entailed.")
+    support: Literal["quoted", "entailed", "unsupported", "contradicted"] = Field(
+        description="The quote holds the claim word for word, in other words, not, or says the opposite."
+    )
+    support_score: float = Field(description="Share of the claim's words, names and numbers that the quote holds.")
+
+
+class CitationOut(Support):
     index: int
     document_id: str
     chunk_id: int
@@ -104,14 +138,15 @@ class CitationOut(BaseModel):
     page: int | None = Field(description="The page where the quote begins.")
     start: int = Field(description="answer[start:end] is the claim.")
     end: int
-    quote: str
-    quote_start: int = Field(description="Offset of the quote in the document's text.")
-    quote_end: int
-    verified: bool = Field(description="The quote says what the claim says: `support` is quoted or entailed.")
-    support: Literal["quoted", "entailed", "unsupported", "contradicted"] = Field(
-        description="The quote holds the claim word for word, in other words, not, or says the opposite."
-    )
-    support_score: float = Field(description="Share of the claim's words, names and numbers that the quote holds.")
+
+
+class ClaimOut(Support):
+    claim: str
+    start: int = Field(description="text[start:end] is the claim.")
+    end: int
+    why: str = Field(description="What the quote lacks; empty where the claim is verified.")
+    page: int | None = Field(description="The page where the quote begins.")
+    source: Source | None = Field(description="The passage of the quote; null: none was found, or it was sent.")
 
 
 class UsageOut(BaseModel):
@@ -130,6 +165,10 @@ class Outcome(BaseModel):
 
 class SearchOut(Outcome):
     results: list[Source]
+
+
+class VerifyOut(Outcome):
+    results: list[ClaimOut] = Field(description="In the order of the claims.")
 
 
 class Done(Outcome):

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.http.bulkheads import Bulkheads
 from app.http.metrics import AppMetrics
 from app.http.orchestrator import open_orchestrator
-from app.http.routes import ask, collections, documents, health
+from app.http.routes import ask, collections, documents, health, verify
 from app.settings import AppSettings
 from services import __version__
 from services.addresses import http_url
@@ -85,7 +85,7 @@ def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | Non
         )
     app.add_middleware(RequestLine, root_path=server.root_path)
     app.include_router(health.router)
-    for router in (ask.router, documents.router, collections.router):
+    for router in (ask.router, verify.router, documents.router, collections.router):
         app.include_router(router, responses=RESPONSES)
     page = Page(directory=PAGE, html=True)
     for path in PAGE_FILES:

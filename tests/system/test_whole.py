@@ -118,6 +118,20 @@ def test_search_in_the_terminal(stack: Stack, corpus: Path) -> None:
     assert str(corpus / "visit.html") in done.stdout.splitlines()[0]
 
 
+def test_verify_in_the_terminal(stack: Stack, corpus: Path, tmp_path: Path) -> None:
+    text = "Pump P-17 was replaced in March 2024. The lighthouse was not built in 1862. It is closed on Fridays."
+    (tmp_path / "draft.txt").write_text(text)
+    done = stack.ragline("verify", str(tmp_path / "draft.txt"))
+    assert done.returncode == 0, done.stderr
+    marks = [line[0] for line in done.stdout.splitlines() if line[:1] in "✓≈?✗"]
+    assert marks[:3] == ["✓", "✗", "?"]
+    assert "pumps.txt" in done.stdout
+    assert (
+        json.loads(stack.ragline("verify", "-", "--json", stdin=text).stdout)["results"][1]["support"] == "contradicted"
+    )
+    assert "no such file" in stack.ragline("verify", str(tmp_path / "gone.txt")).stderr
+
+
 def test_a_service_that_dies_is_started_again(stack: Stack, corpus: Path, http: httpx2.Client) -> None:
     """Meanwhile answers are degraded, and say so."""
     assert corpus

@@ -128,6 +128,69 @@ async def test_without_any_service_the_passages_come_by_bm25(stack: Stack, data_
     assert body["sources"][0]["score_scale"] == "rrf"
 
 
+async def test_what_the_documents_do_not_answer_is_said_in_the_questions_language(stack: Stack, data_dir: Path) -> None:
+    async with serving(settings_over(stack, data_dir)) as http:
+        body = (await http.post("/ask", json={"question": "Wer hat die Pumpe ersetzt?", "min_score": 1.0})).json()
+    assert (body["answer"], body["finish_reason"]) == ("Die Dokumente beantworten diese Frage nicht.", "not_found")
+
+
+async def test_each_sentence_of_a_text_is_verified_against_the_documents(stack: Stack, data_dir: Path) -> None:
+    text = (
+        "# Notes\n\nIts pressure limit is 8 bar. The lighthouse was not built in 1862 by Thomas Leask. "
+        "Ana Ruiz replaced pump P-17. Employees get 30 days of paid leave a year."
+    )
+    async with serving(settings_over(stack, data_dir)) as http:
+        results = (await http.post("/verify", json={"text": text})).json()["results"]
+    assert [(each["support"], each["source"]["document_id"]) for each in results] == [
+        ("quoted", "pump"),
+        ("contradicted", "tower"),
+        ("entailed", "pump"),
+        ("unsupported", "leave"),
+    ]
+    assert [each["verified"] for each in results] == [True, False, True, False]
+    for each in results:
+        document = TEXTS[each["source"]["document_id"]]
+        assert document[each["quote_start"] : each["quote_end"]] == each["quote"]
+        assert text[each["start"] : each["end"]] == each["claim"]
+        assert (each["why"] == "") == each["verified"]
+    assert results[3]["why"] == "not there: 30"
+
+
+async def test_claims_are_verified_against_their_passage_or_else_the_documents(stack: Stack, data_dir: Path) -> None:
+    claims = [
+        {"claim": "The gate opens at 9.", "passage": "Welcome. The gate opens at 9."},
+        {"claim": "Ana Ruiz replaced pump P-17.", "passage": "The gate opens at 9."},
+        {"claim": "Pump P-17 was replaced by Ana Ruiz."},
+    ]
+    async with serving(settings_over(stack, data_dir, embed={"url": NOBODY})) as http:
+        answer = (await http.post("/verify", json={"claims": claims})).json()
+    given, wrong, found = answer["results"]
+    assert (given["support"], given["quote"], given["quote_start"]) == ("quoted", "The gate opens at 9.", 9)
+    assert (wrong["support"], wrong["source"]) == ("unsupported", None)
+    assert (found["support"], found["source"]["document_id"]) == ("entailed", "pump")
+    assert answer["degraded"] == ["embed"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({}, 400),
+        ({"text": "a.", "claims": [{"claim": "b"}]}, 400),
+        ({"claims": []}, 400),
+        ({"claims": [{"claim": "b", "passages": "c"}]}, 400),
+        ({"text": "One. " * 257}, 413),
+        ({"text": "x", "collection": "nope"}, 404),
+    ],
+)
+async def test_a_bad_verification_gets_a_clear_error(
+    stack: Stack, data_dir: Path, body: dict[str, Any], status: int
+) -> None:
+    async with serving(settings_over(stack, data_dir)) as http:
+        answer = await http.post("/verify", json=body)
+    assert answer.status_code == status
+    assert answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("body", "status", "param"),
     [

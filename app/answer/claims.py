@@ -1,0 +1,64 @@
+"""Checks claims against the documents: each is searched for, and verified against the passages found."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+
+from app.answer.citations import verify_against
+from app.answer.languages import language_of
+from app.answer.passages import Passage, Query
+from app.answer.pipeline import Pipeline
+from app.answer.segments import leans, sentences
+from app.answer.trace import Trace
+from app.answer.verify import NOTHING, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The sentence text[start:end]; `query` has the one before it, too, where it leans on that."""
+
+    text: str
+    start: int
+    end: int
+    query: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What a text says of a claim: text[verdict.start:verdict.end] is the quote."""
+
+    verdict: Verdict
+    passage: Passage | None
+    """The passage whose text it is; None: nothing was found, or the text was given."""
+    text: str
+
+
+def claims_of(text: str) -> list[Claim]:
+    """Return the sentences of a text; its headings, and what stands in code fences, claim nothing."""
+    code = language_of(text)
+    found: list[Claim] = []
+    in_fence = False
+    for start, end in sentences(text):
+        line = text[text.rfind("\n", 0, start) + 1 : end].lstrip()
+        is_fence = line.startswith(("```", "~~~"))
+        in_fence ^= is_fence
+        if is_fence or in_fence or line.startswith("#"):
+            continue
+        claim = text[start:end]
+        before = f"{found[-1].text} " if found and leans(claim, code) else ""
+        found.append(Claim(claim, start, end, before + claim))
+    return found
+
+
+async def check_each(pipeline: Pipeline, claims: Sequence[Claim], query: Query, trace: Trace) -> AsyncIterator[Checked]:
+    """Yield what the documents say of each claim; `query` says where to search, and how far."""
+    found = pipeline.retrieve_each([replace(query, text=claim.query) for claim in claims], trace)
+    for claim in claims:
+        passages = await anext(found)
+        with trace.stage("verify"):
+            yield await asyncio.to_thread(_check, claim.text, passages)
+
+
+def _check(claim: str, passages: Sequence[Passage]) -> Checked:
+    verdicts = (Checked(verify_against(claim, passage), passage, passage.chunk.text) for passage in passages)
+    return max(verdicts, key=lambda each: each.verdict.weight, default=Checked(NOTHING, None, ""))
