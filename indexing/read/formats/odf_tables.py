@@ -2,6 +2,7 @@
 
 import re
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterator
 from copy import copy
 from itertools import accumulate
@@ -26,7 +27,7 @@ _TO_REWRITE = (
 """Merged cells; cells or rows that are repeated 100 times or more, and do not end their row or table."""
 
 
-def plain_sheets(content: bytes, package: Package) -> bytes:
+def plain_sheets(content: bytes, package: Package, omitted: Counter[str]) -> bytes:
     """The ODS file; where there are merged cells or gaps, a copy without. calamine knows no merged cells of ODS."""
     sheets = package.read("content.xml")
     if not any(pattern.search(sheets) for pattern in _TO_REWRITE):

@@ -36,9 +36,8 @@ def render(rows: Iterable[Sequence[str]], *, heading: str = "") -> str:
 
 def _lines(names: Sequence[str], body: Iterable[Sequence[str]]) -> str:
     names = distinct([name or f"column {i}" for i, name in enumerate(names, 1)])
-    return "\n".join(
-        ", ".join(f"{name}: {cell}" for name, cell in zip(names, row, strict=True) if cell) for row in body
-    )
+    starts = [f"{name}: " for name in names]
+    return "\n".join(", ".join([start + cell for start, cell in zip(starts, row, strict=True) if cell]) for row in body)
 
 
 def markdown_table(cells: Sequence[Sequence[str]]) -> str:

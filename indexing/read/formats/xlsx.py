@@ -2,53 +2,71 @@
 
 import datetime as dt
 import io
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 import python_calamine
 
 from indexing.document import one_line
 from indexing.errors import UnreadableError
 from indexing.read.formats import table_text
-from indexing.read.formats.extract import Extract, Limits, require_chars, tidy
+from indexing.read.formats.extract import Extract, Limits, counted, require_chars, tidy
 from indexing.read.formats.markup import Package, core_title
+from indexing.read.formats.number_format import plain
 from indexing.read.formats.odf_tables import plain_sheets
+from indexing.read.formats.sheet_tables import tables_of
+from indexing.read.formats.xlsx_notes import notes
+from indexing.read.formats.xlsx_shown import number_formats, shown
 from indexing.read.formats.xlsx_sparse import without_gaps
-
-_EXACT = 2**53
-"""A larger float need not be the whole number that was typed."""
-_DIGITS = 15
-"""That a spreadsheet keeps of a number."""
-
-Cell = int | float | str | bool | dt.time | dt.date | dt.datetime | dt.timedelta
 
 
 def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
     package = Package(content, limits) if content.startswith(b"PK") else None
+    beside: Mapping[str, list[str]] = {}
+    omitted: Counter[str] = Counter()
     if package is not None:
         package.check_parts("xl/")
-        content = (plain_sheets if "content.xml" in package.names else without_gaps)(content, package)
+        beside = notes(package, omitted)
+        content = (plain_sheets if "content.xml" in package.names else _rewritten)(content, package, omitted)
     try:
-        sections = _sections(content, limits)
+        sections = _sections(content, limits, beside, omitted)
     except python_calamine.PasswordError as exc:
         raise UnreadableError("protected by a password") from exc
     except (python_calamine.CalamineError, OSError, ValueError) as exc:
         raise UnreadableError(f"broken spreadsheet: {one_line(str(exc))}") from exc
     text = tidy("\n\n".join(sections))
-    return Extract(text, core_title(package) if package else "")
+    return Extract(text, core_title(package) if package else "", omitted=counted(omitted))
 
 
-def _sections(content: bytes, limits: Limits) -> list[str]:
+def _rewritten(content: bytes, package: Package, omitted: Counter[str]) -> bytes:
+    """The XLSX file with sheets that calamine reads as they are shown."""
+    formats = number_formats(package)
+    new = {}
+    for name in package.names:
+        if name.startswith("xl/worksheets/") and name.endswith(".xml"):
+            old = package.read(name)
+            sheet = without_gaps(shown(old, formats, omitted))
+            if sheet is not old:
+                new[name] = sheet
+    return package.with_parts(new) if new else content
+
+
+def _sections(content: bytes, limits: Limits, beside: Mapping[str, list[str]], omitted: Counter[str]) -> list[str]:
+    """A section for each sheet, hidden ones too: their author sees them, and often shows them."""
     sections: list[str] = []
     length = 0
     with python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content)) as book:
         for sheet in book.sheets_metadata:
             if sheet.typ != python_calamine.SheetTypeEnum.WorkSheet:
+                omitted["chart"] += sheet.typ == python_calamine.SheetTypeEnum.ChartSheet
                 continue
-            rows = _rows(book.get_sheet_by_name(sheet.name))
-            if table := table_text.render(rows, heading="### "):
-                length += len(table)
+            tables = [
+                table_text.render(rows, heading="### ") for rows in tables_of(_rows(book.get_sheet_by_name(sheet.name)))
+            ]
+            if blocks := [*tables, *beside.get(sheet.name, ())]:
+                length += sum(map(len, blocks))
                 require_chars(length, limits)
-                sections.append(f"## {sheet.name}\n\n{table}")
+                sections.append("\n\n".join((f"## {sheet.name}", *blocks)))
     return sections
 
 
@@ -58,7 +76,7 @@ def _rows(sheet: python_calamine.CalamineSheet) -> Iterator[list[str]]:
     merged = sorted(sheet.merged_cell_ranges or [], reverse=True)
     current: list[tuple[str, int, int, int]] = []
     for at, cells in enumerate(sheet.iter_rows()):
-        row = [_text(cell) for cell in cells]
+        row = [cell if isinstance(cell, str) else _text(cell) for cell in cells]
         current = [area for area in current if area[3] >= at]
         while merged and merged[-1][0][0] <= at:
             (top, first), (bottom, last) = merged.pop()
@@ -70,14 +88,15 @@ def _rows(sheet: python_calamine.CalamineSheet) -> Iterator[list[str]]:
         yield row
 
 
-def _text(cell: Cell) -> str:
-    """As the sheet shows it: 15 digits, whole numbers without .0, dates without 00:00:00, TRUE and FALSE."""
+def _text(cell: float | bool | dt.time | dt.date | dt.datetime | dt.timedelta) -> str:
+    """A number without format by its 15 digits, dates without 00:00:00, durations in hours; TRUE and FALSE."""
     if isinstance(cell, bool):
         return str(cell).upper()
-    if isinstance(cell, float) and cell.is_integer() and abs(cell) < _EXACT:
-        return str(int(cell))
     if isinstance(cell, float):
-        return f"{cell:.{_DIGITS}g}"
+        return plain(cell)
     if isinstance(cell, dt.datetime) and cell.time() == dt.time():
         return str(cell.date())
+    if isinstance(cell, dt.timedelta):
+        seconds = round(abs(cell.total_seconds()))
+        return f"{'-' * (cell < dt.timedelta())}{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
     return str(cell)

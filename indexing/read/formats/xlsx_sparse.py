@@ -6,9 +6,8 @@ from collections.abc import Iterator
 
 from lxml import etree
 
-from indexing.read.formats.markup import Package, local_name, parse_xml
+from indexing.read.formats.markup import local_name, parse_xml
 
-_SHEETS = "xl/worksheets/"
 _MANY = 10_000_000
 """Cells, the empty ones included, that a parser has the memory for."""
 _SPARSE = 20
@@ -19,13 +18,9 @@ _NARROW = 26
 _REFERENCE = re.compile(r"([A-Z]{1,3})(\d{1,9})")
 
 
-def without_gaps(content: bytes, package: Package) -> bytes:
-    """The file; with sparse sheets, a copy in which these have neither empty rows nor empty columns."""
-    closed: dict[str, bytes] = {}
-    for name in package.names:
-        if name.startswith(_SHEETS) and name.endswith(".xml") and _is_sparse(sheet := package.read(name)):
-            closed[name] = _close(parse_xml(sheet))
-    return package.with_parts(closed) if closed else content
+def without_gaps(sheet: bytes) -> bytes:
+    """The sheet; a sparse one has neither empty rows nor empty columns then."""
+    return _close(parse_xml(sheet)) if _is_sparse(sheet) else sheet
 
 
 def _is_sparse(sheet: bytes) -> bool:
