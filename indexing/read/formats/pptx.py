@@ -9,7 +9,9 @@ from indexing.document import one_line
 from indexing.errors import UnreadableError
 from indexing.read.formats import drawings, table_text
 from indexing.read.formats.extract import Extract, Limits, counted, joined_pages, tidy
-from indexing.read.formats.markup import Package, core_title, local_name
+from indexing.read.formats.markup import Package, core_title, flat_text, local_name
+from indexing.read.formats.superscript import joined
+from indexing.read.formats.table_spans import Cell, spanned, whole_rows
 
 _A = "{http://schemas.openxmlformats.org/drawingml/2006/main}"
 _P = "{http://schemas.openxmlformats.org/presentationml/2006/main}"
@@ -61,6 +63,10 @@ def _slide(package: Package, name: str, omitted: Counter[str]) -> str:
     notes = next((part for part in targets.values() if "notesSlide" in part), "")
     if notes in package.names and (text := _shapes(package.xml(notes))):
         shapes.append("Notes: " + "\n".join(text))
+    for part in targets.values():
+        if "/comments/" in part and part in package.names:
+            comments = package.xml(part).iter("{*}text", "{*}txBody")
+            shapes += [f"Comment: {words}" for each in comments if (words := flat_text(each))]
     return tidy("\n\n".join(shapes))
 
 
@@ -99,21 +105,27 @@ def _shapes(root: etree._Element) -> list[str]:
         if kind in _TITLES and (title := one_line(" ".join(_paragraphs(shape)))):
             titles.append(f"## {title}")
         elif (table := shape.find(f".//{_A}tbl")) is not None:
-            others.append(
-                table_text.render(
-                    [[" ".join(_paragraphs(c)) for c in row.iter(f"{_A}tc")] for row in table.iter(f"{_A}tr")]
-                )
-            )
+            rows = whole_rows([_cells(row) for row in table.iter(f"{_A}tr")])
+            others.append(table_text.render([cell or "" for cell in row] for row in rows))
         else:
             others.append("\n".join(_paragraphs(shape)))
     return [text for text in (*titles, *others) if text]
+
+
+def _cells(row: etree._Element) -> list[Cell[str]]:
+    """Those that are not covered by another."""
+    return [
+        Cell(" ".join(_paragraphs(cell)), spanned(cell.get("rowSpan")), spanned(cell.get("gridSpan")), at)
+        for at, cell in enumerate(row.iter(f"{_A}tc"))
+        if {cell.get("hMerge", "0"), cell.get("vMerge", "0")} <= {"0", "false"}
+    ]
 
 
 def _paragraphs(shape: etree._Element) -> list[str]:
     """Lines, indented by list level."""
     lines = []
     for paragraph in shape.iter(f"{_A}p"):
-        text = one_line("".join(_run(node) for node in paragraph.iter() if local_name(node) in ("t", "br", "tab")))
+        text = one_line(joined(_run(node) for node in paragraph.iter() if local_name(node) in ("t", "br", "tab")))
         properties = paragraph.find(f"{_A}pPr")
         level = int(properties.get("lvl", "0")) if properties is not None else 0
         if text:
@@ -121,5 +133,10 @@ def _paragraphs(shape: etree._Element) -> list[str]:
     return lines
 
 
-def _run(node: etree._Element) -> str:
-    return (node.text or "") if local_name(node) == "t" else " "
+def _run(node: etree._Element) -> tuple[str, int]:
+    """Its text, and 1 where it is raised, -1 where it is lowered."""
+    if local_name(node) != "t":
+        return " ", 0
+    properties = node.getprevious()
+    baseline = "0" if properties is None else properties.get("baseline", "0")
+    return node.text or "", -1 if baseline.startswith("-") else int(baseline.strip("0%.") != "")

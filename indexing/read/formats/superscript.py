@@ -1,7 +1,9 @@
-"""Superscripts and subscripts of HTML as text: powers with "^", footnote marks in brackets, the rest as it stands."""
+"""Superscripts and subscripts as text: powers with "^", footnote marks in brackets, the rest as it stands."""
 
 import re
-from itertools import islice
+from collections.abc import Iterable
+from itertools import groupby, islice
+from operator import itemgetter
 
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PageElement, Tag
@@ -34,11 +36,30 @@ def spell(soup: BeautifulSoup) -> BeautifulSoup:
 
 
 def _above(element: Tag, text: str) -> str:
-    before, after = _before(element), _after(element)
+    return raised(text, _before(element), _after(element), is_note=_is_note(element))
+
+
+def _below(element: Tag, text: str) -> str:
+    return lowered(text, _before(element), _after(element))
+
+
+def joined(runs: Iterable[tuple[str, int]]) -> str:
+    """The text of a paragraph's runs: (text, 1 for raised, -1 for lowered, 0 for the rest)."""
+    parts = [("".join(text for text, _ in group), at) for at, group in groupby(runs, key=itemgetter(1))]
+    result = ""
+    for number, (text, at) in enumerate(parts, 1):
+        after = parts[number][0][:_NEIGHBOURS] if number < len(parts) else ""
+        form = (lowered, None, raised)[at + 1] if text.strip() else None
+        result += form(text.strip(), result[-_NEIGHBOURS:], after) if form else text
+    return result
+
+
+def raised(text: str, before: str, after: str, *, is_note: bool = False) -> str:
+    """A superscript between these texts, as it is to be read."""
     text = text.replace("\u2212", "-").replace("\u2013", "-")
     base = re.search(r"[^\W\d_]*\Z", before)
     letters = len(base[0]) if base else 0
-    if _is_note(element):
+    if is_note:
         return _mark(text, before, after)
     if before[-1:].isdigit() or before[-1:] in (")", "]", "}"):
         return text if _is_ordinal(before, text) else _power(text)
@@ -52,9 +73,8 @@ def _above(element: Tag, text: str) -> str:
     return _mark(text, before, after) if _MARK.fullmatch(text) else text
 
 
-def _below(element: Tag, text: str) -> str:
+def lowered(text: str, before: str, after: str) -> str:
     """An index stays beside its letters (CO2); a digit is kept apart from digits around it."""
-    before, after = _before(element), _after(element)
     joint = "_" if before[-1:].isdigit() and text[:1].isdigit() else ""
     return joint + text + (" " if text[-1:].isdigit() and after[:1].isdigit() else "")
 

@@ -1,6 +1,8 @@
 """Diagrams, charts and alternatives of slides."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import pytest
 
 from indexing.document import Document
 from tests.indexing.read.test_formats import one, zipped
@@ -95,3 +97,37 @@ def test_one_branch_of_an_alternative_is_read() -> None:
 def test_a_chart_without_its_part_is_reported() -> None:
     found = slide(words("Text") + frame('<c:chart r:id="gone"/>') + frame("<p:oleObj/>"), {})
     assert (found.text, found.omitted) == ("Text", ("1 chart", "1 embedded object"))
+
+
+@pytest.mark.parametrize(
+    ("runs", "text"),
+    [
+        ((("holds 10", ""), ("6", "30000"), (" litres", "")), "holds 10^6 litres"),
+        ((("3 x 10", ""), ("-", "30000"), ("4", "30000")), "3 x 10^-4"),
+        ((("2", ""), ("10", "30%"), (" bytes", "0")), "2^10 bytes"),
+        ((("CO", ""), ("2", "-25000")), "CO2"),
+        ((("the 1", ""), ("st", "30000"), (" of May", "")), "the 1st of May"),
+        ((("The permit ends.", ""), ("1", "30000")), "The permit ends. [1]"),
+    ],
+)
+def test_raised_and_lowered_text(runs: Sequence[tuple[str, str]], text: str) -> None:
+    written = "".join(f'<a:r><a:rPr baseline="{at}"/><a:t>{part}</a:t></a:r>' for part, at in runs)
+    assert slide(f"<p:sp><p:txBody><a:p>{written}</a:p></p:txBody></p:sp>", {}).text == text
+
+
+def test_merged_cells_stand_in_each_row() -> None:
+    def cell(text: str, attributes: str = "") -> str:
+        return f"<a:tc {attributes}><a:txBody><a:p><a:r><a:t>{text}</a:t></a:r></a:p></a:txBody></a:tc>"
+
+    rows = (
+        cell("Region") + cell("Plan", 'gridSpan="2"') + cell("", 'hMerge="1"'),
+        cell("North", 'rowSpan="2"') + cell("1") + cell("2"),
+        cell("", 'vMerge="1"') + cell("3") + cell("4"),
+    )
+    table = f"<a:tbl>{''.join(f'<a:tr>{row}</a:tr>' for row in rows)}</a:tbl>"
+    assert slide(frame(table), {}).text.splitlines()[2:] == ["| North | 1 | 2 |", "| North | 3 | 4 |"]
+
+
+def test_comments_are_read() -> None:
+    comments = f"<p:cmLst {NS}><p:cm><p:text>Is this the new fee?</p:text></p:cm></p:cmLst>"
+    assert slide(words("Fees"), {"comments/comment1.xml": comments}).text == "Fees\n\nComment: Is this the new fee?"
