@@ -3,20 +3,24 @@
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
-from copy import copy
-from itertools import accumulate
+from collections.abc import Iterator, Mapping
+from itertools import accumulate, repeat
 
 from lxml import etree
 
-from indexing.read.formats.markup import Package, local_name, own_rows, parse_xml
+from indexing.read.formats.markup import own_rows
+from indexing.read.formats.odf_text import Reader
 from indexing.read.formats.table_spans import Cell, spanned, whole_rows
 
 _TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
+_OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _ROWS, _COLUMNS = f"{_TABLE}number-rows-repeated", f"{_TABLE}number-columns-repeated"
+_ROWS_SPANNED, _COLUMNS_SPANNED = f"{_TABLE}number-rows-spanned", f"{_TABLE}number-columns-spanned"
+_CELL, _VALUE = f"{_TABLE}table-cell", f"{_OFFICE}value"
+_PARAGRAPH = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}p"
 _MOST_REPEATED = 64
 """Cells or rows with the same text, one after the other."""
-_TO_REWRITE = (
+_NOT_PLAIN = (
     re.compile(rb'-spanned="(?!1")'),
     re.compile(rb'columns-repeated="\d{3,9}"[^<>]{0,500}>\s{0,99}<\w{1,40}:(?:table-cell|p)\b'),
     re.compile(
@@ -24,52 +28,73 @@ _TO_REWRITE = (
         rb"(?!\s{0,99}</\w{1,40}:table>)"
     ),
 )
-"""Merged cells; cells or rows that are repeated 100 times or more, and do not end their row or table."""
+"""Of merged cells; of cells or rows that are repeated 100 times or more, and do not end their row or table."""
+
+_SHOWN = re.compile(
+    rb'\boffice:value-type="(?:float|percentage|currency|time)"([^<>]*?) office:(?:time-)?value="[^<>"]*"'
+    rb"(?=[^<>]*+>\s*<text:p\b)"
+)
 
 
-def plain_sheets(content: bytes, package: Package, omitted: Counter[str]) -> bytes:
-    """The ODS file; where there are merged cells or gaps, a copy without. calamine knows no merged cells of ODS."""
-    sheets = package.read("content.xml")
-    if not any(pattern.search(sheets) for pattern in _TO_REWRITE):
-        return content
-    root = parse_xml(sheets)
-    del sheets
+def is_plain(sheets: bytes) -> bool:
+    """Whether calamine reads the sheets well: it knows no merged cells or comments, and writes out what is repeated."""
+    return b":annotation" not in sheets and not any(pattern.search(sheets) for pattern in _NOT_PLAIN)
+
+
+def as_shown(sheets: bytes) -> bytes:
+    """Plain sheets with the texts of numbers in place of their values: calamine knows no formats."""
+    return _SHOWN.sub(rb'office:value-type="string"\1', sheets)
+
+
+def sheets(root: etree._Element, omitted: Counter[str]) -> Iterator[tuple[str, Iterator[list[str]], list[str]]]:
+    """The name, the rows and the comments of each sheet."""
+    reader = Reader((root,), omitted)
     for table in root.iter(f"{_TABLE}table"):
-        for row, cells, repeated in rows_of(table):
-            row.set(_ROWS, str(repeated))
-            del row[:]
-            row.extend(map(_own, cells))
-    return package.with_parts({"content.xml": etree.tostring(root)})
+        found = list(rows_of(table, omitted))
+        width = max((len(cells) for cells, _ in found), default=0)
+        rows = (
+            row
+            for cells, repeated in found
+            for row in repeat(
+                ["" if cell is None else _text(cell, reader) for cell in cells] + [""] * (width - len(cells)), repeated
+            )
+        )
+        yield table.get(f"{_TABLE}name", ""), rows, reader.comments_of(table)
 
 
-def _own(cell: etree._Element | None) -> etree._Element:
-    """The cell, or a copy where it stands elsewhere already."""
-    if cell is None:
-        return etree.Element(f"{_TABLE}table-cell")
-    own = cell if cell.getparent() is None else copy(cell)
-    own.attrib.pop(_COLUMNS, "")
-    return own
+def _text(cell: etree._Element, reader: Reader) -> str:
+    """As it is shown; dates and times of day as ISO 8601 has them."""
+    if date := cell.get(f"{_OFFICE}date-value"):
+        return date.replace("T", " ")
+    found = [(p.text or "") if not len(p) else reader.text_of(p) for p in cell if p.tag == _PARAGRAPH]
+    return " ".join(found) if found else cell.get(f"{_OFFICE}value", "")
 
 
-def rows_of(table: etree._Element) -> Iterator[tuple[etree._Element, list[etree._Element | None], int]]:
-    """Each row, its cells and how often it stands. A merged cell is in each of its places, None where one is empty."""
+def rows_of(table: etree._Element, omitted: Counter[str]) -> Iterator[tuple[list[etree._Element | None], int]]:
+    """The cells of each row and how often it stands. A merged cell is in each of its places; None is an empty one."""
     rows = list(own_rows(table, ("table-row",)))
     starts = list(accumulate((spanned(row.get(_ROWS)) for row in rows), initial=0))
-    grid = whole_rows([_cells(row, at, starts) for at, row in enumerate(rows)])
+    grid = whole_rows([_cells(row, at, starts, omitted) for at, row in enumerate(rows)])
     for row, cells in zip(rows, grid, strict=True):
-        yield row, cells, min(spanned(row.get(_ROWS)), _MOST_REPEATED) if cells else 1
+        repeated = spanned(row.get(_ROWS)) if cells else 1
+        omitted["repeated row"] += max(0, repeated - _MOST_REPEATED)
+        yield cells, min(repeated, _MOST_REPEATED)
 
 
-def _cells(row: etree._Element, at: int, starts: list[int]) -> list[Cell[etree._Element]]:
+def _cells(row: etree._Element, at: int, starts: list[int], omitted: Counter[str]) -> list[Cell[etree._Element]]:
     """Those that hold something, by their columns."""
     cells = []
     column = 0
     for cell in row:
-        repeated = spanned(cell.get(_COLUMNS))
-        if local_name(cell) == "table-cell" and len(cell):
-            end = starts[at] + spanned(cell.get(f"{_TABLE}number-rows-spanned"))
-            down = bisect_left(starts, end, lo=at + 1, hi=len(starts) - 1) - at
-            across = spanned(cell.get(f"{_TABLE}number-columns-spanned"))
+        attributes: Mapping[str, str] = cell.attrib  # type: ignore[assignment]
+        repeated = spanned(attributes[_COLUMNS]) if _COLUMNS in attributes else 1
+        if cell.tag == _CELL and (len(cell) or _VALUE in attributes):
+            down = across = 1
+            if _ROWS_SPANNED in attributes or _COLUMNS_SPANNED in attributes:
+                end = starts[at] + spanned(attributes.get(_ROWS_SPANNED))
+                down = bisect_left(starts, end, lo=at + 1, hi=len(starts) - 1) - at
+                across = spanned(attributes.get(_COLUMNS_SPANNED))
+            omitted["repeated cell"] += max(0, repeated - _MOST_REPEATED)
             cells += [Cell(cell, down, across, column + i) for i in range(min(repeated, _MOST_REPEATED))]
         column += repeated
     return cells

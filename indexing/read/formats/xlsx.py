@@ -3,39 +3,48 @@
 import datetime as dt
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import python_calamine
 
 from indexing.document import one_line
 from indexing.errors import UnreadableError
-from indexing.read.formats import table_text
+from indexing.read.formats import odf_tables, table_text
 from indexing.read.formats.extract import Extract, Limits, counted, require_chars, tidy
-from indexing.read.formats.markup import Package, core_title
+from indexing.read.formats.markup import Package, core_title, parse_xml
 from indexing.read.formats.number_format import plain
-from indexing.read.formats.odf_tables import plain_sheets
 from indexing.read.formats.sheet_tables import tables_of
 from indexing.read.formats.xlsx_notes import notes
 from indexing.read.formats.xlsx_shown import number_formats, shown
 from indexing.read.formats.xlsx_sparse import without_gaps
 
+Sheets = Iterable[tuple[str, Iterable[Sequence[str]], Sequence[str]]]
+"""(name, rows, lines below them) of each."""
+
 
 def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
     package = Package(content, limits) if content.startswith(b"PK") else None
-    beside: Mapping[str, list[str]] = {}
     omitted: Counter[str] = Counter()
-    if package is not None:
-        package.check_parts("xl/")
-        beside = notes(package, omitted)
-        content = (plain_sheets if "content.xml" in package.names else _rewritten)(content, package, omitted)
     try:
-        sections = _sections(content, limits, beside, omitted)
+        text = tidy("\n\n".join(_sections(_sheets(content, package, omitted), limits)))
     except python_calamine.PasswordError as exc:
         raise UnreadableError("protected by a password") from exc
     except (python_calamine.CalamineError, OSError, ValueError) as exc:
         raise UnreadableError(f"broken spreadsheet: {one_line(str(exc))}") from exc
-    text = tidy("\n\n".join(sections))
     return Extract(text, core_title(package) if package else "", omitted=counted(omitted))
+
+
+def _sheets(content: bytes, package: Package | None, omitted: Counter[str]) -> Sheets:
+    if package is None:
+        return _by_calamine(content, {}, omitted)
+    if "content.xml" not in package.names:
+        package.check_parts("xl/")
+        return _by_calamine(_rewritten(content, package, omitted), notes(package, omitted), omitted)
+    sheets = package.read("content.xml")
+    if not odf_tables.is_plain(sheets):
+        return odf_tables.sheets(parse_xml(sheets), omitted)
+    shown = odf_tables.as_shown(sheets)
+    return _by_calamine(content if shown == sheets else package.with_parts({"content.xml": shown}), {}, omitted)
 
 
 def _rewritten(content: bytes, package: Package, omitted: Counter[str]) -> bytes:
@@ -51,22 +60,24 @@ def _rewritten(content: bytes, package: Package, omitted: Counter[str]) -> bytes
     return package.with_parts(new) if new else content
 
 
-def _sections(content: bytes, limits: Limits, beside: Mapping[str, list[str]], omitted: Counter[str]) -> list[str]:
+def _by_calamine(content: bytes, beside: Mapping[str, list[str]], omitted: Counter[str]) -> Sheets:
+    with python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content)) as book:
+        for sheet in book.sheets_metadata:
+            if sheet.typ == python_calamine.SheetTypeEnum.WorkSheet:
+                yield sheet.name, _rows(book.get_sheet_by_name(sheet.name)), beside.get(sheet.name, ())
+            else:
+                omitted["chart"] += sheet.typ == python_calamine.SheetTypeEnum.ChartSheet
+
+
+def _sections(sheets: Sheets, limits: Limits) -> list[str]:
     """A section for each sheet, hidden ones too: their author sees them, and often shows them."""
     sections: list[str] = []
     length = 0
-    with python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content)) as book:
-        for sheet in book.sheets_metadata:
-            if sheet.typ != python_calamine.SheetTypeEnum.WorkSheet:
-                omitted["chart"] += sheet.typ == python_calamine.SheetTypeEnum.ChartSheet
-                continue
-            tables = [
-                table_text.render(rows, heading="### ") for rows in tables_of(_rows(book.get_sheet_by_name(sheet.name)))
-            ]
-            if blocks := [*tables, *beside.get(sheet.name, ())]:
-                length += sum(map(len, blocks))
-                require_chars(length, limits)
-                sections.append("\n\n".join((f"## {sheet.name}", *blocks)))
+    for name, rows, lines in sheets:
+        if blocks := [*(table_text.render(table, heading="### ") for table in tables_of(rows)), *lines]:
+            length += sum(map(len, blocks))
+            require_chars(length, limits)
+            sections.append("\n\n".join((f"## {name}", *blocks)))
     return sections
 
 

@@ -5,6 +5,7 @@ import zipfile
 
 import pytest
 
+from indexing.document import Document
 from indexing.read.formats.load import load_bytes
 
 _BASE = "urn:oasis:names:tc:opendocument:xmlns"
@@ -13,6 +14,10 @@ _HEAD = "| Region | Town |\n| --- | --- |\n"
 
 def read(rows: str, kind: str = "spreadsheet") -> str:
     """The text of a file with one table named S, without the heading of a sheet."""
+    return loaded(rows, kind).text.removeprefix("## S\n\n")
+
+
+def loaded(rows: str, kind: str = "spreadsheet") -> Document:
     names = " ".join(f'xmlns:{name}="{_BASE}:{name}:1.0"' for name in ("office", "text", "table"))
     content = (
         f"<office:document-content {names}><office:body><office:{kind}>"
@@ -25,7 +30,7 @@ def read(rows: str, kind: str = "spreadsheet") -> str:
         archive.writestr("META-INF/manifest.xml", "<manifest/>")
         archive.writestr("content.xml", content)
     (document,) = load_bytes(file.getvalue(), "a.ods" if kind == "spreadsheet" else "a.odt")
-    return document.text.removeprefix("## S\n\n")
+    return document
 
 
 def row(*cells: str, repeated: int = 1) -> str:
@@ -90,3 +95,32 @@ def test_what_is_repeated_without_end_is_read_a_few_times(kind: str) -> None:
     assert read(row(cell("Region"), cell("Town")) + row(cell("North"), cell("Arlby"), repeated=3), kind) == (
         _HEAD + "\n".join(["| North | Arlby |"] * 3)
     )
+
+
+@KINDS
+def test_what_is_repeated_more_often_is_reported(kind: str) -> None:
+    rows = row(cell("Region"), cell("Town")) + row(cell("North"), cell("Arlby"), repeated=100)
+    found = loaded(rows + row(cell("South")), kind)
+    assert (found.text.count("Arlby"), found.omitted) == (64, ("36 repeated rows",))
+
+
+def shares(first: str) -> str:
+    def number(kind: str, value: str, shown: str) -> str:
+        return f'<table:table-cell office:value-type="{kind}" {value}><text:p>{shown}</text:p></table:table-cell>'
+
+    return row(cell("Region"), cell("Share"), cell("Price"), cell("Day")) + row(
+        first, number("percentage", 'office:value="0.07"', "7%"),
+        number("currency", 'office:currency="EUR" office:value="1234.5"', "1,234.50 €"),
+        number("date", 'office:date-value="2031-03-02"', "2 March"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("first", [cell("North"), cell("North", rows_spanned=2)])
+def test_numbers_are_read_as_shown_and_dates_as_they_are(first: str) -> None:
+    assert read(shares(first)).endswith("| North | 7% | 1,234.50 € | 2031-03-02 |")
+
+
+def test_comments_stand_below_the_sheet() -> None:
+    note = "<office:annotation><text:p>Estimated</text:p></office:annotation><text:p>North</text:p>"
+    found = read(shares(f'<table:table-cell office:value-type="string">{note}</table:table-cell>'))
+    assert found.endswith("| North | 7% | 1,234.50 € | 2031-03-02 |\n\nComment: Estimated")
