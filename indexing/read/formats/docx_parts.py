@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lxml import etree
 
+from indexing.document import one_line
 from indexing.errors import UnreadableError
 from indexing.read.formats import docx_equations, docx_hidden, docx_numbering, docx_rewrite, docx_tables, drawings
 from indexing.read.formats.extract import counted
@@ -51,6 +52,7 @@ def rewritten(package: Package, read_chunk: Callable[[str, bytes], str]) -> Rewr
         for text in body.iter("{*}t"):
             text.text = (text.text or "").translate(_RESERVED)
         docx_rewrite.unwrap(body, named)
+        docx_rewrite.flatten_tables(body)
         docx_equations.spell(body)
     docx_numbering.number(bodies[main], numbering, styles)
     docx_tables.unmerge(bodies[main])
@@ -60,6 +62,11 @@ def rewritten(package: Package, read_chunk: Callable[[str, bytes], str]) -> Rewr
     for body in bodies.values():
         omitted += docx_rewrite.left_out(body)
     _append_running(bodies[main], running)
+    for name in of("comments"):
+        for comment in bodies[name].iter("{*}comment"):
+            words = one_line(" ".join(text.text or "" for text in comment.iter("{*}t")))
+            if words and (end := bodies[main].find("{*}body")) is not None:
+                end.append(docx_rewrite.text_paragraph(end, f"Comment: {words}"))
     new = package.with_parts({name: etree.tostring(body) for name, body in bodies.items()})
     return Rewritten(new, tuple(chunks), counted(+omitted))
 

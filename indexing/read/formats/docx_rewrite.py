@@ -8,11 +8,13 @@ from lxml import etree
 
 from indexing.document import one_line
 from indexing.read.formats.docx_numbering import Styles, value
-from indexing.read.formats.markup import local_name
+from indexing.read.formats.markup import local_name, own_rows
 
 _WRAPPERS = ("fldSimple", "bdo", "dir")
 _WITH_WORDS = ("{*}t", "{*}chart", "{*}relIds")
 _COUNTED_FIELD = re.compile(r"\s*(PAGE|NUMPAGES|SECTIONPAGES|DATE|TIME)\b", re.IGNORECASE)
+_RAISED = 6
+"""Half points from which a position makes a power and does not only align; Word's own step."""
 _LEAST_WORDS = 3
 """Of a running line whose page number was dropped: "Page 1 of 2" says nothing."""
 _LEFT_OUT = {
@@ -35,7 +37,10 @@ def unwrap(root: etree._Element, styles: Styles) -> None:
             if _is_word(element):
                 element.tag = _sibling_tag(element, known)
                 element.attrib.clear()
+    for field in root.iter("{*}ffData"):
+        _spell_field(field)
     _raise_by_style(root, styles)
+    _raise_by_position(root)
     _place_text_boxes(root)
 
 
@@ -60,9 +65,34 @@ def running_lines(root: etree._Element) -> list[str]:
 def text_paragraph(like: etree._Element, text: str) -> etree._Element:
     """A paragraph in the namespace of an element."""
     paragraph = etree.Element(_sibling_tag(like, "p"))
-    run = etree.SubElement(paragraph, _sibling_tag(like, "r"))
-    etree.SubElement(run, _sibling_tag(like, "t")).text = text
+    paragraph.append(_text_run(like, text))
     return paragraph
+
+
+def _text_run(like: etree._Element, text: str) -> etree._Element:
+    run = etree.Element(_sibling_tag(like, "r"))
+    words = etree.SubElement(run, _sibling_tag(like, "t"), {"{http://www.w3.org/XML/1998/namespace}space": "preserve"})
+    words.text = text
+    return run
+
+
+def flatten_tables(root: etree._Element) -> None:
+    """Make of a table in a cell a paragraph for each of its rows: Markdown has no tables in tables."""
+    for table in reversed(
+        [table for table in root.iter("{*}tbl") if next(table.iterancestors("{*}tc"), None) is not None]
+    ):
+        rows: list[etree._Element] = []
+        for row in own_rows(table, ("tr",)):
+            line = etree.Element(_sibling_tag(table, "p"))
+            for number, cell in enumerate(own_rows(row, ("tc",))):
+                if number:
+                    line.append(_text_run(table, ", "))
+                for paragraph in own_rows(cell, ("p",)):
+                    line.extend([child for child in paragraph if local_name(child) != "pPr"])
+            rows.append(line)
+        for line in rows[:-1]:
+            line.append(_text_run(table, ";"))
+        _replace(table, rows)
 
 
 def _is_word(element: etree._Element) -> bool:
@@ -116,6 +146,32 @@ def _raise_by_style(root: etree._Element, styles: Styles) -> None:
         noted = any(local_name(child).endswith(("noteReference", "noteRef")) for child in run)
         if not noted and (position := styles.first(value(style), "{*}rPr/{*}vertAlign")):
             etree.SubElement(properties, _sibling_tag(style, "vertAlign"), {_sibling_tag(style, "val"): position})
+
+
+def _raise_by_position(root: etree._Element) -> None:
+    for position in root.iter("{*}position"):
+        properties, points = position.getparent(), re.fullmatch(r"(-?)(\d{1,4})", value(position) or "")
+        if properties is not None and properties.find("{*}vertAlign") is None and points and int(points[2]) >= _RAISED:
+            kind = "subscript" if points[1] else "superscript"
+            etree.SubElement(properties, _sibling_tag(position, "vertAlign"), {_sibling_tag(position, "val"): kind})
+
+
+def _spell_field(data: etree._Element) -> None:
+    """Write the state of a check box or drop-down list of an old form before its field."""
+    run = next(data.iterancestors("{*}r"), None)
+    box, choices = data.find("{*}checkBox"), data.find("{*}ddList")
+    text = ""
+    if box is not None:
+        checked = box.find("{*}checked")
+        state = box.find("{*}default") if checked is None else checked
+        text = "☐" if state is None or value(state) in ("0", "false", "off") else "☒"
+        data.remove(box)  # of which mammoth makes an empty box
+    elif choices is not None:
+        chosen = next((found for name in ("result", "default") if (found := value(choices.find(f"{{*}}{name}")))), "0")
+        texts = [value(entry) or "" for entry in choices.findall("{*}listEntry")]
+        text = texts[int(chosen)] if chosen.isdecimal() and int(chosen) < len(texts) else ""
+    if text and run is not None:
+        run.addprevious(_text_run(run, text))
 
 
 def _place_text_boxes(root: etree._Element) -> None:

@@ -210,3 +210,56 @@ def test_charts_and_diagrams_stand_behind_their_paragraph() -> None:
 
 def test_marks_of_places_in_a_text_are_dropped() -> None:
     assert read(f"<w:p>{run(chr(0xFDD2) + '0' + chr(0xFDD3))}</w:p>") == "0"
+
+
+@pytest.mark.parametrize(
+    ("inner", "text"),
+    [
+        (run("10") + run("6", '<w:rPr><w:position w:val="12"/></w:rPr>'), "10^6"),
+        (run("CO") + run("2", '<w:rPr><w:position w:val="-6"/></w:rPr>'), "CO2"),
+        (run("10") + run("6", '<w:rPr><w:position w:val="2"/></w:rPr>'), "106"),
+    ],
+)
+def test_text_is_raised_by_its_position(inner: str, text: str) -> None:
+    assert read(f"<w:p>{inner}</w:p>") == text
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ("<w:checkBox><w:checked/></w:checkBox>", "Agreed ☒"),
+        ('<w:checkBox><w:default w:val="1"/><w:checked w:val="0"/></w:checkBox>', "Agreed ☐"),
+        ('<w:checkBox><w:default w:val="1"/></w:checkBox>', "Agreed ☒"),
+        (
+            '<w:ddList><w:result w:val="1"/><w:listEntry w:val="East"/><w:listEntry w:val="West"/></w:ddList>',
+            "Agreed West",
+        ),
+        ('<w:ddList><w:listEntry w:val="East"/><w:listEntry w:val="West"/></w:ddList>', "Agreed East"),
+    ],
+)
+def test_the_state_of_form_fields_is_read(data: str, text: str) -> None:
+    begin = f'<w:r><w:fldChar w:fldCharType="begin"><w:ffData>{data}</w:ffData></w:fldChar></w:r>'
+    kind = "FORMCHECKBOX" if "checkBox" in data else "FORMDROPDOWN"
+    field = f"{begin}<w:r><w:instrText>{kind}</w:instrText></w:r><w:r><w:fldChar w:fldCharType='end'/></w:r>"
+    assert read(f"<w:p>{run('Agreed ')}{field}</w:p>") == text
+
+
+def test_a_table_in_a_cell_becomes_its_text() -> None:
+    def table(*rows: tuple[str, ...]) -> str:
+        cells = ("".join(f"<w:tc>{cell}</w:tc>" for cell in row) for row in rows)
+        return f"<w:tbl>{''.join(f'<w:tr>{row}</w:tr>' for row in cells)}</w:tbl>"
+
+    def words(text: str) -> str:
+        return f"<w:p>{run(text)}</w:p>"
+
+    inner = table((words("Key"), words("Door")), (words("K-4"), words("boiler room")))
+    found = read(table((words("Wing"), words("Keys")), (words("East"), inner + "<w:p/>")))
+    assert found.splitlines()[2:] == ["| East | Key, Door; K-4, boiler room |"]
+
+
+def test_comments_are_read() -> None:
+    comment = (
+        f"<w:comments {W}><w:comment w:id='1'><w:p>{run('Is this')}{run(' final?')}</w:p></w:comment></w:comments>"
+    )
+    file = with_parts(f"<w:p>{run('The fee is 4.')}</w:p>", {"comments.xml": ("comments", comment.encode())})
+    assert one(file, "a.docx").text == "The fee is 4.\n\nComment: Is this final?"
