@@ -51,6 +51,10 @@ def flat_text(element: etree._Element) -> str:
     return one_line("".join(map(str, element.itertext())))
 
 
+_DAMAGED = (zipfile.BadZipFile, OSError, EOFError, ValueError, NotImplementedError, RuntimeError, zlib.error)
+"""Raised for a part that cannot be unpacked."""
+
+
 @dataclass(frozen=True, slots=True)
 class Relationship:
     """A part of an OOXML package to which another refers."""
@@ -90,15 +94,7 @@ class Package:
             raise UnreadableError(f"too large: its part {name} has {member.file_size:,} bytes, the limit is {limit:,}")
         try:
             return self._zip.read(member)
-        except (
-            zipfile.BadZipFile,
-            OSError,
-            EOFError,
-            ValueError,
-            NotImplementedError,
-            RuntimeError,
-            zlib.error,
-        ) as exc:
+        except _DAMAGED as exc:
             raise UnreadableError(f"broken file: its part {name} is damaged ({exc})") from exc
 
     def xml(self, name: str) -> etree._Element:
@@ -119,11 +115,14 @@ class Package:
         ]
 
     def with_parts(self, parts: Mapping[str, bytes]) -> bytes:
-        """The archive with other contents of these parts."""
+        """The archive with other contents of these parts; without parts that are damaged, which few readers need."""
         copy = io.BytesIO()
         with zipfile.ZipFile(copy, "w") as other:
             for name in dict.fromkeys(self._zip.namelist()):
-                other.writestr(name, parts[name] if name in parts else self._zip.read(name))
+                try:
+                    other.writestr(name, parts[name] if name in parts else self._zip.read(name))
+                except _DAMAGED:
+                    continue
         return copy.getvalue()
 
     def check_parts(self, prefix: str) -> None:
