@@ -1,10 +1,18 @@
-"""Charset labels as the web reads them (the Encoding Standard, https://encoding.spec.whatwg.org/#names-and-labels)."""
+"""Bytes to text: by a label as the web reads it, else by what the bytes look like.
+
+The Encoding Standard has the labels: https://encoding.spec.whatwg.org/#names-and-labels.
+"""
 
 import codecs
 import io
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import BinaryIO
+
+import chardet
+
+from indexing.errors import NotADocumentError
 
 _WEB = {
     "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874",
@@ -55,6 +63,34 @@ _FEW_WRONG = 0.05
 _UTF8_CHARACTER = re.compile(r"[^\0-\x7f]")
 _UTF8_CHARACTERS = 3
 """So many characters of well-formed UTF-8 are no accident in another encoding."""
+_NOT_WESTERN = re.compile(rb"[\xc0-\xff]{4}")
+"""Four accented letters in a row: words of another script under a Western label."""
+_WORDS = 3
+"""So many of them that differ are no accident."""
+_DECLARED = re.compile(rb"(?:charset|encoding|coding)\s{0,9}[=:]", re.IGNORECASE)
+_GUESSED = (
+    "utf-8", "utf-16-le", "utf-16-be", "cp932", "euc-jp", "cp949", "gb18030", "big5hkscs", "cp874",
+    *map("cp{}".format, range(1250, 1259)), "iso8859-2", "iso8859-5", "iso8859-7", "iso8859-15", "koi8-r", "koi8-u",
+    "mac-roman", "mac-cyrillic", "cp437", "cp850", "cp852", "cp866",
+)  # fmt: skip
+_SYMBOLS = rb"[\x80\xa3\xa7\xa9\xae\xb0-\xb5\xb7\xbc-\xbe\xd7\xd8](?![\x80-\xff])"
+_SYMBOL = re.compile(rb"(?<![A-Za-z\x80-\xff])" + _SYMBOLS + rb"|(?<=[A-Za-z])(?!.[A-Za-z])" + _SYMBOLS, re.DOTALL)
+"""Of cp1252, outside words: £, §, °, ±, µ, €."""
+_BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
+_BEFORE = 64
+"""Bytes of ASCII before the first other one that are judged with it."""
+_SHORT = 24
+"""Bytes. Such a text is Western where it can be: statistics say nothing yet."""
+_NO_SHORT_WESTERN = re.compile(rb"[\x80-\xff]{3}|[A-Za-z][\xb3\xb9\xbf][a-z]|[\x81\x8d\x8f\x90\x9d]")
+"""Words of other scripts; Polish letters of cp1250, which are ³, ¹, ¿ in cp1252; what cp1252 has not."""
+_SAMPLE = 256 * 2**10
+"""Bytes or characters by which a text is judged."""
+_CONTROLS = bytes((*range(9), *range(0x0E, 0x1B)))
+"""Bytes that hardly any text has in another encoding than these."""
+_PER_NUL = 1000
+"""Bytes for each NUL of a text in one-byte encodings; one alone is always allowed."""
+_ODD = 0.05
+"""Share of control and undecodable characters; with more, the file is binary."""
 _ESCAPE = re.compile(rb"\x1b(\$[@B]|\(I|\([BJ]|\$\(D)")
 
 
@@ -85,6 +121,56 @@ def by_bom(content: bytes) -> str:
     return next((name for bom, name in _BOMS if content.startswith(bom)), "")
 
 
+def decode(content: bytes, label: str = "") -> str:
+    """By the BOM, as UTF-16 or UTF-32 by its zero bytes, by the label as the web reads it, as UTF-8, or by a guess.
+
+    A label that is unknown or that the bytes contradict is passed over. Raises NotADocumentError for binary data.
+    """
+    wide = _wide(content[:_SAMPLE])
+    for name in (wide, label):
+        if (text := labelled(content, name)) is not None:
+            return text
+    if content.count(0) > max(1, len(content) // _PER_NUL):
+        raise NotADocumentError("not indexed: binary data, not a document")
+    text = labelled(content, "utf-8")
+    return text if text is not None else replaced(content, _guess(content))
+
+
+def _guess(content: bytes) -> str:
+    """The codec by chardet, whatever the text declares; cp1252 where there is little to judge by."""
+    beyond = _BEYOND_ASCII.search(content)
+    start = max(beyond.start() - _BEFORE, 0) // 4 * 4 if beyond else 0
+    sample = content[start : start + _SAMPLE]
+    judged = _SYMBOL.sub(b" ", _DECLARED.sub(b" ", sample))
+    if judged.isascii() or (len(judged) <= _SHORT and not _NO_SHORT_WESTERN.search(judged)):
+        return "cp1252"
+    found = chardet.detect(judged, include_encodings=_GUESSED, max_bytes=len(judged), compat_names=False)
+    name = codec(found["encoding"] or "") or "cp1252"
+    return "cp1252" if replaced(judged, name) == replaced(judged, "cp1252") else name
+
+
+def _wide(sample: bytes) -> str:
+    """UTF-16 or UTF-32 without a BOM: the one with most blanks and stops, then with most in one block; "" for none."""
+    if len(sample) - len(sample.translate(None, _CONTROLS)) <= max(1, len(sample) // _PER_NUL):
+        return ""
+    found, most = "", (0, 0)
+    for name in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
+        text = sample[: 4 * _PER_NUL].decode(name, "replace")
+        odd = sum(not c.isprintable() and c not in "\t\n\r" for c in text)
+        blocks = Counter(ord(c) >> 8 for c in text)
+        score = sum(map(text.count, " \t\n\r。，、")), max(blocks.values(), default=0) + blocks[0]  # noqa: RUF001
+        if odd <= _ODD * len(text) and score > most:
+            found, most = name, score
+    return found
+
+
+def is_text(text: str) -> bool:
+    """Whether hardly any of its characters are controls or undecodable."""
+    sample = text[:_SAMPLE]
+    odd = sum(1 for c in sample if c == "\ufffd" or (c < " " and c not in "\t\n\r\f\v\x1b"))
+    return odd <= _ODD * len(sample)
+
+
 def labelled(content: bytes, label: str) -> str | None:
     """The text by the label, or by a BOM before it. None where the label is unknown or the bytes contradict it."""
     name = by_bom(content) or codec(label)
@@ -92,6 +178,8 @@ def labelled(content: bytes, label: str) -> str | None:
         return None
     if name in ("cp1252", "utf-8") and is_iso2022_jp(content):
         name = "iso2022_jp"
+    if name == "cp1252" and len(set(_NOT_WESTERN.findall(content[:_SAMPLE]))) >= _WORDS:
+        name = _guess(content)
     if not name.startswith("utf-8") and not by_bom(content) and (text := _unexpected_utf8(content, name)) is not None:
         return text
     text = replaced(content, name)

@@ -13,10 +13,10 @@ from typing import Any
 from indexing.errors import UnreadableError
 from indexing.markdown import escaped
 from indexing.read.formats import charset
+from indexing.read.formats.charset import decode
 from indexing.read.formats.extract import Extract, Limits, counted, require_chars, tidy
 from indexing.read.formats.html import body_markdown, body_words
 from indexing.read.formats.mail_headers import Policy, decoded, filename, header, is_attachment, label_of
-from indexing.read.formats.text import decode
 
 _HEADERS = ("From", "To", "Cc", "Date")
 _NOT_SHOWN = frozenset(("calendar", "vcard", "x-vcard", "directory", "css", "javascript", "rtf", "x-amp-html"))

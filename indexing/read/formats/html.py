@@ -15,12 +15,12 @@ from indexing.document import one_line
 from indexing.errors import NoTextError, UnreadableError
 from indexing.markdown import escaped
 from indexing.read.formats import charset
+from indexing.read.formats.charset import decode
 from indexing.read.formats.extract import Extract, Limits, counted, tidy
 from indexing.read.formats.html_hidden import drop_hidden
 from indexing.read.formats.html_noise import drop_noise
 from indexing.read.formats.html_tables import plain_tables
 from indexing.read.formats.superscript import BLOCKS, spell
-from indexing.read.formats.text import decode
 
 logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
 _META_CHARSET = re.compile(rb"<meta[^>]+charset=[\"']?\s*([\w-]+)", re.IGNORECASE)
