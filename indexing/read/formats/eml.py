@@ -24,6 +24,9 @@ _NOT_SHOWN = frozenset(("calendar", "vcard", "x-vcard", "directory", "css", "jav
 _SAID = 0.8
 """Share of the words of the HTML that its plain alternative must have to stand for it: stubs have fewer."""
 
+_QUOTE = re.compile(r"((?:> ?)*) ?(.*)", re.DOTALL)
+"""The marks before a line, with or without blanks, and the line without the blank that RFC 3676 stuffs."""
+
 _HtmlReader = Callable[[bytes, str], str]
 
 
@@ -82,7 +85,24 @@ def _texts(part: Message, attached: list[str], read_html: _HtmlReader, level: in
     elif part.get_content_subtype() == "html":
         yield read_html(_payload(part), label_of(part))
     else:
-        yield escaped(tidy(decoded(_payload(part), label_of(part))))
+        text = decoded(_payload(part), label_of(part))
+        is_flowed = str(part.get_param("format", "")).lower() == "flowed"
+        yield escaped(tidy(_joined(text, str(part.get_param("delsp", ""))) if is_flowed else text))
+
+
+def _joined(text: str, delsp: str) -> str:
+    """The paragraphs of format=flowed (RFC 3676): a blank ends a line that goes on in the next of the same quote."""
+    lines: list[str] = []
+    flows = -1
+    for line in text.splitlines():
+        quoted, content = _QUOTE.findall(line)[0]
+        depth = quoted.count(">")
+        if flows == depth and content != "-- ":
+            lines[-1] = lines[-1][: -1 if delsp.lower() == "yes" else None] + content
+        else:
+            lines.append(f"{'>' * depth} {content}" if depth else content)
+        flows = depth if content.endswith(" ") and content != "-- " else -1
+    return "\n".join(lines)
 
 
 def _parts(part: Message) -> list[Message]:

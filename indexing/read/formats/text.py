@@ -1,5 +1,6 @@
 """Text in any encoding: Markdown, plain text, source code, subtitles; other light markup gets Markdown headings."""
 
+import html
 import re
 
 from indexing.document import is_markdown, one_line
@@ -37,8 +38,8 @@ def title_of(markdown: str) -> str:
 
 
 _VOICE = re.compile(r"<v(?:\.[\w.]*+)?[ \t]++([^<>]++)>")
-_CUE_TAG = re.compile(r"</?(?:[bcisuv]|ruby|rt|lang|font)(?:[.\s][^<>]*+)?>|<\d[\d:.]*+>", re.IGNORECASE)
-"""Of WebVTT and SubRip, and the times in a cue; other angle brackets are text."""
+_CUE_TAG = re.compile(r"</?(?:[bcisuv]|ruby|rt|lang|font)(?:[.\s][^<>]*+)?>|<\d[\d:.]*+>|\{\\[^{}]*+\}", re.IGNORECASE)
+"""Of WebVTT and SubRip, the times in a cue, and places such as {\\an8}; other angle brackets are text."""
 
 
 def _subtitles(text: str) -> str:
@@ -49,7 +50,7 @@ def _subtitles(text: str) -> str:
         timed = next((i for i, text in enumerate(lines) if "-->" in text), None)
         if timed is not None:
             line = _VOICE.sub(r"\1: ", " ".join(lines[timed + 1 :]))
-            cues.append(one_line(_CUE_TAG.sub("", line)))
+            cues.append(one_line(html.unescape(_CUE_TAG.sub("", line))))
     return "\n".join(cue for cue in cues if cue)
 
 

@@ -102,3 +102,20 @@ def test_a_line_of_plain_text_is_no_heading_and_no_fence() -> None:
     text = read(plain(said)).text
     assert text.endswith("To do:\n\\# yum install\n\\```\n\\## then\n#tag\nC# code")
     assert [heading.title for heading in headings(text, authored=False)] == ["Fwd"]
+
+
+def flowed(text: str, more: str = "") -> str:
+    return body(f"Content-Type: text/plain; charset=utf-8; format=Flowed{more}\n\n{text}")
+
+
+def test_lines_of_a_flowed_mail_are_joined() -> None:
+    assert flowed("The lift goes up \nand down \nagain.\nIt stops.\n") == "The lift goes up and down again.\nIt stops."
+    assert flowed(" From here \n on.\n  - an item\n") == "From here on.\n - an item"
+    assert flowed(">> Old \n>> words. \n> Newer \n> words. \nMine.\n") == ">> Old words.\n> Newer words.\nMine."
+    assert flowed("> > Old \n> > words. \n> Newer.\n>Same.\n") == ">> Old words.\n> Newer.\n> Same."
+    assert flowed("Regards, \n-- \nAnn\nBo\n") == "Regards,\n--\nAnn\nBo"
+
+
+def test_deleted_blanks_of_a_flowed_mail_join_words() -> None:
+    assert flowed("会議は \n大阪で \n開催。\n", "; delsp=Yes") == "会議は大阪で開催。"
+    assert body(plain("Not flowed \nhere.")) == "Not flowed\nhere."
