@@ -16,11 +16,13 @@ from indexing.read.formats import charset
 from indexing.read.formats.charset import decode
 from indexing.read.formats.extract import Extract, Limits, counted, require_chars, tidy
 from indexing.read.formats.html import body_markdown, body_words
+from indexing.read.formats.ical import events
 from indexing.read.formats.mail_headers import Policy, decoded, filename, header, is_attachment, label_of
 
 _HEADERS = ("From", "To", "Cc", "Date")
-_NOT_SHOWN = frozenset(("calendar", "vcard", "x-vcard", "directory", "css", "javascript", "rtf", "x-amp-html"))
+_NOT_SHOWN = frozenset(("vcard", "x-vcard", "directory", "css", "javascript", "rtf", "x-amp-html"))
 """Subtypes of text that mail programs do not show as text."""
+_CARDS = ("vcard", "x-vcard", "directory")
 _SAID = 0.8
 """Share of the words of the HTML that its plain alternative must have to stand for it: stubs have fewer."""
 
@@ -80,10 +82,13 @@ def _texts(part: Message, attached: list[str], read_html: _HtmlReader, level: in
         for inner in parts:
             yield from _texts(inner, attached, read_html, level)
     elif is_attachment(part) or not _is_shown(part):
-        if is_attachment(part) or (filename(part) and part.get_content_maintype() != "image"):
+        is_named = filename(part) and part.get_content_maintype() != "image"
+        if is_attachment(part) or is_named or part.get_content_subtype() in _CARDS:
             attached.append(filename(part) or "unnamed")
     elif part.get_content_subtype() == "html":
         yield read_html(_payload(part), label_of(part))
+    elif part.get_content_subtype() == "calendar":
+        yield escaped(tidy(events(decoded(_payload(part), label_of(part)))))
     else:
         text = decoded(_payload(part), label_of(part))
         is_flowed = str(part.get_param("format", "")).lower() == "flowed"
@@ -127,8 +132,9 @@ def _forwarded(part: Message) -> Message:
 
 
 def _alternative(parts: list[Message], attached: list[str], read_html: _HtmlReader, level: int) -> Iterator[str]:
-    """The last one, which is the richest; the plain text where it says the same."""
-    shown = [part for part in parts if part.is_multipart() or _is_shown(part)] or parts
+    """The last one, which is the richest; the plain text where it says the same. An invitation has its event too."""
+    invitations = [part for part in parts if part.get_content_subtype() == "calendar"]
+    shown = [part for part in parts if (part.is_multipart() or _is_shown(part)) and part not in invitations] or parts
     best, best_text = shown[0], _words(shown[0])
     for part in shown[1:]:
         text = _words(part)
@@ -136,7 +142,7 @@ def _alternative(parts: list[Message], attached: list[str], read_html: _HtmlRead
             best, best_text = part, text
     for part in parts:
         texts = list(_texts(part, attached, read_html if part is best else body_words, level))
-        if part is best:
+        if part is best or part in invitations:
             yield from texts
 
 

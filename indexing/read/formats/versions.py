@@ -4,8 +4,8 @@ A document keeps the reader that made it, such as "pdf 2": `ragline index --rere
 """
 
 _VERSIONS = {
-    "csv": 2, "doc_ppt": 1, "docx": 1, "eml": 2, "epub": 2, "html": 2, "json": 2, "jsonl": 2, "mbox": 2, "msg": 2,
-    "odf": 1, "pdf": 1, "pptx": 1, "rtf": 1, "text": 2, "xlsx": 1, "xml": 1,
+    "csv": 2, "doc_ppt": 1, "docx": 1, "eml": 2, "epub": 2, "html": 2, "ical": 1, "json": 2, "jsonl": 2, "mbox": 2,
+    "msg": 2, "odf": 1, "pdf": 1, "pptx": 1, "rtf": 1, "text": 2, "xlsx": 1, "xml": 1,
 }  # fmt: skip
 
 

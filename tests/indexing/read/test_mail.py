@@ -119,3 +119,28 @@ def test_lines_of_a_flowed_mail_are_joined() -> None:
 def test_deleted_blanks_of_a_flowed_mail_join_words() -> None:
     assert flowed("会議は \n大阪で \n開催。\n", "; delsp=Yes") == "会議は大阪で開催。"
     assert body(plain("Not flowed \nhere.")) == "Not flowed\nhere."
+
+
+EVENT = (
+    "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;TZID=Europe/Oslo:20310304T101500\nDTEND:20310304T111500Z\n"
+    'SUMMARY;LANGUAGE=en:Yard \n meeting\nLOCATION:Quay 4\\, hut\nORGANIZER;CN="Ann: Reed":mailto:ann@example.org\n'
+    'BEGIN:VALARM\nDESCRIPTION:Ring\nEND:VALARM\nDESCRIPTION;ALTREP="a:b":Bring\\nkeys.\nEND:VEVENT\n'
+    "BEGIN:VTODO\nDUE;VALUE=DATE:20310305\nSUMMARY:Paint\nEND:VTODO\nEND:VCALENDAR\n"
+)
+LINES = (
+    "Event: Yard meeting\nStart: 2031-03-04 10:15 (Europe/Oslo)\nEnd: 2031-03-04 11:15 UTC\nLocation: Quay 4, hut\n"
+    "Organizer: Ann: Reed <ann@example.org>\nDescription: Bring\nkeys.\n\nEvent: Paint\nDue: 2031-03-05"
+)
+
+
+def test_an_invitation_has_its_event_and_a_calendar_its_events() -> None:
+    invitation = f"Content-Type: text/calendar; method=REQUEST; charset=utf-8\n\n{EVENT}"
+    assert body(multi("alternative", plain("Come."), html("<p>Come.</p>"), invitation)) == f"Come.\n\n{LINES}"
+    assert body(invitation) == LINES
+    (document,) = load_bytes(EVENT.encode(), "a.ics")
+    assert (document.text, document.media_type) == (LINES, "text/calendar")
+
+
+def test_a_card_without_a_name_is_named_among_the_attachments() -> None:
+    card = "Content-Type: text/vcard\n\nBEGIN:VCARD\nFN:Ann\nEND:VCARD\n"
+    assert body(multi("mixed", plain("Hello."), card)) == "Hello.\n\nAttachments: unnamed"
