@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 import chardet
+from chardet.registry import lookup_encoding
 
 from indexing.errors import NotADocumentError
 
@@ -26,23 +27,19 @@ _WEB = {
 }  # fmt: skip
 """Python's codec: the codec that the web uses for its labels, mostly a superset with the vendor's characters."""
 _UNKNOWN_TO_PYTHON = {
-    **dict.fromkeys(("gb-2312-80", "csgb2312", "gb-2312", "windows-936"), "gb18030"),
-    **dict.fromkeys(("ks-c-5601-1989", "csksc56011987", "iso-ir-149", "windows-949", "ms949"), "cp949"),
-    **dict.fromkeys(("windows-31j", "sjis-win", "ms932", "windows-932"), "cp932"),
+    **dict.fromkeys(("gb-2312-80", "gb-2312"), "gb18030"),
+    "ks-c-5601-1989": "cp949",
+    **dict.fromkeys(("sjis-win", "windows-932"), "cp932"),
     **dict.fromkeys(("cseucpkdfmtjapanese", "eucjp-ms", "eucjp-win"), "euc_jp"),
-    **dict.fromkeys(("cp50220", "cp50221", "iso-2022-jp-ms", "csiso2022jp"), "iso2022_jp"),
-    **dict.fromkeys(("cn-big5", "x-big5", "windows-950"), "big5hkscs"),
-    **dict.fromkeys(("windows-874", "dos-874"), "cp874"),
-    **dict.fromkeys(("koi", "koi8", "cskoi8r", "koi8-ru"), "koi8-u"),
-    **dict.fromkeys(("mac", "csmacintosh", "mac-roman"), "mac_roman"),
-    **dict.fromkeys(("mac-cyrillic", "mac-ukrainian"), "mac_cyrillic"),
-    **dict.fromkeys(("iso-8859-8-i", "iso-8859-8-e", "csiso88598i", "csiso88598e", "logical", "visual"), "iso8859_8"),
-    **dict.fromkeys(("iso-8859-6-i", "iso-8859-6-e", "csiso88596i", "csiso88596e"), "iso8859_6"),
-    **dict.fromkeys(("sun-eu-greek", "ecma-118"), "iso8859_7"),
-    **dict.fromkeys(("unicode-1-1-utf-8", "unicode11utf8", "unicode20utf8", "utf8mb4"), "utf-8"),
+    **dict.fromkeys(("cp50220", "cp50221", "iso-2022-jp-ms"), "iso2022_jp"),
+    **dict.fromkeys(("x-big5", "windows-950"), "big5hkscs"),
+    "mac-ukrainian": "mac_cyrillic",
+    "sun-eu-greek": "iso8859_7",
+    "utf8mb4": "utf-8",
     **dict.fromkeys(("unicode", "csunicode", "iso-10646-ucs-2", "ucs-2", "unicodefeff"), "utf-16-le"),
     "unicodefffe": "utf-16-be",
 }  # fmt: skip
+"""Nor to chardet."""
 _CODE_PAGES = {
     1200: "utf-16-le", 1201: "utf-16-be", 10000: "mac_roman", 20127: "ascii", 20866: "koi8-r", 20932: "euc-jp",
     20936: "gb2312", 21866: "koi8-u", 28591: "iso-8859-1", 38598: "iso-8859-8", 51932: "euc-jp", 51936: "gb2312",
@@ -91,6 +88,8 @@ _PER_NUL = 1000
 """Bytes for each NUL of a text in one-byte encodings; one alone is always allowed."""
 _ODD = 0.05
 """Share of control and undecodable characters; with more, the file is binary."""
+_EUC = re.compile(rb"\x8e[\xa1-\xdf]|\x8f[\xa1-\xfe]{2}|([\xa1-\xfe]{2})|[\0-\x7f]+|.", re.DOTALL)
+_HIGH, _LOW = (bytes(byte & 0x7F | high for byte in range(256)) for high in (0x80, 0))
 _ESCAPE = re.compile(rb"\x1b(\$[@B]|\(I|\([BJ]|\$\(D)")
 
 
@@ -104,7 +103,9 @@ def codec(label: str) -> str:
         try:
             found = codecs.lookup(known)
         except (LookupError, ValueError):
-            continue
+            if not (other := lookup_encoding(known)):
+                continue
+            found = codecs.lookup(other)
         if found.name not in _NO_TEXT and found._is_text_encoding:  # noqa: SLF001 (as bytes.decode() does)
             return _WEB.get(found.name, found.name)
     return ""
@@ -159,7 +160,7 @@ def _wide(sample: bytes) -> str:
         odd = sum(not c.isprintable() and c not in "\t\n\r" for c in text)
         blocks = Counter(ord(c) >> 8 for c in text)
         score = sum(map(text.count, " \t\n\r。，、")), max(blocks.values(), default=0) + blocks[0]  # noqa: RUF001
-        if odd <= _ODD * len(text) and score > most:
+        if odd <= _ODD * len(text) and (score[0] or blocks[0]) and score > most:
             found, most = name, score
     return found
 
@@ -228,53 +229,34 @@ def is_iso2022_jp(content: bytes) -> bool:
 def _iso2022_jp(content: bytes) -> str:
     """With half-width katakana and the characters of NEC and IBM, which mails have and Python's codec has not."""
     parts = _ESCAPE.split(content)
-    texts = [parts[0].decode("ascii", "replace")]
+    euc = [parts[0]]
     for escape, part in zip(parts[1::2], parts[2::2], strict=True):
-        if escape in (b"$@", b"$B"):
-            texts.append("".join(_jis_run(run) for run in re.split(rb"([\r\n]+)", part)))
-        elif escape == b"(I":
-            texts.append(bytes(byte | 0x80 for byte in part).decode("cp932", "replace"))
-        elif escape == b"$(D":
-            texts.append(
-                b"".join(b"\x8f" + bytes(b | 0x80 for b in p) for p in _pairs(part)).decode("euc_jp", "replace")
-            )
-        else:
-            texts.append(part.decode("ascii", "replace"))
-    return "".join(texts)
+        before = {b"$@": b"", b"$B": b"", b"$(D": b"\x8f", b"(I": b"\x8e"}.get(escape)
+        size = 1 if escape == b"(I" else 2
+        characters = re.findall(rb"[\x21-\x7e]{%d}|[^\x21-\x7e]+|." % size, part) if before is not None else [part]
+        euc += [before + c.translate(_HIGH) if before is not None and c[0] > 0x20 else c for c in characters]  # noqa: PLR2004
+    return _euc_of_windows(b"".join(euc))
 
 
 def _euc_jp(content: bytes) -> str:
     try:
         return content.decode("euc_jp")
     except UnicodeDecodeError:
-        pattern = rb"(\x8f[\xa1-\xfe]{2})|([\xa1-\xfe]{2})"
-        texts, end = [], 0
-        for match in re.finditer(pattern, content):
-            texts.append(content[end : match.start()].decode("euc_jp", "replace"))
-            high = match[2]
-            texts.append(_jis_run(bytes(b & 0x7F for b in high)) if high else match[0].decode("euc_jp", "replace"))
-            end = match.end()
-        return "".join(texts) + content[end:].decode("euc_jp", "replace")
+        return _euc_of_windows(content)
 
 
-def _pairs(run: bytes) -> list[bytes]:
-    return [run[i : i + 2] for i in range(0, len(run), 2)]
+def _euc_of_windows(content: bytes) -> str:
+    """Pairs of JIS X 0208 by way of Shift JIS as Windows knows it."""
+    return "".join(
+        _shifted(*match[1].translate(_LOW)) if match[1] else match[0].decode("euc_jp", "replace")
+        for match in _EUC.finditer(content)
+    )
 
 
-def _jis_run(run: bytes) -> str:
-    """Pairs of JIS X 0208 bytes, by way of Shift JIS as Windows knows it; line breaks and blanks are themselves."""
-    if not run.strip():
-        return run.decode("ascii")
-    return b"".join(_shifted(pair) for pair in _pairs(run)).decode("cp932", "replace")
-
-
-def _shifted(pair: bytes) -> bytes:
-    if len(pair) == 1 or not all(0x21 <= byte <= 0x7E for byte in pair):  # noqa: PLR2004
-        return pair
-    row, cell = pair
+def _shifted(row: int, cell: int) -> str:
     lead = (row + 1) // 2 + (0x70 if row < 0x5F else 0xB0)  # noqa: PLR2004
     trail = cell + (0x7E if row % 2 == 0 else 0x1F + (cell >= 0x60))  # noqa: PLR2004
-    return bytes((lead, trail))
+    return bytes((lead, trail)).decode("cp932", "replace")
 
 
 def line_reader(stream: BinaryIO) -> Callable[[int], bytes]:

@@ -119,6 +119,16 @@ def test_a_western_label_over_another_script_is_passed_over(label: str) -> None:
     assert greek in text_of(mail(greek.encode("cp1253"), f"text/plain; charset={label}"), "a.eml")
 
 
+def test_controls_in_a_western_text_do_not_make_it_utf_16() -> None:
+    said = "Größe\x0f und Länge der Brücke. "
+    assert text_of((said * 50).encode("cp1252"), "a.txt") == (said * 50).replace("\x0f", "").strip()
+
+
+def test_half_width_katakana_beside_the_characters_of_nec() -> None:
+    euc = b"\x8e\xb6\x8e\xc4" + "日本".encode("euc_jp") + b"\xad\xa1 " + "会議".encode("euc_jp")
+    assert labelled(euc, "euc-jp") == "ｶﾄ日本① 会議"
+
+
 def test_utf_8_with_a_damaged_byte_is_utf_8() -> None:
     assert text_of(RUSSIAN.encode() + b"\xe9 " + RUSSIAN.encode(), "a.txt") == f"{RUSSIAN}\ufffd {RUSSIAN}".strip()
 
