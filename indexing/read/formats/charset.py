@@ -260,17 +260,14 @@ def _shifted(row: int, cell: int) -> str:
 
 
 def line_reader(stream: BinaryIO) -> Callable[[int], bytes]:
-    """readline() of a seekable stream at its start; UTF-16 and UTF-32 come as lines of UTF-8."""
-    head = stream.read(4)
+    """readline() of a seekable stream at its start; lines in another encoding than UTF-8 come as lines of UTF-8."""
+    head = stream.read(_SAMPLE)
     stream.seek(0)
-    name = by_bom(head)
-    if not name.startswith(("utf-16", "utf-32")):
-        unmarked: dict[tuple[bool, ...], str] = {
-            (False, True, False, True): "utf-16-le", (True, False, True, False): "utf-16-be",
-            (False, True, True, True): "utf-32-le", (True, True, True, False): "utf-32-be",
-        }  # fmt: skip
-        name = unmarked.get(tuple(byte == 0 for byte in head), "")
-    if not name:
+    head = head[: head.rfind(b"\n") + 1] or head
+    name = by_bom(head) or _wide(head)
+    if not name and labelled(head, "utf-8") is None:
+        name = _guess(head)
+    if not name or name.startswith("utf-8"):
         return stream.readline
     text = io.TextIOWrapper(stream, name, "replace", newline="\n")
     return lambda limit: text.readline(limit).encode("utf-8", "replace")

@@ -26,8 +26,8 @@ _CARDS = ("vcard", "x-vcard", "directory")
 _SAID = 0.8
 """Share of the words of the HTML that its plain alternative must have to stand for it: stubs have fewer."""
 
-_QUOTE = re.compile(r"((?:> ?)*) ?(.*)", re.DOTALL)
-"""The marks before a line, with or without blanks, and the line without the blank that RFC 3676 stuffs."""
+_QUOTE = re.compile(r"(?:> ?)*+ ?")
+"""The marks before a line, with or without blanks, and the blank that RFC 3676 stuffs."""
 
 _HtmlReader = Callable[[bytes, str], str]
 
@@ -97,17 +97,18 @@ def _texts(part: Message, attached: list[str], read_html: _HtmlReader, level: in
 
 def _joined(text: str, delsp: str) -> str:
     """The paragraphs of format=flowed (RFC 3676): a blank ends a line that goes on in the next of the same quote."""
-    lines: list[str] = []
+    pieces: list[str] = []
     flows = -1
     for line in text.splitlines():
-        quoted, content = _QUOTE.findall(line)[0]
-        depth = quoted.count(">")
-        if flows == depth and content != "-- ":
-            lines[-1] = lines[-1][: -1 if delsp.lower() == "yes" else None] + content
-        else:
-            lines.append(f"{'>' * depth} {content}" if depth else content)
+        quoted = _QUOTE.match(line)
+        depth, content = (quoted[0].count(">"), line[quoted.end() :]) if quoted else (0, line)
+        if flows != depth or content == "-- ":
+            pieces.append("\n" + ">" * depth + " " * (depth > 0))
+        elif delsp.lower() == "yes":
+            pieces[-1] = pieces[-1][:-1]
+        pieces.append(content)
         flows = depth if content.endswith(" ") and content != "-- " else -1
-    return "\n".join(lines)
+    return "".join(pieces)
 
 
 def _parts(part: Message) -> list[Message]:

@@ -140,8 +140,9 @@ def _look(element: Any, rules: Mapping[frozenset[str], _Look]) -> _Look:
     if rules:
         classes = [f".{name}" for name in element.get("class", "").split()[: _MOST_NAMES - 2]]
         names = [str(element.tag), *classes, f"#{element.get('id')}"]
-        for found in chain(((name,) for name in names), combinations(names, 2)):
-            look = look.with_(rules.get(frozenset(found), _Look()))
+        for chosen in chain(((name,) for name in names), combinations(names, 2)):
+            if found := rules.get(frozenset(chosen)):
+                look = look.with_(found)
     look = look.with_(_read(element.get("style", "")))
     colour, behind = (_same(_bare(element.get(name, ""))) for name in ("color", "bgcolor"))
     return look._replace(colour=look.colour or colour, behind=look.behind or behind)

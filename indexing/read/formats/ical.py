@@ -10,6 +10,7 @@ _SHOWN = {
     "SUMMARY": "Event", "DTSTART": "Start", "DTEND": "End", "DUE": "Due", "RRULE": "Repeats", "LOCATION": "Location",
     "ORGANIZER": "Organizer", "STATUS": "Status", "DESCRIPTION": "Description",
 }  # fmt: skip
+_KINDS = ("VEVENT", "VTODO")
 _LINE = re.compile(r'([A-Za-z-]+)((?:;(?:[^":\n]|"[^"\n]*")*+)?):(.*)')
 _TIME = re.compile(r"(\d{4})(\d\d)(\d\d)(?:T(\d\d)(\d\d)\d\d(Z?))?$")
 
@@ -26,14 +27,16 @@ def events(calendar: str) -> str:
     found: list[dict[str, str]] = []
     inside: list[str] = []
     for line in re.sub(r"\r?\n[ \t]", "", calendar).splitlines():
-        name, parameters, value = (_LINE.findall(line) or [("", "", "")])[0]
+        if not (match := _LINE.match(line)):
+            continue
+        name, parameters, value = match[1].upper(), match[2], match[3]
         if name == "BEGIN":
             inside.append(value.strip())
-            found += [{}] * (inside[-1] in ("VEVENT", "VTODO"))
+            found += [{}] if inside[-1] in _KINDS else []
         elif name == "END":
             inside = inside[:-1]
-        elif inside and inside[-1] in ("VEVENT", "VTODO"):
-            found[-1] = {name.upper(): _value(parameters, value), **found[-1]}
+        elif name in _SHOWN and inside and inside[-1] in _KINDS:
+            found[-1].setdefault(name, _value(parameters, value))
     return "\n\n".join(
         "\n".join(f"{label}: {event[name]}" for name, label in _SHOWN.items() if event.get(name)) for event in found
     )

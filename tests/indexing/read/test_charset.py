@@ -160,6 +160,12 @@ def test_wide_jsonl_keeps_its_records(encoding: str) -> None:
     assert [document.text for document in load_bytes(lines.encode(encoding), "a.jsonl")] == said
 
 
+def test_jsonl_without_a_label_is_in_one_charset() -> None:
+    said = ["昼", "会議は来週の木曜日に大阪で開催されます。", "茶", "資料は前日までに送ってください。", "ア"]
+    lines = "\n".join(json.dumps({"text": text}, ensure_ascii=False) for text in said)
+    assert [document.text for document in load_bytes(lines.encode("cp932"), "a.jsonl")] == said
+
+
 def word_rtf(text: str, encoding: str) -> str:
     """As Word writes it: the second byte of a character as itself where it is a letter."""
     return "".join(chr(b) if 0x30 <= b < 0x5B else f"\\'{b:02x}" for b in text.encode(encoding))
