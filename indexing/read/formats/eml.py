@@ -20,9 +20,9 @@ from indexing.read.formats.ical import events
 from indexing.read.formats.mail_headers import Policy, decoded, filename, header, is_attachment, label_of
 
 _HEADERS = ("From", "To", "Cc", "Date")
-_NOT_SHOWN = frozenset(("vcard", "x-vcard", "directory", "css", "javascript", "rtf", "x-amp-html"))
-"""Subtypes of text that mail programs do not show as text."""
 _CARDS = ("vcard", "x-vcard", "directory")
+_NOT_SHOWN = frozenset((*_CARDS, "css", "javascript", "rtf", "x-amp-html"))
+"""Subtypes of text that mail programs do not show as text."""
 _SAID = 0.8
 """Share of the words of the HTML that its plain alternative must have to stand for it: stubs have fewer."""
 

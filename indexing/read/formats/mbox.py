@@ -16,8 +16,6 @@ _POSTMARK = re.compile(
     rb"(?: remote from .*)?\s*$"
 )
 """An address, a name or a dash, and at the end a date as of asctime(), RFC 5322 or ISO 8601."""
-_HEADER = re.compile(rb"(?:From|Received|Return-Path|Message-ID):", re.IGNORECASE)
-"""One of them must follow a separator with a date of another form than asctime()'s."""
 _HEADER = re.compile(rb">?From |[!-9;-~]+[ \t]*:|[ \t]")
 _MAX_HEADERS = 200
 """Lines after a "From " line in which a header of mails must stand."""
