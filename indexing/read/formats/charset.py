@@ -1,10 +1,19 @@
-"""Charset labels as the web reads them (the Encoding Standard, https://encoding.spec.whatwg.org/#names-and-labels)."""
+"""Bytes to text: by a label as the web reads it, else by what the bytes look like.
+
+The Encoding Standard has the labels: https://encoding.spec.whatwg.org/#names-and-labels.
+"""
 
 import codecs
 import io
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import BinaryIO
+
+import chardet
+from chardet.registry import lookup_encoding
+
+from indexing.errors import NotADocumentError
 
 _WEB = {
     "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "iso8859-11": "cp874", "tis-620": "cp874",
@@ -18,23 +27,19 @@ _WEB = {
 }  # fmt: skip
 """Python's codec: the codec that the web uses for its labels, mostly a superset with the vendor's characters."""
 _UNKNOWN_TO_PYTHON = {
-    **dict.fromkeys(("gb-2312-80", "csgb2312", "gb-2312", "windows-936"), "gb18030"),
-    **dict.fromkeys(("ks-c-5601-1989", "csksc56011987", "iso-ir-149", "windows-949", "ms949"), "cp949"),
-    **dict.fromkeys(("windows-31j", "sjis-win", "ms932", "windows-932"), "cp932"),
+    **dict.fromkeys(("gb-2312-80", "gb-2312"), "gb18030"),
+    "ks-c-5601-1989": "cp949",
+    **dict.fromkeys(("sjis-win", "windows-932"), "cp932"),
     **dict.fromkeys(("cseucpkdfmtjapanese", "eucjp-ms", "eucjp-win"), "euc_jp"),
-    **dict.fromkeys(("cp50220", "cp50221", "iso-2022-jp-ms", "csiso2022jp"), "iso2022_jp"),
-    **dict.fromkeys(("cn-big5", "x-big5", "windows-950"), "big5hkscs"),
-    **dict.fromkeys(("windows-874", "dos-874"), "cp874"),
-    **dict.fromkeys(("koi", "koi8", "cskoi8r", "koi8-ru"), "koi8-u"),
-    **dict.fromkeys(("mac", "csmacintosh", "mac-roman"), "mac_roman"),
-    **dict.fromkeys(("mac-cyrillic", "mac-ukrainian"), "mac_cyrillic"),
-    **dict.fromkeys(("iso-8859-8-i", "iso-8859-8-e", "csiso88598i", "csiso88598e", "logical", "visual"), "iso8859_8"),
-    **dict.fromkeys(("iso-8859-6-i", "iso-8859-6-e", "csiso88596i", "csiso88596e"), "iso8859_6"),
-    **dict.fromkeys(("sun-eu-greek", "ecma-118"), "iso8859_7"),
-    **dict.fromkeys(("unicode-1-1-utf-8", "unicode11utf8", "unicode20utf8", "utf8mb4"), "utf-8"),
+    **dict.fromkeys(("cp50220", "cp50221", "iso-2022-jp-ms"), "iso2022_jp"),
+    **dict.fromkeys(("x-big5", "windows-950"), "big5hkscs"),
+    "mac-ukrainian": "mac_cyrillic",
+    "sun-eu-greek": "iso8859_7",
+    "utf8mb4": "utf-8",
     **dict.fromkeys(("unicode", "csunicode", "iso-10646-ucs-2", "ucs-2", "unicodefeff"), "utf-16-le"),
     "unicodefffe": "utf-16-be",
 }  # fmt: skip
+"""Nor to chardet."""
 _CODE_PAGES = {
     1200: "utf-16-le", 1201: "utf-16-be", 10000: "mac_roman", 20127: "ascii", 20866: "koi8-r", 20932: "euc-jp",
     20936: "gb2312", 21866: "koi8-u", 28591: "iso-8859-1", 38598: "iso-8859-8", 51932: "euc-jp", 51936: "gb2312",
@@ -55,6 +60,36 @@ _FEW_WRONG = 0.05
 _UTF8_CHARACTER = re.compile(r"[^\0-\x7f]")
 _UTF8_CHARACTERS = 3
 """So many characters of well-formed UTF-8 are no accident in another encoding."""
+_NOT_WESTERN = re.compile(rb"[\xc0-\xff]{4}")
+"""Four accented letters in a row: words of another script under a Western label."""
+_WORDS = 3
+"""So many of them that differ are no accident."""
+_DECLARED = re.compile(rb"(?:charset|encoding|coding)\s{0,9}[=:]", re.IGNORECASE)
+_GUESSED = (
+    "utf-8", "utf-16-le", "utf-16-be", "cp932", "euc-jp", "cp949", "gb18030", "big5hkscs", "cp874",
+    *map("cp{}".format, range(1250, 1259)), "iso8859-2", "iso8859-5", "iso8859-7", "iso8859-15", "koi8-r", "koi8-u",
+    "mac-roman", "mac-cyrillic", "cp437", "cp850", "cp852", "cp866",
+)  # fmt: skip
+_SYMBOLS = rb"[\x80\xa3\xa7\xa9\xae\xb0-\xb5\xb7\xbc-\xbe\xd7\xd8](?![\x80-\xff])"
+_SYMBOL = re.compile(rb"(?<![A-Za-z\x80-\xff])" + _SYMBOLS + rb"|(?<=[A-Za-z])(?!.[A-Za-z])" + _SYMBOLS, re.DOTALL)
+"""Of cp1252, outside words: £, §, °, ±, µ, €."""
+_BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
+_BEFORE = 64
+"""Bytes of ASCII before the first other one that are judged with it."""
+_SHORT = 24
+"""Bytes. Such a text is Western where it can be: statistics say nothing yet."""
+_NO_SHORT_WESTERN = re.compile(rb"[\x80-\xff]{3}|[A-Za-z][\xb3\xb9\xbf][a-z]|[\x81\x8d\x8f\x90\x9d]")
+"""Words of other scripts; Polish letters of cp1250, which are ³, ¹, ¿ in cp1252; what cp1252 has not."""
+_SAMPLE = 256 * 2**10
+"""Bytes or characters by which a text is judged."""
+_CONTROLS = bytes((*range(9), *range(0x0E, 0x1B)))
+"""Bytes that hardly any text has in another encoding than these."""
+_PER_NUL = 1000
+"""Bytes for each NUL of a text in one-byte encodings; one alone is always allowed."""
+_ODD = 0.05
+"""Share of control and undecodable characters; with more, the file is binary."""
+_EUC = re.compile(rb"\x8e[\xa1-\xdf]|\x8f[\xa1-\xfe]{2}|([\xa1-\xfe]{2})|[\0-\x7f]+|.", re.DOTALL)
+_HIGH, _LOW = (bytes(byte & 0x7F | high for byte in range(256)) for high in (0x80, 0))
 _ESCAPE = re.compile(rb"\x1b(\$[@B]|\(I|\([BJ]|\$\(D)")
 
 
@@ -68,7 +103,9 @@ def codec(label: str) -> str:
         try:
             found = codecs.lookup(known)
         except (LookupError, ValueError):
-            continue
+            if not (other := lookup_encoding(known)):
+                continue
+            found = codecs.lookup(other)
         if found.name not in _NO_TEXT and found._is_text_encoding:  # noqa: SLF001 (as bytes.decode() does)
             return _WEB.get(found.name, found.name)
     return ""
@@ -85,6 +122,56 @@ def by_bom(content: bytes) -> str:
     return next((name for bom, name in _BOMS if content.startswith(bom)), "")
 
 
+def decode(content: bytes, label: str = "") -> str:
+    """By the BOM, as UTF-16 or UTF-32 by its zero bytes, by the label as the web reads it, as UTF-8, or by a guess.
+
+    A label that is unknown or that the bytes contradict is passed over. Raises NotADocumentError for binary data.
+    """
+    wide = _wide(content[:_SAMPLE])
+    for name in (wide, label):
+        if (text := labelled(content, name)) is not None:
+            return text
+    if content.count(0) > max(1, len(content) // _PER_NUL):
+        raise NotADocumentError("not indexed: binary data, not a document")
+    text = labelled(content, "utf-8")
+    return text if text is not None else replaced(content, _guess(content))
+
+
+def _guess(content: bytes) -> str:
+    """The codec by chardet, whatever the text declares; cp1252 where there is little to judge by."""
+    beyond = _BEYOND_ASCII.search(content)
+    start = max(beyond.start() - _BEFORE, 0) // 4 * 4 if beyond else 0
+    sample = content[start : start + _SAMPLE]
+    judged = _SYMBOL.sub(b" ", _DECLARED.sub(b" ", sample))
+    if judged.isascii() or (len(judged) <= _SHORT and not _NO_SHORT_WESTERN.search(judged)):
+        return "cp1252"
+    found = chardet.detect(judged, include_encodings=_GUESSED, max_bytes=len(judged), compat_names=False)
+    name = codec(found["encoding"] or "") or "cp1252"
+    return "cp1252" if replaced(judged, name) == replaced(judged, "cp1252") else name
+
+
+def _wide(sample: bytes) -> str:
+    """UTF-16 or UTF-32 without a BOM: the one with most blanks and stops, then with most in one block; "" for none."""
+    if len(sample) - len(sample.translate(None, _CONTROLS)) <= max(1, len(sample) // _PER_NUL):
+        return ""
+    found, most = "", (0, 0)
+    for name in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
+        text = sample[: 4 * _PER_NUL].decode(name, "replace")
+        odd = sum(not c.isprintable() and c not in "\t\n\r" for c in text)
+        blocks = Counter(ord(c) >> 8 for c in text)
+        score = sum(map(text.count, " \t\n\r。，、")), max(blocks.values(), default=0) + blocks[0]  # noqa: RUF001
+        if odd <= _ODD * len(text) and (score[0] or blocks[0]) and score > most:
+            found, most = name, score
+    return found
+
+
+def is_text(text: str) -> bool:
+    """Whether hardly any of its characters are controls or undecodable."""
+    sample = text[:_SAMPLE]
+    odd = sum(1 for c in sample if c == "\ufffd" or (c < " " and c not in "\t\n\r\f\v\x1b"))
+    return odd <= _ODD * len(sample)
+
+
 def labelled(content: bytes, label: str) -> str | None:
     """The text by the label, or by a BOM before it. None where the label is unknown or the bytes contradict it."""
     name = by_bom(content) or codec(label)
@@ -92,6 +179,8 @@ def labelled(content: bytes, label: str) -> str | None:
         return None
     if name in ("cp1252", "utf-8") and is_iso2022_jp(content):
         name = "iso2022_jp"
+    if name == "cp1252" and len(set(_NOT_WESTERN.findall(content[:_SAMPLE]))) >= _WORDS:
+        name = _guess(content)
     if not name.startswith("utf-8") and not by_bom(content) and (text := _unexpected_utf8(content, name)) is not None:
         return text
     text = replaced(content, name)
@@ -140,67 +229,45 @@ def is_iso2022_jp(content: bytes) -> bool:
 def _iso2022_jp(content: bytes) -> str:
     """With half-width katakana and the characters of NEC and IBM, which mails have and Python's codec has not."""
     parts = _ESCAPE.split(content)
-    texts = [parts[0].decode("ascii", "replace")]
+    euc = [parts[0]]
     for escape, part in zip(parts[1::2], parts[2::2], strict=True):
-        if escape in (b"$@", b"$B"):
-            texts.append("".join(_jis_run(run) for run in re.split(rb"([\r\n]+)", part)))
-        elif escape == b"(I":
-            texts.append(bytes(byte | 0x80 for byte in part).decode("cp932", "replace"))
-        elif escape == b"$(D":
-            texts.append(
-                b"".join(b"\x8f" + bytes(b | 0x80 for b in p) for p in _pairs(part)).decode("euc_jp", "replace")
-            )
-        else:
-            texts.append(part.decode("ascii", "replace"))
-    return "".join(texts)
+        before = {b"$@": b"", b"$B": b"", b"$(D": b"\x8f", b"(I": b"\x8e"}.get(escape)
+        size = 1 if escape == b"(I" else 2
+        characters = re.findall(rb"[\x21-\x7e]{%d}|[^\x21-\x7e]+|." % size, part) if before is not None else [part]
+        euc += [before + c.translate(_HIGH) if before is not None and c[0] > 0x20 else c for c in characters]  # noqa: PLR2004
+    return _euc_of_windows(b"".join(euc))
 
 
 def _euc_jp(content: bytes) -> str:
     try:
         return content.decode("euc_jp")
     except UnicodeDecodeError:
-        pattern = rb"(\x8f[\xa1-\xfe]{2})|([\xa1-\xfe]{2})"
-        texts, end = [], 0
-        for match in re.finditer(pattern, content):
-            texts.append(content[end : match.start()].decode("euc_jp", "replace"))
-            high = match[2]
-            texts.append(_jis_run(bytes(b & 0x7F for b in high)) if high else match[0].decode("euc_jp", "replace"))
-            end = match.end()
-        return "".join(texts) + content[end:].decode("euc_jp", "replace")
+        return _euc_of_windows(content)
 
 
-def _pairs(run: bytes) -> list[bytes]:
-    return [run[i : i + 2] for i in range(0, len(run), 2)]
+def _euc_of_windows(content: bytes) -> str:
+    """Pairs of JIS X 0208 by way of Shift JIS as Windows knows it."""
+    return "".join(
+        _shifted(*match[1].translate(_LOW)) if match[1] else match[0].decode("euc_jp", "replace")
+        for match in _EUC.finditer(content)
+    )
 
 
-def _jis_run(run: bytes) -> str:
-    """Pairs of JIS X 0208 bytes, by way of Shift JIS as Windows knows it; line breaks and blanks are themselves."""
-    if not run.strip():
-        return run.decode("ascii")
-    return b"".join(_shifted(pair) for pair in _pairs(run)).decode("cp932", "replace")
-
-
-def _shifted(pair: bytes) -> bytes:
-    if len(pair) == 1 or not all(0x21 <= byte <= 0x7E for byte in pair):  # noqa: PLR2004
-        return pair
-    row, cell = pair
+def _shifted(row: int, cell: int) -> str:
     lead = (row + 1) // 2 + (0x70 if row < 0x5F else 0xB0)  # noqa: PLR2004
     trail = cell + (0x7E if row % 2 == 0 else 0x1F + (cell >= 0x60))  # noqa: PLR2004
-    return bytes((lead, trail))
+    return bytes((lead, trail)).decode("cp932", "replace")
 
 
 def line_reader(stream: BinaryIO) -> Callable[[int], bytes]:
-    """readline() of a seekable stream at its start; UTF-16 and UTF-32 come as lines of UTF-8."""
-    head = stream.read(4)
+    """readline() of a seekable stream at its start; lines in another encoding than UTF-8 come as lines of UTF-8."""
+    head = stream.read(_SAMPLE)
     stream.seek(0)
-    name = by_bom(head)
-    if not name.startswith(("utf-16", "utf-32")):
-        unmarked: dict[tuple[bool, ...], str] = {
-            (False, True, False, True): "utf-16-le", (True, False, True, False): "utf-16-be",
-            (False, True, True, True): "utf-32-le", (True, True, True, False): "utf-32-be",
-        }  # fmt: skip
-        name = unmarked.get(tuple(byte == 0 for byte in head), "")
-    if not name:
+    head = head[: head.rfind(b"\n") + 1] or head
+    name = by_bom(head) or _wide(head)
+    if not name and labelled(head, "utf-8") is None:
+        name = _guess(head)
+    if not name or name.startswith("utf-8"):
         return stream.readline
     text = io.TextIOWrapper(stream, name, "replace", newline="\n")
     return lambda limit: text.readline(limit).encode("utf-8", "replace")

@@ -6,8 +6,9 @@ import re
 
 from indexing.errors import UnreadableError
 from indexing.read.formats import table_text
+from indexing.read.formats.charset import decode
 from indexing.read.formats.extract import Extract, Limits, require_chars, tidy
-from indexing.read.formats.text import decode, require_printable
+from indexing.read.formats.text import require_printable
 
 csv.field_size_limit(16 * 2**20)
 _SEPARATOR = re.compile(r"\A\"?sep=([^\n\"]?)\"?[ \t]*(?:\n|\Z)", re.IGNORECASE)

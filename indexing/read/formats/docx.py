@@ -11,12 +11,13 @@ import mammoth
 from indexing.document import one_line
 from indexing.errors import UnreadableError
 from indexing.read.formats import rtf
+from indexing.read.formats.charset import decode
 from indexing.read.formats.docx_numbering import printed
 from indexing.read.formats.docx_parts import rewritten, with_chunks
 from indexing.read.formats.extract import Extract, Limits, tidy
 from indexing.read.formats.html import body_markdown, to_markdown
 from indexing.read.formats.markup import Package, core_title
-from indexing.read.formats.text import decode, title_of
+from indexing.read.formats.text import title_of
 
 _STYLES = """
 p[style-name='Title'] => h1:fresh

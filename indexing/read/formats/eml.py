@@ -13,16 +13,21 @@ from typing import Any
 from indexing.errors import UnreadableError
 from indexing.markdown import escaped
 from indexing.read.formats import charset
+from indexing.read.formats.charset import decode
 from indexing.read.formats.extract import Extract, Limits, counted, require_chars, tidy
 from indexing.read.formats.html import body_markdown, body_words
+from indexing.read.formats.ical import events
 from indexing.read.formats.mail_headers import Policy, decoded, filename, header, is_attachment, label_of
-from indexing.read.formats.text import decode
 
 _HEADERS = ("From", "To", "Cc", "Date")
-_NOT_SHOWN = frozenset(("calendar", "vcard", "x-vcard", "directory", "css", "javascript", "rtf", "x-amp-html"))
+_CARDS = ("vcard", "x-vcard", "directory")
+_NOT_SHOWN = frozenset((*_CARDS, "css", "javascript", "rtf", "x-amp-html"))
 """Subtypes of text that mail programs do not show as text."""
 _SAID = 0.8
 """Share of the words of the HTML that its plain alternative must have to stand for it: stubs have fewer."""
+
+_QUOTE = re.compile(r"(?:> ?)*+ ?")
+"""The marks before a line, with or without blanks, and the blank that RFC 3676 stuffs."""
 
 _HtmlReader = Callable[[bytes, str], str]
 
@@ -77,12 +82,33 @@ def _texts(part: Message, attached: list[str], read_html: _HtmlReader, level: in
         for inner in parts:
             yield from _texts(inner, attached, read_html, level)
     elif is_attachment(part) or not _is_shown(part):
-        if is_attachment(part) or (filename(part) and part.get_content_maintype() != "image"):
+        is_named = filename(part) and part.get_content_maintype() != "image"
+        if is_attachment(part) or is_named or part.get_content_subtype() in _CARDS:
             attached.append(filename(part) or "unnamed")
     elif part.get_content_subtype() == "html":
         yield read_html(_payload(part), label_of(part))
+    elif part.get_content_subtype() == "calendar":
+        yield escaped(tidy(events(decoded(_payload(part), label_of(part)))))
     else:
-        yield escaped(tidy(decoded(_payload(part), label_of(part))))
+        text = decoded(_payload(part), label_of(part))
+        is_flowed = str(part.get_param("format", "")).lower() == "flowed"
+        yield escaped(tidy(_joined(text, str(part.get_param("delsp", ""))) if is_flowed else text))
+
+
+def _joined(text: str, delsp: str) -> str:
+    """The paragraphs of format=flowed (RFC 3676): a blank ends a line that goes on in the next of the same quote."""
+    pieces: list[str] = []
+    flows = -1
+    for line in text.splitlines():
+        quoted = _QUOTE.match(line)
+        depth, content = (quoted[0].count(">"), line[quoted.end() :]) if quoted else (0, line)
+        if flows != depth or content == "-- ":
+            pieces.append("\n" + ">" * depth + " " * (depth > 0))
+        elif delsp.lower() == "yes":
+            pieces[-1] = pieces[-1][:-1]
+        pieces.append(content)
+        flows = depth if content.endswith(" ") and content != "-- " else -1
+    return "".join(pieces)
 
 
 def _parts(part: Message) -> list[Message]:
@@ -107,8 +133,9 @@ def _forwarded(part: Message) -> Message:
 
 
 def _alternative(parts: list[Message], attached: list[str], read_html: _HtmlReader, level: int) -> Iterator[str]:
-    """The last one, which is the richest; the plain text where it says the same."""
-    shown = [part for part in parts if part.is_multipart() or _is_shown(part)] or parts
+    """The last one, which is the richest; the plain text where it says the same. An invitation has its event too."""
+    invitations = [part for part in parts if part.get_content_subtype() == "calendar"]
+    shown = [part for part in parts if (part.is_multipart() or _is_shown(part)) and part not in invitations] or parts
     best, best_text = shown[0], _words(shown[0])
     for part in shown[1:]:
         text = _words(part)
@@ -116,7 +143,7 @@ def _alternative(parts: list[Message], attached: list[str], read_html: _HtmlRead
             best, best_text = part, text
     for part in parts:
         texts = list(_texts(part, attached, read_html if part is best else body_words, level))
-        if part is best:
+        if part is best or part in invitations:
             yield from texts
 
 

@@ -15,12 +15,12 @@ from indexing.document import one_line
 from indexing.errors import NoTextError, UnreadableError
 from indexing.markdown import escaped
 from indexing.read.formats import charset
+from indexing.read.formats.charset import decode
 from indexing.read.formats.extract import Extract, Limits, counted, tidy
 from indexing.read.formats.html_hidden import drop_hidden
 from indexing.read.formats.html_noise import drop_noise
 from indexing.read.formats.html_tables import plain_tables
 from indexing.read.formats.superscript import BLOCKS, spell
-from indexing.read.formats.text import decode
 
 logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
 _META_CHARSET = re.compile(rb"<meta[^>]+charset=[\"']?\s*([\w-]+)", re.IGNORECASE)
@@ -136,21 +136,21 @@ def _spelled(source: str) -> str:
 
 def body_markdown(content: bytes | str, label: str = "", omitted: Counter[str] | None = None) -> str:
     """The whole body, for mails and chapters, which have no boilerplate; "" where it is empty."""
-    try:
-        source = content if isinstance(content, str) else _decode(content, label)
-        body = _body(_parse(source), Counter() if omitted is None else omitted)
-    except UnreadableError:
-        return ""
-    return to_markdown(lxml.html.tostring(body, encoding="unicode"))
+    body = _body_of(content, label, Counter() if omitted is None else omitted)
+    return "" if body is None else to_markdown(lxml.html.tostring(body, encoding="unicode"))
 
 
 def body_words(content: bytes | str, label: str = "") -> str:
     """The words of the body without any structure, which takes a tenth of the time; "" where it is empty."""
+    body = _body_of(content, label, Counter())
+    return "" if body is None else one_line(" ".join(body.itertext()))
+
+
+def _body_of(content: bytes | str, label: str, omitted: Counter[str]) -> Any:
     try:
-        source = content if isinstance(content, str) else _decode(content, label)
-        return one_line(" ".join(_body(_parse(source), Counter()).itertext()))
+        return _body(_parse(content if isinstance(content, str) else _decode(content, label)), omitted)
     except UnreadableError:
-        return ""
+        return None
 
 
 class _Markdown(markdownify.MarkdownConverter):

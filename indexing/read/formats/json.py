@@ -6,8 +6,9 @@ from typing import Any
 
 from indexing.document import one_line
 from indexing.errors import UnreadableError
+from indexing.read.formats.charset import decode
 from indexing.read.formats.extract import Extract, tidy
-from indexing.read.formats.text import decode, title_of
+from indexing.read.formats.text import title_of
 
 _MANY = 16
 """A longer list of numbers is replaced by its length: it is an embedding or a measurement."""

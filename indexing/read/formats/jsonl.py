@@ -87,7 +87,7 @@ def _first(record: Mapping[str, Any], names: tuple[str, ...]) -> str:
 
 
 def _metadata(record: Mapping[str, Any], taken: set[str]) -> tuple[dict[str, Scalar], dict[str, Any]]:
-    """Scalars and lists of them, also of an object named metadata or meta; then the other fields with a value.
+    """Scalars with a value and lists of them, also of an object named metadata or meta; then the other fields.
 
     The id is record_id.
     """
@@ -96,10 +96,11 @@ def _metadata(record: Mapping[str, Any], taken: set[str]) -> tuple[dict[str, Sca
     for name in inner:
         fields |= record[name]
     fields |= {name: value for name, value in record.items() if name not in (*taken, *inner, *KEY)}
+    fields = {name: value for name, value in fields.items() if not isinstance(value, str) or tidy(value).strip()}
     if key := _first(record, KEY):
         fields["record_id"] = key
     scalars = {one_line(tidy(name)): _scalar(value) for name, value in fields.items()}
-    rest = {name: value for name, value in fields.items() if scalars[one_line(tidy(name))] is None and name not in TEXT}
+    rest = {name: value for name, value in fields.items() if scalars[one_line(tidy(name))] is None}
     return {name: value for name, value in scalars.items() if name and value is not None}, rest
 
 

@@ -17,6 +17,7 @@ from indexing.read.formats import (
     eml,
     epub,
     html,
+    ical,
     json,
     jsonl,
     mbox,
@@ -35,8 +36,8 @@ from indexing.read.formats.versions import reader_of
 
 _LOADERS = {
     "csv": csv.load, "doc_ppt": doc_ppt.load, "docx": docx.load, "eml": eml.load, "epub": epub.load,
-    "html": html.load, "msg": msg.load, "odf": odf.load, "pdf": pdf.load, "pptx": pptx.load, "rtf": rtf.load,
-    "text": text.load, "xlsx": xlsx.load, "xml": xml.load,
+    "html": html.load, "ical": ical.load, "msg": msg.load, "odf": odf.load, "pdf": pdf.load, "pptx": pptx.load,
+    "rtf": rtf.load, "text": text.load, "xlsx": xlsx.load, "xml": xml.load,
 }  # fmt: skip
 _STREAMED = {"jsonl": jsonl.load, "mbox": mbox.load}
 """Read record by record: the file may be larger than the memory."""

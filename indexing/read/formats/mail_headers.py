@@ -10,8 +10,8 @@ from email.message import Message
 from indexing.document import one_line
 from indexing.errors import NotADocumentError
 from indexing.read.formats import charset
+from indexing.read.formats.charset import decode
 from indexing.read.formats.extract import tidy
-from indexing.read.formats.text import decode
 
 _ENCODED_WORD = re.compile(r"=\?([^?*\s]{1,75})(?:\*[^?\s]{0,75})?\?([bBqQ])\?([^?]*)\?=")
 

@@ -10,10 +10,12 @@ from indexing.read.formats import eml
 from indexing.read.formats.extract import Extract, Limits
 from indexing.read.formats.sniff import MAIL_HEADER
 
-_SEPARATOR = re.compile(rb"From .*\d\d:\d\d")
-_DATED = re.compile(rb"From .*\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b,? .*\b\d\d?\b.*\d\d:\d\d")
-_OWN_HEADER = re.compile(rb"(?:From|Received|Return-Path|Message-ID):", re.IGNORECASE)
-"""One of them must follow a separator with a date of another form than asctime()'s."""
+_POSTMARK = re.compile(
+    rb"From (?:.* )?(?:(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +(?:[A-Z][a-z]{2} +\d\d?|\d\d? +[A-Z][a-z]{2})(?: +\d{4})?"
+    rb" +\d\d?:\d\d(?::\d\d)?(?: +(?:[A-Z]{1,5}|[+-]\d{4}|\d{4})){0,3}|\d{4}-\d\d-\d\d[T ]\d\d:\d\d\S{0,20})"
+    rb"(?: remote from .*)?\s*$"
+)
+"""An address, a name or a dash, and at the end a date as of asctime(), RFC 5322 or ISO 8601."""
 _HEADER = re.compile(rb">?From |[!-9;-~]+[ \t]*:|[ \t]")
 _MAX_HEADERS = 200
 """Lines after a "From " line in which a header of mails must stand."""
@@ -56,7 +58,7 @@ def _mails(stream: BinaryIO, limits: Limits) -> Iterator[tuple[bytes, bool]]:
     size, blank = 0, True
     ahead: list[bytes] = []
     while line := ahead.pop() if ahead else stream.readline(limits.max_part_bytes):
-        if blank and _SEPARATOR.match(line) and _are_headers(line, ahead or _block(stream, ahead)):
+        if blank and _POSTMARK.match(line) and _are_headers(ahead or _block(stream, ahead)):
             if size:
                 yield b"".join(lines), size <= limits.max_part_bytes
             lines, size = [], 0
@@ -79,14 +81,13 @@ def _block(stream: BinaryIO, ahead: list[bytes]) -> list[bytes]:
     return ahead
 
 
-def _are_headers(separator: bytes, ahead: list[bytes]) -> bool:
+def _are_headers(ahead: list[bytes]) -> bool:
     """Whether the lines, the next one last, begin with a header, and one is a header that mails have."""
-    wanted = MAIL_HEADER if _DATED.match(separator) else _OWN_HEADER
     if not ahead or not _HEADER.match(ahead[-1]) or ahead[-1][:1] in (b" ", b"\t"):
         return False
     for line in reversed(ahead):
         if not _HEADER.match(line):
             return False
-        if not line.startswith(b"From ") and wanted.match(line):
+        if not line.startswith(b"From ") and MAIL_HEADER.match(line):
             return True
     return False

@@ -17,10 +17,10 @@ from indexing.document import one_line
 from indexing.errors import UnreadableError
 from indexing.markdown import escaped
 from indexing.read.formats import charset, rtf
+from indexing.read.formats.charset import decode
 from indexing.read.formats.eml import letter, says_all
 from indexing.read.formats.extract import Extract, Limits, counted, tidy
 from indexing.read.formats.html import body_markdown, body_words
-from indexing.read.formats.text import decode
 
 # Property tags: PidTagSubject, PidTagSenderName + PidTagSenderSmtpAddress or PidTagSenderEmailAddress, PidTagDisplayTo,
 # PidTagDisplayCc, PidTagBody, PidTagHtml, PidTagRtfCompressed, PidTagTransportMessageHeaders, PidTagMessageClass.

@@ -43,6 +43,7 @@ _BY_SUFFIX: dict[str, Kind] = {
     ".json": JSON,
     ".ipynb": Kind("json", "application/x-ipynb+json"),
     ".eml": MAIL,
+    ".ics": Kind("ical", "text/calendar"),
     ".vtt": Kind("text", "text/vtt"),
     ".srt": Kind("text", "application/x-subrip"),
     ".rst": Kind("text", "text/prs.fallenstein.rst"),

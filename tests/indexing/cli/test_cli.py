@@ -140,8 +140,8 @@ def test_care_of_a_collection(environment, docs, tmp_path) -> None:
     ragline(environment, "index", docs)
     info = json.loads(ragline(environment, "index", "info", "--json").stdout)
     assert (info["documents"], info["manifest"]["embedding_model"]) == (1, "hashed")
-    assert info["readers"] == {"text 1": 1}
-    assert "\ntext 1: 1 document\n" in ragline(environment, "index", "info").stdout
+    assert info["readers"] == {"text 2": 1}
+    assert "\ntext 2: 1 document\n" in ragline(environment, "index", "info").stdout
     assert "1 unchanged" in ragline(environment, "index", docs, "--reread").stdout
     assert "is sound" in ragline(environment, "index", "verify").stdout
     assert "is sound" in ragline(environment, "index", "repair").stdout

@@ -84,6 +84,55 @@ def test_a_label_that_is_unknown_or_lies_is_passed_over() -> None:
     assert text_of(f'<meta charset="utf-16"><p>{said}</p>'.encode(), "a.html") == said
 
 
+JAPANESE_PROSE = "会議は来週の木曜日に大阪で開催されます。資料は前日までに送ってください。"
+RUSSIAN = "Склад закрыт до пятницы, ключ у сторожа. "
+UNLABELLED = [
+    *((encoding, JAPANESE_PROSE) for encoding in ("shift_jis", "cp932", "euc_jp", "iso2022_jp", "utf-16-be")),
+    *((encoding, RUSSIAN) for encoding in ("koi8_r", "cp1251", "cp866", "utf-16-le")),
+    ("koi8_u", "Склад зачинено до п'ятниці, ключ у сторожа, він живе поруч із їдальнею."),
+    ("euc_kr", "회의는 다음 주 목요일에 오사카에서 열립니다. 자료는 전날까지 보내 주십시오."),
+    ("gb18030", "请于周五前提交报告，联系人在二楼，电话分机四二。"),
+    ("utf-16-le", "请于周五前提交报告，\n联系人在二楼，\n电话分机 42。"),
+    ("big5", "請於週五前提交報告，聯絡人在二樓，電話分機四二。"),
+    ("iso8859_2", "Žluťoučký kůň příšerně úpěl ďábelské ódy, a řeka je široká."),
+    ("cp1254", "Toplantı perşembe günü saat onda, ağaçlı yolun sonundaki büyük binada yapılacak."),
+    ("cp874", "การประชุมจะจัดขึ้นในวันพฤหัสบดีหน้า"),
+    ("mac_roman", "Le café est fermé à l’été, où l’on mangeait déjà très bien."),
+    ("utf-16-be", "बैठक अगले गुरुवार को होगी, कृपया समय पर आएँ।"),
+    ("cp1252", "The bar holds 20 °C ± 2 and 5 µm at £ 4, see § 7 and © 2031."),
+]
+
+
+@pytest.mark.parametrize(("encoding", "said"), UNLABELLED)
+@pytest.mark.parametrize("times", [1, 40])
+def test_a_text_without_a_label_is_read_in_its_charset(encoding: str, said: str, times: int) -> None:
+    said = said.strip() if times == 1 else (said * times).strip()
+    assert text_of(said.encode(encoding), "a.txt") == said
+    assert text_of(("x" * 300_000 + "\n" + said).encode(encoding), "a.txt").endswith(said)
+
+
+@pytest.mark.parametrize("label", ["iso-8859-1", "windows-1252", "us-ascii"])
+def test_a_western_label_over_another_script_is_passed_over(label: str) -> None:
+    page = f'<html><head><meta charset="{label}"></head><p>{RUSSIAN}</p></html>'.encode("cp1251")
+    assert text_of(page, "a.html") == RUSSIAN.strip()
+    greek = "Η αποθήκη είναι κλειστή μέχρι την Παρασκευή."
+    assert greek in text_of(mail(greek.encode("cp1253"), f"text/plain; charset={label}"), "a.eml")
+
+
+def test_controls_in_a_western_text_do_not_make_it_utf_16() -> None:
+    said = "Größe\x0f und Länge der Brücke. "
+    assert text_of((said * 50).encode("cp1252"), "a.txt") == (said * 50).replace("\x0f", "").strip()
+
+
+def test_half_width_katakana_beside_the_characters_of_nec() -> None:
+    euc = b"\x8e\xb6\x8e\xc4" + "日本".encode("euc_jp") + b"\xad\xa1 " + "会議".encode("euc_jp")
+    assert labelled(euc, "euc-jp") == "ｶﾄ日本① 会議"
+
+
+def test_utf_8_with_a_damaged_byte_is_utf_8() -> None:
+    assert text_of(RUSSIAN.encode() + b"\xe9 " + RUSSIAN.encode(), "a.txt") == f"{RUSSIAN}\ufffd {RUSSIAN}".strip()
+
+
 def test_a_mail_of_charset_undefined_does_not_stop_a_mailbox() -> None:
     start = b"From a@x.org Mon Jan  1 00:00:00 2024\nFrom: a@x.org\nContent-Type: text/plain; charset="
     box = b"".join(start + label + b"\n\nTower " + label + b"\n\n" for label in (b"utf-8", b"undefined", b"ascii"))
@@ -109,6 +158,12 @@ def test_wide_jsonl_keeps_its_records(encoding: str) -> None:
     said = ["One \u0a0a here", "Two \u010a there", "Three"]
     lines = "\n".join(json.dumps({"text": text}, ensure_ascii=False) for text in said)
     assert [document.text for document in load_bytes(lines.encode(encoding), "a.jsonl")] == said
+
+
+def test_jsonl_without_a_label_is_in_one_charset() -> None:
+    said = ["昼", "会議は来週の木曜日に大阪で開催されます。", "茶", "資料は前日までに送ってください。", "ア"]
+    lines = "\n".join(json.dumps({"text": text}, ensure_ascii=False) for text in said)
+    assert [document.text for document in load_bytes(lines.encode("cp932"), "a.jsonl")] == said
 
 
 def word_rtf(text: str, encoding: str) -> str:

@@ -34,6 +34,22 @@ RUNS = {
     "escaped.xml": b"<?xml version='1.0'?><a>words " + b"&lt;p &lt;/b " * (10 * KB) + b"</a>",
     "blanks.html": b"<p>words" + b" " * (60 * KB) + b"</p>",
     "comments_in_attribute.html": b"<p title='" + b"<!--" * (40 * KB) + b"'>words</p>",
+    "flowed.eml": b"From: a\nTo: b\nContent-Type: text/plain; format=flowed\n\n"
+    + b"a \n" * (60 * KB)
+    + b"> " * (60 * KB),
+    "letters.ics": b"BEGIN:VEVENT\nSUMMARY:words\n"
+    + b"a" * (170 * KB)
+    + b"\nX;"
+    + b'"' * (99 * KB)
+    + b"\nEND:VEVENT\n",
+    "properties.ics": b"BEGIN:VEVENT\nSUMMARY:words\n" + b"".join(b"X-%d:1\n" % n for n in range(30_000)),
+    "postmarks.mbox": b"From a Mon Jan  1 00:00:00 2024\nFrom: a\n\nwords\n\nFrom "
+    + b"Mon Jan 1  " * (20 * KB)
+    + b"\n",
+    "style.html": b"<style>"
+    + b"".join(b".a%d,p.b%d:hover{display:none}" % (n, n) for n in range(3000))
+    + b"</style><p>words</p>"
+    + b"<b class='a b c d e f'>x</b>" * KB,
     "hashes.eml": b"From: a\nTo: b\nContent-Type: text/plain\n\nwords\n" + b"#" * (50 * KB) + b"\n" + b"# " * (50 * KB),
 }
 PIECES = ("<", "<b ", "</", "<!--", "&", "&lt;p ", " ", "\t", "\n", " \n", "#", "# \n", "`", "```\n", "'", "\\", "{\\",

@@ -107,6 +107,13 @@ def test_what_the_page_says_to_be_its_main_part_is_content_whatever_its_name(nam
         '<div style="background:#000"><p style="color:#000000">{}</p></div>',
         '<font color="white">{}</font>',
         "<style>.sly, .x {{ display: none }}</style><p class='a sly'>{}</p>",
+        "<style>p.sly {{ visibility:hidden }}</style><p class='a sly'>{}</p>",
+        "<style>.a.sly {{ font-size:0 }} .a {{ font-size:9pt }}</style><p class='sly b a'>{}</p>",
+        "<style>aside, q {{ opacity:0 }}</style><q>{}</q>",
+        "<style>body {{ color:#222 }} .w {{ color: white }}</style><p class=w>{}</p>",
+        "<style>body {{ background: #000 }} #w {{ color: black }}</style><p id=w>{}</p>",
+        "<style>.cut {{ position:absolute; clip: rect(0, 0, 0, 0) }}</style><p class=cut>{}</p>",
+        "<style>.off {{ text-indent: -9999px }}</style><p class=off>{}</p>",
         "<p hidden>{}</p>",
     ],
 )
@@ -128,6 +135,12 @@ def test_hidden_text_is_dropped_and_reported(hidden: str) -> None:
         '<table bgcolor="black"><tr><td style="color:#fff">{}</td></tr></table>',
         "<style>@media print {{ .x {{ display: none }} }} .y {{ color: red }}</style><p class='x y'>{}</p>",
         '<p style="margin-left:-5px;height:100px;overflow:hidden">{}</p>',
+        "<style>.tip {{ display:none }} a:hover .tip {{ display:block }}</style><p class=tip>{}</p>",
+        "<style>.tab {{ display:none }} .tab.open {{ display:block }}</style><p class='open tab'>{}</p>",
+        "<style>td {{ background:#333 }} .w {{ color:#fff }}</style><table><tr><th>A<td class=w>{}</table>",
+        "<style>.dark td {{ background:#333 }} .w {{ color:#fff }}</style><p class=w>{}</p>",
+        "<style>.w {{ color:#fff; background-image:url(a.png) }}</style><p class=w>{}</p>",
+        "<style>p.sly {{ display:none }}</style><div class=sly>{}</div>",
     ],
 )
 def test_visible_text_stays(shown: str) -> None:

@@ -102,3 +102,45 @@ def test_a_line_of_plain_text_is_no_heading_and_no_fence() -> None:
     text = read(plain(said)).text
     assert text.endswith("To do:\n\\# yum install\n\\```\n\\## then\n#tag\nC# code")
     assert [heading.title for heading in headings(text, authored=False)] == ["Fwd"]
+
+
+def flowed(text: str, more: str = "") -> str:
+    return body(f"Content-Type: text/plain; charset=utf-8; format=Flowed{more}\n\n{text}")
+
+
+def test_lines_of_a_flowed_mail_are_joined() -> None:
+    assert flowed("The lift goes up \nand down \nagain.\nIt stops.\n") == "The lift goes up and down again.\nIt stops."
+    assert flowed(" From here \n on.\n  - an item\n") == "From here on.\n - an item"
+    assert flowed(">> Old \n>> words. \n> Newer \n> words. \nMine.\n") == ">> Old words.\n> Newer words.\nMine."
+    assert flowed("> > Old \n> > words. \n> Newer.\n>Same.\n") == ">> Old words.\n> Newer.\n> Same."
+    assert flowed("Regards, \n-- \nAnn\nBo\n") == "Regards,\n--\nAnn\nBo"
+
+
+def test_deleted_blanks_of_a_flowed_mail_join_words() -> None:
+    assert flowed("会議は \n大阪で \n開催。\n", "; delsp=Yes") == "会議は大阪で開催。"
+    assert body(plain("Not flowed \nhere.")) == "Not flowed\nhere."
+
+
+EVENT = (
+    "BEGIN:VCALENDAR\nBEGIN:VEVENT\nDTSTART;TZID=Europe/Oslo:20310304T101500\nDTEND:20310304T111500Z\n"
+    'SUMMARY;LANGUAGE=en:Yard \n meeting\nLOCATION:Quay 4\\, hut\nORGANIZER;CN="Ann: Reed":mailto:ann@example.org\n'
+    'BEGIN:VALARM\nDESCRIPTION:Ring\nEND:VALARM\nDESCRIPTION;ALTREP="a:b":Bring\\nkeys.\nEND:VEVENT\n'
+    "BEGIN:VTODO\nDUE;VALUE=DATE:20310305\nSUMMARY:Paint\nEND:VTODO\nEND:VCALENDAR\n"
+)
+LINES = (
+    "Event: Yard meeting\nStart: 2031-03-04 10:15 (Europe/Oslo)\nEnd: 2031-03-04 11:15 UTC\nLocation: Quay 4, hut\n"
+    "Organizer: Ann: Reed <ann@example.org>\nDescription: Bring\nkeys.\n\nEvent: Paint\nDue: 2031-03-05"
+)
+
+
+def test_an_invitation_has_its_event_and_a_calendar_its_events() -> None:
+    invitation = f"Content-Type: text/calendar; method=REQUEST; charset=utf-8\n\n{EVENT}"
+    assert body(multi("alternative", plain("Come."), html("<p>Come.</p>"), invitation)) == f"Come.\n\n{LINES}"
+    assert body(invitation) == LINES
+    (document,) = load_bytes(EVENT.encode(), "a.ics")
+    assert (document.text, document.media_type) == (LINES, "text/calendar")
+
+
+def test_a_card_without_a_name_is_named_among_the_attachments() -> None:
+    card = "Content-Type: text/vcard\n\nBEGIN:VCARD\nFN:Ann\nEND:VCARD\n"
+    assert body(multi("mixed", plain("Hello."), card)) == "Hello.\n\nAttachments: unnamed"

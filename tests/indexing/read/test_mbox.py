@@ -32,6 +32,9 @@ def read(box: bytes, limits: Limits | None = None) -> tuple[list[Document], str]
         "From Monday at 10:30\nSubject: to change",
         "From here to 10:30\n\nFrom: is a word with a colon",
         "From a@x.org Mon Jan  1 00:00:00 2024",
+        "From Monday at 10:30 the yard is shut.\nFrom: is a word with a colon",
+        "From Ann we had on Mon 4 at 10:15 this\nMessage-ID: missing",
+        "From Tue Mar 4 10:15 on it is shut\nReceived: no complaints",
     ],
 )
 def test_a_line_of_the_body_ends_no_mail(prose: str) -> None:

@@ -21,6 +21,29 @@ def test_angle_brackets_in_subtitles_are_text() -> None:
     assert texts(cue, "a.vtt") == ["Where x < 5 and y > 3, a<b."]
 
 
+def test_subtitles_without_their_marks() -> None:
+    vtt = (
+        b"WEBVTT\n\nNOTE Not\nspoken &amp; so\n\nSTYLE\n::cue { color:red}\n\n7\n00:01.000 --> 00:02.000 align:start\n"
+        b"<v.loud Bob &amp; Co>Tea &amp; cake</v> &lt;b&gt; x &lt; 5\n"
+    )
+    assert texts(vtt, "a.vtt") == ["Bob & Co: Tea & cake <b> x < 5"]
+    srt = b'1\n00:00:01,000 --> 00:00:02,000\n{\\an8}<font color="#fff"><i>Stop {now}</i></font>{\\pos(1,2)} x < 5\n'
+    assert texts(srt, "a.srt") == ["Stop {now} x < 5"]
+
+
+def test_metadata_has_values() -> None:
+    (document,) = load_bytes(
+        b'{"text": "", "content": " ", "body": "Nine minutes.", "operator": "", "line": 4}', "a.jsonl"
+    )
+    assert document.text == "Nine minutes."
+    assert dict(document.metadata) == {"line": 4}
+
+
+def test_a_second_text_that_is_too_long_for_metadata_is_text() -> None:
+    (document,) = load_bytes(b'{"text": "First.", "abstract": "' + b"Second. " * 1000 + b'"}', "a.jsonl")
+    assert document.text.startswith("First.\n\nabstract: Second.")
+
+
 def test_a_text_with_one_nul_is_read() -> None:
     assert texts(b"The ferry\0 runs hourly.\n" * 1, "a.txt") == ["The ferry runs hourly."]
     assert texts("The ferry".encode("utf-16-le"), "a.txt") == ["The ferry"]

@@ -93,7 +93,7 @@ async def test_documents_of_an_older_reader_are_told_and_read_anew_where_asked(
     indexer, store, docs, embed_server
 ) -> None:
     await indexer.sync([docs])
-    assert store.info().readers == {"text 1": 2, "jsonl 1": 40}
+    assert store.info().readers == {"text 2": 2, "jsonl 2": 40}
     with store._current.using() as generation, generation.database.writing() as connection:
         connection.execute("UPDATE documents SET reader = 'text 0' WHERE title IN ('Bees', 'Ant 7', 'Ant 8')")
     embed_server.texts.clear()
@@ -101,7 +101,7 @@ async def test_documents_of_an_older_reader_are_told_and_read_anew_where_asked(
     assert (report.outdated, report.unchanged, report.documents) == (3, 42, 0)
     report = await indexer.sync([docs], reread=True)
     assert (report.outdated, report.unchanged, report.documents) == (0, 39, 3)
-    assert store.info().readers == {"text 1": 2, "jsonl 1": 40}
+    assert store.info().readers == {"text 2": 2, "jsonl 2": 40}
     assert embed_server.texts == []
 
 
