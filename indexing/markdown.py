@@ -63,4 +63,5 @@ def front_matter_end(text: str) -> int:
 
 def escaped(text: str) -> str:
     """Text that is no Markdown, with a backslash before what would be a heading or a fence."""
-    return _MARK.sub(r"\1\\", text)
+    may = "#" in text or "```" in text or "~~~" in text  # looked for first, as the expression stops at each character
+    return _MARK.sub(r"\1\\", text) if may else text

@@ -45,7 +45,7 @@ def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
         marked = [mark_by_size(page, used) for page in lines]
         mark_by_bookmarks(marked, bookmarks)
         layout = layout_of(lines)
-        pages = [tidy(text_of(page, layout)) for page in marked]
+        pages = [text_of(page, layout) for page in marked]
         if limits.scan_models and not any(line.size for page in lines for line in page):
             return scan.load(content, limits)
         if not any(pages):
@@ -81,16 +81,22 @@ def _lines(document: Any, limits: Limits, omitted: Counter[str]) -> list[list[Li
 
 def _page(document: Any, number: int, omitted: Counter[str]) -> list[Line]:
     """The lines of a page; [] where pdfium cannot read it."""
-    try:
-        page = document[number]
-        omitted["hidden text"] += drop_hidden(page)
-        text_page = page.get_textpage()
-        lines = lines_of(text_page, page.get_bbox(), omitted)
-        lines = with_notes(lines, page, text_page, omitted)
-    except pdfium.PdfiumError:
+    page = pdfium_c.FPDF_LoadPage(document, number)
+    if not page:
         return []
-    text_page.close()
-    page.close()
+    if document.formenv:
+        pdfium_c.FORM_OnAfterLoadPage(page, document.formenv)
+    omitted["hidden text"] += drop_hidden(page)
+    lines: list[Line] = []
+    if text_page := pdfium_c.FPDFText_LoadPage(page):
+        box = pdfium_c.FS_RECTF()
+        pdfium_c.FPDF_GetPageBoundingBox(page, box)
+        lines = lines_of(text_page, (box.left, box.bottom, box.right, box.top), omitted)
+        lines = with_notes(lines, page, text_page, document.formenv, omitted)
+        pdfium_c.FPDFText_ClosePage(text_page)
+    if document.formenv:
+        pdfium_c.FORM_OnBeforeClosePage(page, document.formenv)
+    pdfium_c.FPDF_ClosePage(page)
     return lines
 
 

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from indexing.document import one_line
 from indexing.read.formats.extract import LONG_TITLE
@@ -73,13 +73,13 @@ def mark_by_size(page: Sequence[Line], levels: Levels) -> list[Line]:
         if level and out and level == out[-1].level and len(out[-1].text) + len(line.text) < _MAX_CHARS:
             out[-1] = _with(out[-1], line, level)
         else:
-            out.append(line._replace(level=level) if level else line)
+            out.append(replace(line, level=level) if level else line)
     return out
 
 
 def _with(line: Line, following: Line, level: int) -> Line:
     text = one_line(f"{line.text}{'-' if line.hyphen else ' '}{following.text}")
-    return line._replace(text=text, level=level, hyphen=following.hyphen)
+    return replace(line, text=text, level=level, hyphen=following.hyphen)
 
 
 _BOOKMARK_LINES = 4
@@ -94,7 +94,7 @@ def mark_by_bookmarks(pages: Sequence[list[Line]], bookmarks: Sequence[tuple[int
             heading = pages[page][start]
             for line in pages[page][start + 1 : end]:
                 heading = _with(heading, line, 0)
-            pages[page][start:end] = [heading._replace(level=min(level + 1, 6))]
+            pages[page][start:end] = [replace(heading, level=min(level + 1, 6))]
 
 
 def _named(lines: Sequence[Line], title: str) -> tuple[int, int] | None:

@@ -7,19 +7,19 @@ from typing import Any, NamedTuple
 
 import pypdfium2.raw as pdfium_c
 
-from indexing.read.formats.pdf_lines import INT, POINTER, Box, direct
+from indexing.read.formats.pdf_lines import POINTER, Box, direct
 
 _WHITE = 0xF8
 """Of red, green and blue at least."""
 _OPAQUE = 0x0D
 """Of 255; what is less opaque is not seen."""
 _DEPTH = 8
-_get = direct(pdfium_c.FPDFPage_GetObject, POINTER, POINTER, INT)
-_get_in_form = direct(pdfium_c.FPDFFormObj_GetObject, POINTER, POINTER, INT)
-_count_in_form = direct(pdfium_c.FPDFFormObj_CountObjects, INT, POINTER)
-_type = direct(pdfium_c.FPDFPageObj_GetType, INT, POINTER)
-_mode = direct(pdfium_c.FPDFTextObj_GetTextRenderMode, INT, POINTER)
-_fill = direct(pdfium_c.FPDFPageObj_GetFillColor, INT, *[POINTER] * 5)
+_get = direct(pdfium_c.FPDFPage_GetObject, POINTER)
+_get_in_form = direct(pdfium_c.FPDFFormObj_GetObject, POINTER)
+_count_in_form = direct(pdfium_c.FPDFFormObj_CountObjects)
+_type = direct(pdfium_c.FPDFPageObj_GetType)
+_mode = direct(pdfium_c.FPDFTextObj_GetTextRenderMode)
+_fill = direct(pdfium_c.FPDFPageObj_GetFillColor)
 _Matrix = tuple[float, float, float, float, float, float]
 
 
@@ -35,7 +35,7 @@ class _Object(NamedTuple):
 
 def drop_hidden(page: Any) -> int:
     """Remove hidden text from the page in memory, and count it; the text of OCR stays over what it was read from."""
-    if not _may_hide(ctypes.cast(page.raw, POINTER).value, pdfium_c.FPDFPage_CountObjects(page), _get):
+    if not _may_hide(ctypes.cast(page, POINTER), pdfium_c.FPDFPage_CountObjects(page), _get):
         return 0
     painted: list[_Object] = []
     unseen: list[_Object] = []
@@ -71,16 +71,16 @@ def drop_hidden(page: Any) -> int:
     return sum(at - 1 not in places for at in places)
 
 
-def _may_hide(holder: int | None, count: int, get: Any, depth: int = 0) -> bool:
+def _may_hide(holder: ctypes.c_void_p, count: int, get: Any, depth: int = 0) -> bool:
     """Whether there is any text that is invisible, transparent or white, on whatever ground."""
-    colour = (ctypes.c_uint * 4)()
-    parts = [ctypes.addressof(colour) + 4 * i for i in range(4)]
+    colour, raw = (ctypes.c_uint * 4)(), POINTER()
+    parts = [ctypes.byref(colour, 4 * i) for i in range(4)]
     for number in range(count):
-        raw = get(holder, number)
+        raw.value = get(holder, number)
         mode = _mode(raw)
         if mode == pdfium_c.FPDF_TEXTRENDERMODE_FILL:
-            seen = _fill(raw, *parts) and colour[3] >= _OPAQUE
-            if not seen or (colour[0] >= _WHITE and colour[1] >= _WHITE and colour[2] >= _WHITE):
+            red, green, blue, alpha = colour[:] if _fill(raw, *parts) else (0, 0, 0, 0)
+            if alpha < _OPAQUE or (red >= _WHITE and green >= _WHITE and blue >= _WHITE):
                 return True
         elif mode == pdfium_c.FPDF_TEXTRENDERMODE_INVISIBLE:
             return True

@@ -4,12 +4,16 @@ import ctypes
 import re
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import pypdfium2.raw as pdfium_c
 
 from indexing.read.formats.extract import tidy
 
+_HYPHEN = "\x02"
+"""What pdfium writes, or U+FFFE, for a hyphen that divides a word, usually without the line's end."""
+_LINE = re.compile(f"([^\\s{_HYPHEN}][^\n{_HYPHEN}]*)({_HYPHEN}?)")
 Box = tuple[float, float, float, float]
 """left, bottom, right, top in points."""
 _WIDE = 1.2
@@ -21,7 +25,8 @@ _SAME_LINE = 0.5
 """A gap between the parts of a line that pdfium broke, as at a footnote's mark, in multiples of its size at most."""
 
 
-class Line(NamedTuple):
+@dataclass(slots=True)
+class Line:
     text: str
     size: float
     """Height of its first character's font box in points; 0 without one."""
@@ -37,41 +42,42 @@ class Line(NamedTuple):
     """Of its heading; 0 where it is none."""
 
 
-def direct(function: Any, *kinds: Any) -> Callable[..., Any]:
-    """A function of pdfium that takes addresses for pointers, in half the time. `kinds`: its result and arguments."""
-    return cast("Callable[..., Any]", ctypes.cast(function, ctypes.PYFUNCTYPE(*kinds)))
-
-
 POINTER, INT = ctypes.c_void_p, ctypes.c_int
-_index_of = direct(pdfium_c.FPDFText_GetCharIndexFromTextIndex, INT, POINTER, INT)
-_font_box = direct(pdfium_c.FPDFText_GetLooseCharBox, INT, POINTER, INT, POINTER)
-_count_rectangles = direct(pdfium_c.FPDFText_CountRects, INT, POINTER, INT, INT)
-_rectangle = direct(pdfium_c.FPDFText_GetRect, INT, POINTER, INT, *[POINTER] * 4)
+
+
+def direct(function: Any, result: Any = INT) -> Callable[..., Any]:
+    """A function of pdfium in half the time, as it converts no arguments: its pointers are each a POINTER or byref."""
+    return cast("Callable[..., Any]", ctypes.cast(function, ctypes.PYFUNCTYPE(result)))
+
+
+_index_of = direct(pdfium_c.FPDFText_GetCharIndexFromTextIndex)
+_font_box = direct(pdfium_c.FPDFText_GetLooseCharBox)
+_count_rectangles = direct(pdfium_c.FPDFText_CountRects)
+_rectangle = direct(pdfium_c.FPDFText_GetRect)
 
 
 def lines_of(text_page: Any, page_box: Box, omitted: Counter[str]) -> list[Line]:
     """The lines of a page in pdfium's order; those outside of `page_box`, or too small to be seen, are counted."""
-    page = _Page(text_page, page_box)
+    count = pdfium_c.FPDFText_CountChars(text_page)
+    buffer = (ctypes.c_ushort * (count + 1))()
+    size = 2 * pdfium_c.FPDFText_GetText(text_page, 0, count, buffer) - 2
+    text = bytes(buffer)[: max(size, 0)].decode("utf-16-le", "ignore").replace("\ufffe", _HYPHEN)
+    is_clean = text.isascii() and text.replace("\r\n", "").replace(_HYPHEN, "").isprintable()
+    page = _Page(text_page, page_box, is_whole=len(text) == count, is_clean=is_clean)
     lines: list[Line] = []
-    at = 0
-    # pdfium writes U+FFFE or U+0002 for a hyphen that divides a word, usually without the line's end.
-    for raw in text_page.get_text_range().replace("\ufffe", "\x02").split("\n"):
-        pieces = raw.split("\x02")
-        for number, piece in enumerate(pieces, 1):
-            if text := piece.strip():
-                line = page.line(text, at + piece.index(text[0]), number < len(pieces))
-                if line is None:
-                    omitted["hidden text"] += 1
-                elif lines and _same_line(lines[-1], line):
-                    lines[-1] = _with(lines[-1], line)
-                else:
-                    lines.append(line)
-            at += len(piece) + 1
+    for found in _LINE.finditer(text):
+        line = page.line(found[1].rstrip(), found.start(), found[2] != "")
+        if line is None:
+            omitted["hidden text"] += 1
+        elif lines and _same_line(lines[-1], line):
+            lines[-1] = _with(lines[-1], line)
+        else:
+            lines.append(line)
     return lines
 
 
 def _same_line(one: Line, other: Line) -> bool:
-    size = max(other.size, one.size)
+    size = max(one.size, other.size)
     if abs(one.bottom - other.bottom) > 0.6 * size or not (one.size and other.size):
         return False
     return -0.3 * size <= other.left - one.right <= _SAME_LINE * size
@@ -80,49 +86,51 @@ def _same_line(one: Line, other: Line) -> bool:
 def _with(line: Line, rest: Line) -> Line:
     """The line with the part that follows it."""
     space = "" if rest.left - line.right < line.size / 8 or rest.text.startswith((",", ".", ";", ":", ")")) else " "
-    text, row = f"{line.text}{space}{rest.text}", line.row or rest.row
-    return line._replace(text=text, right=max(line.right, rest.right), hyphen=rest.hyphen, row=row)
+    text, row = f"{line.text}{space}{rest.text}".strip(), line.row or rest.row
+    return replace(line, text=text, right=max(line.right, rest.right), hyphen=rest.hyphen, row=row)
 
 
 class _Page:
     """Where the characters of a page stand; pdfium writes into the same few numbers for each line."""
 
-    def __init__(self, text_page: Any, box: Box) -> None:
-        self._page = ctypes.cast(text_page.raw, POINTER).value
+    def __init__(self, text_page: Any, box: Box, *, is_whole: bool, is_clean: bool) -> None:
+        """`is_whole`: no character is left out of the page's text; `is_clean`: none of its lines needs to be tidied."""
+        self._page = ctypes.cast(text_page, POINTER)
         self._bounds = box
-        self._box = pdfium_c.FS_RECTF()
-        self._sides = (ctypes.c_double * 4)()
-        self._box_at, first = ctypes.addressof(self._box), ctypes.addressof(self._sides)
-        self._sides_at = [first + i * ctypes.sizeof(ctypes.c_double) for i in range(4)]
+        self._is_whole, self._is_clean = is_whole, is_clean
+        self._font, self._sides = (ctypes.c_float * 4)(), (ctypes.c_double * 4)()
+        self._font_at = ctypes.byref(self._font)
+        self._sides_at = [ctypes.byref(self._sides, i * ctypes.sizeof(ctypes.c_double)) for i in range(4)]
 
-    def line(self, text: str, first: int, hyphen: bool) -> Line | None:
+    def line(self, raw: str, first: int, hyphen: bool) -> Line | None:
         """The line of a text that begins at the character `first`; None where it is not seen."""
-        index = _index_of(self._page, first)
+        text = raw if self._is_clean else tidy(raw).rstrip()
+        index = first if self._is_whole else _index_of(self._page, first)
         # The loose box is the font's, of the same height for all characters.
-        if index < 0 or not _font_box(self._page, index, self._box_at):
-            return Line(tidy(text), 0.0, hyphen=hyphen)
-        box, bounds = self._box, self._bounds
-        left, right = (box.left, box.right) if box.left <= box.right else (box.right, box.left)
-        bottom, top = (box.bottom, box.top) if box.bottom <= box.top else (box.top, box.bottom)
+        if index < 0 or not _font_box(self._page, index, self._font_at):
+            return Line(text, 0.0, hyphen=hyphen)
+        left, top, right, bottom = self._font[:]
+        if left > right or bottom > top:
+            left, bottom, right, top = min(left, right), min(bottom, top), max(left, right), max(bottom, top)
+        bounds, height = self._bounds, top - bottom
         if not (left <= bounds[2] and bounds[0] <= right and bottom <= bounds[3] and bounds[1] <= top):
             return None
-        height = top - bottom
         if height < _SMALL and 0 < max(right - left, height) < _SMALL:
             return None
         row = False
-        if spans := self._spans(index, len(text)):
+        if spans := self._spans(index, len(raw)):
             left, right = spans[0]
             for start, end in spans[1:]:
                 row = row or start - right > _WIDE * height
                 right = max(right, end)
-        if not text.isascii() and _RIGHT_TO_LEFT.search(text):
+        if not self._is_clean and _RIGHT_TO_LEFT.search(raw):
             left, right = -right, -left
-        return Line(tidy(text), round(2 * height) / 2, left, right, bottom, hyphen, row)
+        return Line(text, round(2 * height) / 2, left, right, bottom, hyphen, row)
 
     def _spans(self, index: int, length: int) -> list[tuple[float, float]]:
         """(left, right) of each rectangle that a text fills, from left to right."""
-        spans = []
+        spans, sides = [], self._sides
         for number in range(_count_rectangles(self._page, index, length)):
             _rectangle(self._page, number, *self._sides_at)
-            spans.append((self._sides[0], self._sides[2]))
-        return sorted(spans)
+            spans.append((sides[0], sides[2]))
+        return sorted(spans) if len(spans) > 1 else spans

@@ -26,11 +26,11 @@ _ON = ("yes", "on", "true", "1")
 """Values of a checked box that only programs know."""
 
 
-def with_notes(lines: list[Line], page: Any, text_page: Any, omitted: Counter[str]) -> list[Line]:
+def with_notes(lines: list[Line], page: Any, text_page: Any, form: Any, omitted: Counter[str]) -> list[Line]:
     """The lines with the values of fields, each below the line that it stands beside, and with the notes at the end."""
     below: dict[int, dict[str, None]] = {}
-    for kind, label, text, box in _annotations(page, omitted):
-        painted = "".join(text_page.get_text_bounded(*box).split())
+    for kind, label, text, box in _annotations(page, form, omitted):
+        painted = "".join(_painted(text_page, box).split())
         if "".join(text.split()) not in painted:
             at = _beside(lines, box) if kind == pdfium_c.FPDF_ANNOT_WIDGET else len(lines)
             below.setdefault(at, {})[f"{label}: {text}" if label else text] = None
@@ -54,14 +54,14 @@ def _beside(lines: Sequence[Line], box: Box) -> int:
     return at
 
 
-def _annotations(page: Any, omitted: Counter[str]) -> Iterator[tuple[int, str, str, Box]]:
+def _annotations(page: Any, form: Any, omitted: Counter[str]) -> Iterator[tuple[int, str, str, Box]]:
     """(kind, label, text, place) of what a reader sees; what is hidden is counted."""
     rect = pdfium_c.FS_RECTF()
     for number in range(pdfium_c.FPDFPage_GetAnnotCount(page)):
         annotation = pdfium_c.FPDFPage_GetAnnot(page, number)
         kind = pdfium_c.FPDFAnnot_GetSubtype(annotation)
         if kind == pdfium_c.FPDF_ANNOT_WIDGET:
-            label, text = _field(page.formenv, annotation) if page.formenv else ("", "")
+            label, text = _field(form, annotation) if form else ("", "")
         elif kind not in _NO_NOTES:
             label, text = _note(annotation, is_painted=kind == pdfium_c.FPDF_ANNOT_FREETEXT)
         else:
@@ -71,6 +71,15 @@ def _annotations(page: Any, omitted: Counter[str]) -> Iterator[tuple[int, str, s
         elif text and pdfium_c.FPDFAnnot_GetRect(annotation, rect):
             yield kind, label, text, (rect.left, rect.bottom, rect.right, rect.top)
         pdfium_c.FPDFPage_CloseAnnot(annotation)
+
+
+def _painted(text_page: Any, box: Box) -> str:
+    """The text of a page within a box."""
+    left, bottom, right, top = box
+    count = pdfium_c.FPDFText_GetBoundedText(text_page, left, top, right, bottom, None, 0)
+    buffer = (ctypes.c_ushort * count)()
+    pdfium_c.FPDFText_GetBoundedText(text_page, left, top, right, bottom, buffer, count)
+    return bytes(buffer).decode("utf-16-le", "ignore")
 
 
 def _note(annotation: Any, *, is_painted: bool) -> tuple[str, str]:

@@ -98,25 +98,27 @@ def text_of(page: Iterable[Line], layout: Layout) -> str:
         if i and (apart or parts[i - 1][1]) and not (_ITEM.match(text) and _ITEM.match(parts[i - 1][0])):
             out.append("")
         out.append(text)
-    return "\n".join(out)
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(out).strip("\n"))
 
 
 def _blocks(page: Iterable[Line]) -> list[list[Line]]:
     """Lines of one size that stand below one another, or end within a word; a heading is a block of its own."""
     blocks: list[list[Line]] = []
+    before = None
     for line in page:
-        before = blocks[-1][-1] if blocks else None
         if before and (before.hyphen or (not (before.level or line.level) and _adjoin(before, line))):
             blocks[-1].append(line)
         else:
             blocks.append([line])
+        before = line
     return blocks
 
 
 def _adjoin(one: Line, other: Line) -> bool:
-    small, size = sorted((one.size, other.size))
-    below = 0.4 * size <= one.bottom - other.bottom <= _BLOCK_SPACING * size
-    return below and other.left <= one.right and one.left <= other.right and 4 * small >= 3 * size > 0
+    small, size = (one.size, other.size) if one.size < other.size else (other.size, one.size)
+    if not 0.4 * size <= one.bottom - other.bottom <= _BLOCK_SPACING * size:
+        return False
+    return other.left <= one.right and one.left <= other.right and 4 * small >= 3 * size > 0
 
 
 def _paragraphs(block: Sequence[Line], layout: Layout) -> list[tuple[str, bool]]:
@@ -137,12 +139,12 @@ def _paragraphs(block: Sequence[Line], layout: Layout) -> list[tuple[str, bool]]
 
 def _full(block: Sequence[Line], pairs: Sequence[tuple[Line, Line]], layout: Layout) -> list[bool]:
     """Of each line but the last, whether it was broken to fit a width: the next line's first word had no room."""
-    left, right = min(line.left for line in block), max(line.right for line in block)
+    left, right = min([line.left for line in block]), max([line.right for line in block])
     usual = left + _USUAL_SHARE * layout.width
     whole = [not one.hyphen for one, _ in pairs]
-    begun = sum(is_whole and _begins_low(other.text) for is_whole, (_, other) in zip(whole, pairs, strict=True))
+    begun = len([1 for one, other in pairs if not one.hyphen and _begins_low(other.text)])
     many = len(block) >= _NARROW_LINES
-    short = many or right < usual or max(len(line.text) for line in block) < _SHORT
+    short = many or right < usual or max([len(line.text) for line in block]) < _SHORT
     if short and begun < max(_PROSE * sum(whole), 1):
         return [False] * len(pairs)
     full = [_is_full(one, other, left, right) for one, other in pairs]
