@@ -14,6 +14,7 @@ _WHITE = 0xF8
 _OPAQUE = 0x0D
 """Of 255; what is less opaque is not seen."""
 _DEPTH = 8
+_NOT_PAINTED = (pdfium_c.FPDF_TEXTRENDERMODE_INVISIBLE, pdfium_c.FPDF_TEXTRENDERMODE_CLIP)
 _get = direct(pdfium_c.FPDFPage_GetObject, POINTER)
 _get_in_form = direct(pdfium_c.FPDFFormObj_GetObject, POINTER)
 _count_in_form = direct(pdfium_c.FPDFFormObj_CountObjects)
@@ -46,7 +47,7 @@ def drop_hidden(page: Any) -> int:
         mode = pdfium_c.FPDFTextObj_GetTextRenderMode(raw)
         if mode == pdfium_c.FPDF_TEXTRENDERMODE_UNKNOWN:
             painted.append(_Object(at, raw, form, matrix))
-        elif mode == pdfium_c.FPDF_TEXTRENDERMODE_INVISIBLE:
+        elif mode in _NOT_PAINTED:
             unseen.append(_Object(at, raw, form, matrix))
         elif mode == pdfium_c.FPDF_TEXTRENDERMODE_FILL and pdfium_c.FPDFPageObj_GetFillColor(raw, *colour):
             if colour[3].value < _OPAQUE:
@@ -82,7 +83,7 @@ def _may_hide(holder: ctypes.c_void_p, count: int, get: Any, depth: int = 0) -> 
             red, green, blue, alpha = colour[:] if _fill(raw, *parts) else (0, 0, 0, 0)
             if alpha < _OPAQUE or (red >= _WHITE and green >= _WHITE and blue >= _WHITE):
                 return True
-        elif mode == pdfium_c.FPDF_TEXTRENDERMODE_INVISIBLE:
+        elif mode in _NOT_PAINTED:
             return True
         elif depth < _DEPTH and _type(raw) == pdfium_c.FPDF_PAGEOBJ_FORM:  # noqa: SIM102 (easier to read)
             if _may_hide(raw, _count_in_form(raw), _get_in_form, depth + 1):

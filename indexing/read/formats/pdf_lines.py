@@ -5,10 +5,12 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, cast
 
 import pypdfium2.raw as pdfium_c
 
+from indexing.read.formats import superscript
 from indexing.read.formats.extract import tidy
 
 _HYPHEN = "\x02"
@@ -23,6 +25,12 @@ _SMALL = 1.0
 """Points; a character of less in width and height is not seen. Fonts without measures have 0."""
 _SAME_LINE = 0.5
 """A gap between the parts of a line that pdfium broke, as at a footnote's mark, in multiples of its size at most."""
+
+
+_SMALLER, _HIGHER = 0.85, 0.15
+"""Of the line's height: a raised character's height at most, and its distance from the line's lower edge at least."""
+_FOOT = 0.28
+"""The same distance of its ink, which does not reach to the edge. Looked at first, as it is known of whole parts."""
 
 
 @dataclass(slots=True)
@@ -117,20 +125,41 @@ class _Page:
             return None
         if height < _SMALL and 0 < max(right - left, height) < _SMALL:
             return None
-        row = False
+        row = raised = False
         if spans := self._spans(index, len(raw)):
-            left, right = spans[0]
-            for start, end in spans[1:]:
+            left, right, *_ = spans[0]
+            for start, end, foot, head in spans[1:]:
                 row = row or start - right > _WIDE * height
                 right = max(right, end)
+                raised = raised or (foot - bottom > _FOOT * height and head - foot < _SMALLER * height)
+        if raised:
+            text = tidy(self._spelled(raw, first, bottom, height)).rstrip()
         if not self._is_clean and _RIGHT_TO_LEFT.search(raw):
             left, right = -right, -left
         return Line(text, round(2 * height) / 2, left, right, bottom, hyphen, row)
 
-    def _spans(self, index: int, length: int) -> list[tuple[float, float]]:
-        """(left, right) of each rectangle that a text fills, from left to right."""
+    def _spans(self, index: int, length: int) -> list[tuple[float, float, float, float]]:
+        """(left, right, bottom, top) of each rectangle that a text fills, from left to right."""
         spans, sides = [], self._sides
         for number in range(_count_rectangles(self._page, index, length)):
             _rectangle(self._page, number, *self._sides_at)
-            spans.append((sides[0], sides[2]))
+            spans.append((sides[0], sides[2], sides[3], sides[1]))
         return sorted(spans) if len(spans) > 1 else spans
+
+    def _spelled(self, text: str, first: int, bottom: float, height: float) -> str:
+        """The text of a line with raised parts spelled, as in "10^6"; one that stands apart may be a fraction's."""
+        raised = [char.strip() != "" and self._is_raised(first + at, bottom, height) for at, char in enumerate(text)]
+        spelled, end = "", 0
+        for is_raised, run in groupby(raised):
+            start, end = end, end + len(list(run))
+            part = text[start:end]
+            spelled += superscript.raised(part, spelled, text[end:]) if is_raised and spelled[-1:].strip() else part
+        return spelled
+
+    def _is_raised(self, at: int, bottom: float, height: float) -> bool:
+        """Whether a character is smaller than those of a line, and stands higher."""
+        index = at if self._is_whole else _index_of(self._page, at)
+        if index < 0 or not _font_box(self._page, index, self._font_at):
+            return False
+        _, top, _, foot = self._font[:]
+        return top - foot < _SMALLER * height and foot - bottom > _HIGHER * height

@@ -80,8 +80,8 @@ def lowered(text: str, before: str, after: str) -> str:
 
 
 def _power(text: str) -> str:
-    if not text:
-        return ""
+    if not any(map(str.isalnum, text)):
+        return text
     return f"^({text})" if re.search(r"\w[*+/ -]", text) else f"^{text}"
 
 

@@ -18,6 +18,7 @@ SCAN = Drawn("q 700 0 0 792 0 0 cm /Im0 Do Q")
     "hidden",
     [
         Text(72, 600, ATTACK, style="3 Tr"),
+        Text(72, 600, ATTACK, style="7 Tr"),
         Text(72, 600, ATTACK, style="1 1 1 rg"),
         Text(72, 600, ATTACK, style="0 0 0 0 k"),
         Text(72, 600, ATTACK, size=0.5),

@@ -7,7 +7,7 @@ import pytest
 from indexing.chunk import Chunker, ChunkerSettings
 from indexing.document import Document
 from indexing.read.formats.load import load_bytes
-from tests.indexing.read.made_pdf import Text, pdf_of
+from tests.indexing.read.made_pdf import Drawn, Text, pdf_of
 
 SENTENCES = [
     "The harbour was dredged in the spring of 1958, when the council had found the money that",
@@ -107,6 +107,31 @@ def test_an_item_of_a_list_is_joined_with_its_next_line() -> None:
 )
 def test_a_hyphen_at_the_end_of_a_line_goes_unless_the_word_has_one(first: str, second: str, right: str) -> None:
     assert read(lines(*SENTENCES, first, second)).text.endswith(right)
+
+
+@pytest.mark.parametrize(
+    ("before", "raised", "after", "right"),
+    [
+        ("There are 10", "6", " cells", "There are 10^6 cells"),
+        ("One part in 10", "-4", ", or less", "One part in 10^-4, or less"),
+        ("A house of 80 m", "2", " is small", "A house of 80 m^2 is small"),
+        ("This was said before", "12", " by others", "This was said before [12] by others"),
+        ("It opens on the 1", "st", " of May", "It opens on the 1st of May"),
+    ],
+)
+@pytest.mark.parametrize(("rise", "size"), [(5, 6), (4, 8)])
+def test_raised_text_is_a_power_or_a_mark(  # noqa: PLR0917 (two tables of cases)
+    before: str, raised: str, after: str, right: str, rise: int, size: int
+) -> None:
+    shown = f"({before}) Tj {rise} Ts /F1 {size} Tf ({raised}) Tj 0 Ts /F1 12 Tf ({after}) Tj"
+    (document,) = load_bytes(pdf_of([Drawn(f"BT /F1 12 Tf 72 700 Td {shown} ET")]), "a.pdf")
+    assert document.text == right
+
+
+def test_lowered_text_stays_beside_its_letters() -> None:
+    shown = "(The CO) Tj -2 Ts /F1 8 Tf (2) Tj 0 Ts /F1 12 Tf ( of a car) Tj"
+    (document,) = load_bytes(pdf_of([Drawn(f"BT /F1 12 Tf 72 700 Td {shown} ET")]), "a.pdf")
+    assert document.text == "The CO2 of a car"
 
 
 def test_a_line_that_begins_like_a_heading_is_none() -> None:
