@@ -14,7 +14,6 @@ from indexing.read.formats.extract import (
     Extract,
     Limits,
     counted,
-    joined_pages,
     real_title,
     require_chars,
     tidy,
@@ -23,7 +22,7 @@ from indexing.read.formats.pdf_headings import NO_LEVELS, levels_by_size, mark_b
 from indexing.read.formats.pdf_hidden import drop_hidden
 from indexing.read.formats.pdf_lines import Line, lines_of
 from indexing.read.formats.pdf_notes import with_notes
-from indexing.read.formats.pdf_paragraphs import layout_of, text_of
+from indexing.read.formats.pdf_paragraphs import joined, layout_of, text_of
 
 _SCAN = (
     "no text: its pages are images or empty (a scan?), and OCR is off: `pip install ragline[docling]` and set"
@@ -53,7 +52,8 @@ def load(content: bytes, _media_type: str, limits: Limits) -> Extract:
         title = real_title(_title(document)) or _first_heading(mark_by_size(lines[0], levels))
     finally:
         document.close()
-    text, starts = joined_pages(pages, limits)
+    text, starts = joined(pages, layout)
+    require_chars(len(text), limits)
     empty = sum(not page for page in pages)
     return Extract(text, title, starts, {"pages_without_text": empty} if empty else {}, omitted=counted(+omitted))
 

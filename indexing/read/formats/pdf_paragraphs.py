@@ -101,6 +101,31 @@ def text_of(page: Iterable[Line], layout: Layout) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(out).strip("\n"))
 
 
+def joined(pages: Iterable[str], layout: Layout) -> tuple[str, tuple[int, ...]]:
+    """The text of all pages, and where each starts. A sentence goes on over a page's end; a word stays on its first."""
+    parts: list[str] = []
+    starts: list[int] = []
+    length = 0
+    for page in pages:
+        gap, rest = "\n\n" if starts else "", page
+        if page[:1].islower() and parts and _is_open(last := parts[-1].rpartition("\n")[2]):
+            gap = " "
+            if last.endswith("-") and last[-2:-1].isalnum():
+                kept = 0 if _keeps_hyphen(last[:-1], page, layout.words) else 1
+                word, gap, rest = page.partition(" ")
+                length += len(word) - kept
+                parts[-1] = parts[-1][: len(parts[-1]) - kept] + word
+        starts.append(length + len(gap))
+        parts += [gap, rest]
+        length += len(gap) + len(rest)
+    return "".join(parts), tuple(starts)
+
+
+def _is_open(text: str) -> bool:
+    """Whether a sentence does not end with a line of prose."""
+    return len(text) >= _SHORT and not (text.startswith("#") or _ITEM.match(text) or _is_led(text) or _ends(text))
+
+
 def _blocks(page: Iterable[Line]) -> list[list[Line]]:
     """Lines of one size that stand below one another, or end within a word; a heading is a block of its own."""
     blocks: list[list[Line]] = []

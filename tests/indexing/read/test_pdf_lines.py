@@ -147,6 +147,24 @@ def test_pages_begin_where_their_text_does() -> None:
     assert bisect_right(document.pages, document.text.rindex("stones")) == 3
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "right"),
+    [
+        ("the members of the commit-", "tee of the harbour.", "the members of the committee of the harbour."),
+        ("by a member who was well-", "known.", "by a member who was well-known."),
+        ("by all who had been there", "in the spring.", "by all who had been there in the spring."),
+        ("by all who had been there.", "in the spring.", "by all who had been there.\n\nin the spring."),
+        ("by all who had been there", "In the spring.", "by all who had been there\n\nIn the spring."),
+    ],
+)
+def test_a_sentence_goes_on_over_the_end_of_a_page(first: str, second: str, right: str) -> None:
+    start = f"The whole of the work was then looked at again {first}"
+    document = read(lines(*SENTENCES, start), lines(second), lines("The third page."))
+    assert document.text.split("looked at again ")[1] == f"{right}\n\nThe third page."
+    assert document.text[document.pages[1] :].split()[0] in [*second.split(), "The"]
+    assert document.text[document.pages[2] :] == "The third page."
+
+
 def test_no_chunk_ends_within_a_sentence() -> None:
     chunks, _ = Chunker(ChunkerSettings(64, 0, None)).chunks(read(lines(*SENTENCES), lines(*SENTENCES)))
     assert len(chunks) > 4
