@@ -42,20 +42,14 @@ def drop_hidden(page: Any) -> int:
     unseen: list[_Object] = []
     white: list[_Object] = []
     has_text = False
-    colour = [ctypes.c_uint() for _ in range(4)]
     for at, (raw, form, matrix) in enumerate(_objects(page)):
         mode = pdfium_c.FPDFTextObj_GetTextRenderMode(raw)
         if mode == pdfium_c.FPDF_TEXTRENDERMODE_UNKNOWN:
             painted.append(_Object(at, raw, form, matrix))
-        elif mode in _NOT_PAINTED:
+        elif mode in _NOT_PAINTED or not (colours := _opaque_colours(raw, mode)):
             unseen.append(_Object(at, raw, form, matrix))
-        elif mode == pdfium_c.FPDF_TEXTRENDERMODE_FILL and pdfium_c.FPDFPageObj_GetFillColor(raw, *colour):
-            if colour[3].value < _OPAQUE:
-                unseen.append(_Object(at, raw, form, matrix))
-            elif colour[0].value >= _WHITE and colour[1].value >= _WHITE and colour[2].value >= _WHITE:
-                white.append(_Object(at, raw, form, matrix))
-            else:
-                has_text = True
+        elif min(map(min, colours)) >= _WHITE:
+            white.append(_Object(at, raw, form, matrix))
         else:
             has_text = True
     scanned = [(each.at, _box(each)) for each in painted if unseen and not (has_text and _is_path(each.raw))]
@@ -73,7 +67,7 @@ def drop_hidden(page: Any) -> int:
 
 
 def _may_hide(holder: ctypes.c_void_p, count: int, get: Any, depth: int = 0) -> bool:
-    """Whether there is any text that is invisible, transparent or white, on whatever ground."""
+    """Whether there is any text that is transparent or white, on whatever ground, or not simply filled."""
     colour, raw = (ctypes.c_uint * 4)(), POINTER()
     parts = [ctypes.byref(colour, 4 * i) for i in range(4)]
     for number in range(count):
@@ -83,12 +77,24 @@ def _may_hide(holder: ctypes.c_void_p, count: int, get: Any, depth: int = 0) -> 
             red, green, blue, alpha = colour[:] if _fill(raw, *parts) else (0, 0, 0, 0)
             if alpha < _OPAQUE or (red >= _WHITE and green >= _WHITE and blue >= _WHITE):
                 return True
-        elif mode in _NOT_PAINTED:
+        elif mode != pdfium_c.FPDF_TEXTRENDERMODE_UNKNOWN:
             return True
         elif depth < _DEPTH and _type(raw) == pdfium_c.FPDF_PAGEOBJ_FORM:  # noqa: SIM102 (easier to read)
             if _may_hide(raw, _count_in_form(raw), _get_in_form, depth + 1):
                 return True
     return False
+
+
+def _opaque_colours(text: Any, mode: int) -> list[tuple[int, int, int]]:
+    """(red, green, blue) of what fills a text, draws its outline, or both."""
+    found = []
+    fill, stroke = pdfium_c.FPDFPageObj_GetFillColor, pdfium_c.FPDFPageObj_GetStrokeColor
+    for get in ((fill,), (stroke,), (fill, stroke))[mode % 4]:
+        colour = [ctypes.c_uint() for _ in range(4)]
+        red, green, blue, alpha = (part.value for part in colour) if get(text, *colour) else (0, 0, 0, 255)
+        if alpha >= _OPAQUE:
+            found.append((red, green, blue))
+    return found
 
 
 def _objects(page: Any, form: Any = None, matrix: _Matrix = (1, 0, 0, 1, 0, 0), depth: int = 0) -> Iterator[Any]:

@@ -21,6 +21,8 @@ SCAN = Drawn("q 700 0 0 792 0 0 cm /Im0 Do Q")
         Text(72, 600, ATTACK, style="7 Tr"),
         Text(72, 600, ATTACK, style="1 1 1 rg"),
         Text(72, 600, ATTACK, style="0 0 0 0 k"),
+        Text(72, 600, ATTACK, style="1 Tr 1 G"),
+        Text(72, 600, ATTACK, style="2 Tr 1 g 1 G"),
         Text(72, 600, ATTACK, size=0.5),
         Text(72, 900, ATTACK),
         Text(300, 700, ATTACK, style="3 Tr"),
@@ -51,6 +53,11 @@ def test_white_text_on_a_dark_ground_stays() -> None:
         found = one(pdf_of([SEEN, ground, white]), "a.pdf")
         assert (found.text.split("\n"), found.omitted) == ([SEEN.text, white.text], ())
     assert one(pdf_of([SEEN, white, bar]), "a.pdf").omitted == ("1 hidden text",)
+
+
+@pytest.mark.parametrize("style", ["1 Tr 1 g", "2 Tr 1 g", "2 Tr 1 G"])
+def test_text_with_a_visible_outline_or_filling_stays(style: str) -> None:
+    assert one(pdf_of([SEEN, Text(72, 600, "Prices", style=style)]), "a.pdf").omitted == ()
 
 
 def test_the_text_of_ocr_stays_over_its_scan() -> None:
