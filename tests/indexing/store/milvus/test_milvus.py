@@ -247,6 +247,54 @@ def test_many_writers_at_once_leave_whole_documents(store: MilvusStore) -> None:
     assert [problem for problem in store.verify() if "versions" not in problem.text] == []
 
 
+class Overtaken:
+    """A client before whose every reading of chunks or texts another writer replaces the document."""
+
+    def __init__(self, client, times: int, put: Callable[[int], None]) -> None:
+        self._client = client
+        self._left = times
+        self._put = put
+
+    def __getattr__(self, name: str):
+        return getattr(self._client, name)
+
+    def _overtake(self, name: str) -> None:
+        if name.endswith(("_chunks", "_texts")) and self._left:
+            self._left -= 1
+            self._put(self._left)
+
+    def query(self, name: str, *args, **kwargs):
+        self._overtake(name)
+        return self._client.query(name, *args, **kwargs)
+
+    def pages(self, name: str, *args, **kwargs):
+        self._overtake(name)
+        return self._client.pages(name, *args, **kwargs)
+
+
+READ = {
+    "text": lambda store: store.text("a"),
+    "item": lambda store: store.item("a")[0].text,
+    "chunks": lambda store: "\n\n".join(chunk.text for chunk in store.document_chunks("a")),
+    "move": lambda store: store.move("a", "/elsewhere/a.txt") and store.text("a"),
+}
+
+
+@pytest.mark.parametrize("read", READ)
+def test_a_reader_that_is_overtaken_again_and_again_calls_nothing_damaged(store: MilvusStore, read: str) -> None:
+    store.put([item("a", "word old 1", "word old 2")])
+    client = Overtaken(store._client, 12, lambda n: store.put([item("a", f"word {n} 1", f"word {n} 2")]))
+    assert READ[read](another(store, client)) == "word 0 1\n\nword 0 2"
+
+
+@pytest.mark.parametrize("part", ["chunks", "texts"])
+def test_a_lost_part_is_never_left_out(store: MilvusStore, part: str) -> None:
+    store.put([item("a", "word a", "word b")])
+    store._client.delete(getattr(store._names, part), 'document == "a"')
+    with pytest.raises(DamagedIndexError, match="'a' has lost a part"):
+        READ[part.rstrip("s") if part == "texts" else part](store)
+
+
 class Counting:
     def __init__(self, client) -> None:
         self._client = client
