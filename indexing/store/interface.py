@@ -6,9 +6,9 @@ store.milvus   in a Milvus, which several machines may share
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,15 @@ class DocumentRow:
     """Seconds since 1970."""
     reader: str = ""
     """As of a Document; "" in Milvus, which does not keep it."""
+
+
+class Known(NamedTuple):
+    """What a run compares with the files."""
+
+    source: str
+    id: str
+    content_hash: str
+    reader: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +138,14 @@ class DocumentStore(JobStore):
         """A page in the order of ids, and the cursor of the next page; None after the last."""
 
     @abstractmethod
-    def known(self) -> dict[str, tuple[str, str]]:
-        """source -> (document id, content hash), of all documents."""
+    def known(
+        self, *, files: Collection[str] = (), hashes: Collection[str] = (), ids: Collection[str] = ()
+    ) -> list[Known]:
+        """The documents and records of these files, those of these content hashes, and those of these ids."""
 
     @abstractmethod
-    def read_by_others(self, readers: Collection[str]) -> set[str]:
-        """The sources of documents that were read by others than these; none in Milvus, which does not keep it."""
-
-    @abstractmethod
-    def known_among(self, files: Collection[str], hashes: Collection[str] = ()) -> dict[str, tuple[str, str]]:
-        """As known(), of the documents and records of these files, and of the documents with these content hashes."""
+    def known_below(self, prefix: str) -> Iterator[Known]:
+        """The documents whose sources begin with `prefix`, a folder and its slash; "" for all. Read page by page."""
 
     @abstractmethod
     def text(self, document_id: str, start: int = 0, end: int | None = None) -> str:

@@ -15,7 +15,6 @@ from indexing.read.pool import Parsed, Parsers
 from indexing.read.web import Fetcher
 from indexing.store.interface import DocumentStore, text_hash
 from indexing.store.manifest import Manifest
-from indexing.sync.changes import KnownDocuments
 from indexing.sync.embed import Embedder, Vector, is_temporary
 from indexing.sync.progress import Tally
 from services.errors import EngineError, RaglineError, UnavailableError
@@ -72,7 +71,6 @@ class Run:
     """One run of an indexer."""
 
     stages: Stages
-    known: KnownDocuments
     tally: Tally
     report: Callable[[], Awaitable[None]]
     """Publishes the tally; called every _REPORT_EVERY_S."""
@@ -160,7 +158,7 @@ class Pipeline:
 
     async def _commit(self, ready: list[tuple[Parsed, Vector]]) -> None:
         """One transaction for all, or one for each where the store refuses a document."""
-        items = [(self._run.known.with_id(parsed.document), parsed.chunks, vectors) for parsed, vectors in ready]
+        items = [(parsed.document, parsed.chunks, vectors) for parsed, vectors in ready]
         try:
             await self._stages.write(self._stages.store.put, items, self._stages.manifest)
         except InvalidDocumentError as exc:

@@ -5,7 +5,7 @@ import random
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import islice
@@ -20,12 +20,12 @@ from indexing.store.analyzer import MAX_REPEATS, MAX_TERMS, analyzer, folded
 from indexing.store.check import check_item, check_query
 from indexing.store.database import Database
 from indexing.store.filters import Filters
-from indexing.store.interface import DocumentRow, DocumentStore, Item, Problem, Stats, Vectors
+from indexing.store.interface import DocumentRow, DocumentStore, Item, Known, Problem, Stats, Vectors
 from indexing.store.jobs import JobStore
 from indexing.store.manifest import Manifest
 from indexing.store.milvus import maintenance, rows
 from indexing.store.milvus.client import Client, Consistency, Row
-from indexing.store.milvus.expressions import among, expression, literal
+from indexing.store.milvus.expressions import among, any_of, expression, literal
 from indexing.store.milvus.maintenance import MilvusInfo
 from indexing.store.milvus.rows import Version
 from indexing.store.milvus.schema import SPARSE, VECTOR, Names
@@ -40,8 +40,7 @@ _SPARE = 16
 _MAX_HITS = 16_384
 """Milvus returns no more."""
 _HASHES = 200
-_AFTER_RECORDS = RECORD[:-1] + chr(ord(RECORD[-1]) + 1)
-"""Behind a file's name, it sorts after all records of the file."""
+_KNOWN = ("document", "version", "source", "content_hash")
 
 
 class MilvusJobs(JobStore):
@@ -150,9 +149,14 @@ class MilvusStore(MilvusJobs, DocumentStore):
             limit = min(limit * 4, _MAX_HITS)
         return [Hit(row["id"], row["distance"]) for row, _ in kept[:k]]
 
-    def _current(self, found: Sequence[Row], fields: Sequence[str] = ("document", "version")) -> list[tuple[Row, Row]]:
-        """The rows of chunks of current versions, with these fields of their documents."""
-        newest = self._versions.newest({row["document"] for row in found}, fields)
+    def _current(
+        self,
+        found: Sequence[Row],
+        fields: Sequence[str] = ("document", "version"),
+        consistency: Consistency = "Session",
+    ) -> list[tuple[Row, Row]]:
+        """The rows of current versions, with these fields of their documents."""
+        newest = self._versions.newest({row["document"] for row in found}, fields, consistency)
         return [
             (row, newest[row["document"]])
             for row in found
@@ -190,24 +194,26 @@ class MilvusStore(MilvusJobs, DocumentStore):
         page = [rows.read_version(row).row for row in islice(versions, limit + 1)]
         return page[:limit], page[limit - 1].id if len(page) > limit else None
 
-    def known(self) -> dict[str, tuple[str, str]]:
-        fields = ("document", "version", "source", "content_hash")
-        every = self._versions.after("", "Strong", fields=fields)
-        return {row["source"]: (row["document"], row["content_hash"]) for row in every}
+    def known(
+        self, *, files: Collection[str] = (), hashes: Collection[str] = (), ids: Collection[str] = ()
+    ) -> list[Known]:
+        wanted = [
+            any_of([among(column, some), *ranges])
+            for column, values in (("source", files), ("content_hash", hashes), ("document", ids))
+            for some in slices(list(values), _HASHES)
+            for ranges in [map(_records, some) if column == "source" else ()]
+        ]
+        found = [row for where in wanted for row in self._client.query(self._names.documents, where, _KNOWN, "Strong")]
+        return self._known(found)
 
-    def known_among(self, files: Collection[str], hashes: Collection[str] = ()) -> dict[str, tuple[str, str]]:
-        fields = ("document", "version", "source", "content_hash")
-        wanted = [among("content_hash", some) for some in slices(list(hashes), _HASHES)]
-        for some in slices(list(files), _HASHES):
-            wanted.append(among("source", some))
-            wanted += [
-                f"source >= {literal(each + RECORD)} and source < {literal(each + _AFTER_RECORDS)}" for each in some
-            ]
-        found = [row for where in wanted for row in self._client.query(self._names.documents, where, fields, "Strong")]
-        return {row["source"]: (row["document"], row["content_hash"]) for row, _ in self._current(found)}
+    def known_below(self, prefix: str) -> Iterator[Known]:
+        where = _between(prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)) if prefix else ""
+        for page in self._client.pages(self._names.documents, where, _KNOWN, consistency="Strong"):
+            yield from self._known(page)
 
-    def read_by_others(self, readers: Collection[str]) -> set[str]:  # noqa: ARG002 (it is not kept)
-        return set()
+    def _known(self, found: Sequence[Row]) -> list[Known]:
+        kept = self._current(found, _KNOWN, "Strong")
+        return [Known(row["source"], row["document"], row["content_hash"], reader="") for row, _ in kept]
 
     def text(self, document_id: str, start: int = 0, end: int | None = None) -> str:
         return self._whole(document_id, lambda version, as_of: self._text(version, as_of, start, end)) or ""
@@ -292,3 +298,12 @@ class MilvusStore(MilvusJobs, DocumentStore):
         """The BM25 terms of each chunk, joined by blanks."""
         texts = (passage(chunk.heading, chunk.text) for chunk in item[1])
         return [" ".join(self._analyzer.analyze(folded(text))) for text in texts]
+
+
+def _records(file: str) -> str:
+    """The condition that a source is that of a record in a file."""
+    return _between(file + RECORD, file + RECORD[:-1] + chr(ord(RECORD[-1]) + 1))
+
+
+def _between(first: str, last: str) -> str:
+    return f"source >= {literal(first)} and source < {literal(last)}"

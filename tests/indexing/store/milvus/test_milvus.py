@@ -16,7 +16,7 @@ from indexing.store.interface import Stores
 from indexing.store.open import stores_of
 from indexing.sync.indexer import Indexer, manifest_of
 from services.errors import UnavailableError
-from tests.indexing.made import MANIFEST, item, vector_of
+from tests.indexing.made import MANIFEST, item, known, vector_of
 
 pytest.importorskip("milvus_lite", reason="the Milvus store is not tested: pip install -r requirements/milvus.txt")
 
@@ -95,7 +95,7 @@ def test_a_writer_may_die_anywhere_in_a_replacement(store: MilvusStore, writes: 
         dying.put([item("a", "word new")])
     assert found(store) == (OLD if writes < 3 else NEW)
     assert store.text("a") == ("word old 1\n\nword old 2" if writes < 3 else "word new")
-    assert len(store.known()) == 2
+    assert len(known(store)) == 2
     store.put([item("a", "word newest")])
     assert found(store) == {"word newest", "word kept"}
     unfinished = 1 if writes in {1, 2} else 0  # whose row is missing: no other writer knows that nobody writes it
@@ -210,7 +210,7 @@ def test_a_move_undoes_no_put(store: MilvusStore, interrupted: type[Interrupted]
     slow = another(store, interrupted(store._client, writes, lambda: store.put([item("a", "word new")])))
     assert slow.move("a", "/elsewhere/a.txt")
     assert found(store) == {"word new", "word kept"}
-    assert set(store.known()) == {"/made/a.txt", "/made/b.txt"}
+    assert set(known(store)) == {"/made/a.txt", "/made/b.txt"}
 
 
 @pytest.mark.parametrize("writes", range(3))
@@ -335,7 +335,7 @@ def test_a_document_that_lost_a_part_is_found_and_indexed_again(store: MilvusSto
     assert problem.repairable
     (left,) = store.repair()
     assert (left.repairable, left.otherwise) == (False, "index its file again")
-    assert store.known()["/made/a.txt"] == ("a", ""), "the next run takes its file for changed"
+    assert known(store)["/made/a.txt"] == ("a", ""), "the next run takes its file for changed"
     store.put([item("a", "word a", "word b")])
     assert store.verify() == []
 
@@ -358,7 +358,7 @@ def test_the_file_of_jobs_appears_whole_and_once(milvus_lite: Stores) -> None:
 def test_what_milvus_cannot_hold_is_refused(store: MilvusStore) -> None:
     with pytest.raises(InvalidDocumentError, match="65535"):
         store.put([item("a", "é" * 40_000)])
-    assert store.known() == {}
+    assert known(store) == {}
 
 
 @pytest.mark.anyio
@@ -370,7 +370,7 @@ async def test_a_build_reports_what_milvus_cannot_hold_and_goes_on(milvus_lite: 
     with closing(milvus_lite.create_or_open("refusing", await manifest_of(client, settings))) as store:
         async with Indexer(store, client, settings) as builder:
             report = await builder.sync([tmp_path])
-        assert {source.partition("#record=")[2] for source in store.known()} == {"a", "b"}
+        assert {source.partition("#record=")[2] for source in known(store)} == {"a", "b"}
     milvus_lite.drop("refusing")
     await client.aclose()
     ((source, reason),) = [(failure.source, failure.reason) for failure in report.failures]
@@ -414,4 +414,4 @@ def test_all_is_there_in_another_process(tmp_path: Path) -> None:
         with closing(stores_of(settings, "milvus")) as stores, closing(stores.create_or_open("c", MANIFEST)) as store:
             store.put([item(text, text)])
     with closing(stores_of(settings, "milvus")) as stores, closing(stores.open("c")) as store:
-        assert len(store.search_sparse("word", 5)) == len(store.known()) == 2
+        assert len(store.search_sparse("word", 5)) == len(known(store)) == 2
