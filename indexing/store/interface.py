@@ -170,8 +170,8 @@ class DocumentStore(JobStore):
         """Find contradictions in what is stored."""
 
     @abstractmethod
-    def repair(self) -> list[Problem]:
-        """Repair what can be. Returns the problems that remain; restore() of a snapshot solves them."""
+    def repair(self) -> tuple[list[Problem], list[Problem]]:
+        """Repair what can be. Returns the problems that there were, and those that remain."""
 
 
 class Stores(Protocol):

@@ -50,7 +50,7 @@ class Indexer:
         retry_for_s: float = RETRY_FOR_S,
         fetcher: Fetcher | None = None,
     ) -> None:
-        """The store's manifest is that of `embed` and `settings`; once it is another's, nothing is put any more."""
+        """Where the store's manifest is not that of `embed` and `settings`, or no longer, nothing is put."""
         self._store = store
         self._embed = embed
         self._settings = settings
@@ -206,7 +206,7 @@ class Indexer:
         async with self._starting:
             if self._stages is None:
                 settings = self._settings
-                manifest = await asyncio.to_thread(lambda: self._store.manifest)
+                manifest = await manifest_of(self._embed, settings)
                 parsers = Parsers(_parser_settings(settings, await self.chunker()))
                 embedder = Embedder(
                     self._embed,

@@ -113,15 +113,15 @@ def verify(writer: Writer) -> list[Problem]:
         return problems
 
 
-def repair(writer: Writer) -> list[Problem]:
-    """Build what is wrong in the indexes again from SQLite. Returns the problems that remain."""
+def repair(writer: Writer) -> tuple[list[Problem], list[Problem]]:
+    """Build what is wrong in the indexes again from SQLite."""
     problems = verify(writer)
     if any(problem.repairable and not isinstance(problem, SegmentProblem) for problem in problems):
         with writer.writing() as generation:
             generation.sparse.rebuild()
     for row in {problem.segment for problem in problems if isinstance(problem, SegmentProblem)}:
         writer.rebuild(row)
-    return verify(writer) if problems else []
+    return problems, verify(writer) if problems else []
 
 
 def _check_rows(connection: sqlite3.Connection, manifest: Manifest) -> Iterator[Problem]:

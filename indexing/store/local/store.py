@@ -225,7 +225,7 @@ class Store(LocalJobs, DocumentStore):
     def verify(self) -> list[Problem]:
         return maintenance.verify(self._writer)
 
-    def repair(self) -> list[Problem]:
+    def repair(self) -> tuple[list[Problem], list[Problem]]:
         return maintenance.repair(self._writer)
 
     def compact(self) -> None:

@@ -291,7 +291,7 @@ class MilvusStore(MilvusJobs, DocumentStore):
     def verify(self) -> list[Problem]:
         return maintenance.verify(self._client, self._names, self._versions)
 
-    def repair(self) -> list[Problem]:
+    def repair(self) -> tuple[list[Problem], list[Problem]]:
         return maintenance.repair(self._client, self._names, self._versions)
 
     def _terms(self, item: Item) -> list[str]:

@@ -151,5 +151,18 @@ async def test_a_server_puts_no_chunks_for_the_manifest_before_a_reindex(path, e
     await client.aclose()
 
 
+async def test_an_indexer_that_began_before_a_reindex_puts_nothing_after_it(path, embed_server) -> None:
+    """Its chunks would be those of its own settings, whatever the store says when it starts."""
+    client = embed_server.client()
+    with Store.open(path) as live:
+        async with Indexer(live, client, BEFORE) as indexer:
+            await reindex(path, client, AFTER, lambda _: None)
+            before = known(live)
+            with pytest.raises(IndexMismatchError, match="chunk_tokens is 32 in the index, but 64 is asked for"):
+                await indexer.add(added("first"))
+            assert known(live) == before
+    await client.aclose()
+
+
 def added(name: str) -> Document:
     return Document(name, name, name, f"Words of the {name}.", "text/plain", {}, (), name)

@@ -135,11 +135,37 @@ def test_repair_removes_what_nobody_is_writing(store: MilvusStore) -> None:
     (problem,) = store.verify()
     assert problem.repairable
     assert "unfinished" in problem.text
-    assert store.repair() == []
+    assert store.repair() == ([problem], [])
     assert store.stats().chunks == 2
     store._client.delete(store._names.chunks, 'document == "b"')
-    (problem,) = store.repair()
+    _, (problem,) = store.repair()
     assert "'b' has 0 chunks, not 1" in problem.text
+
+
+def test_repair_names_the_documents_of_which_nothing_is_left(store: MilvusStore) -> None:
+    store.put([item("a", "word a"), item("b", "word b")])
+    for document in ("a", "b"):
+        rows = store._client.query(store._names.texts, f'document == "{document}"', ["*"])
+        store._client.upsert(store._names.texts, [{**row, "key": f"x{document}", "version": 5} for row in rows])
+    store.delete(["b"])
+    (found,), left = store.repair()
+    assert found.text == (
+        "2 versions of documents are superseded or unfinished; nothing else is there of 'b': where that is missed,"
+        " index its file again"
+    )
+    assert left == []
+
+
+def test_the_jobs_of_a_dropped_collection_go_with_it(milvus_lite: Stores) -> None:
+    for name in ("goes", "goes-not"):
+        with milvus_lite.create_or_open(name, MANIFEST) as store:
+            store.job_create("index")
+    milvus_lite.drop("goes")
+    for name, jobs in (("goes", 0), ("goes-not", 1)):
+        with milvus_lite.create_or_open(name, MANIFEST) as store:
+            assert len(store.jobs()) == jobs
+        milvus_lite.drop(name)
+    assert not list((milvus_lite._data_dir / "milvus").glob("goes*"))
 
 
 def test_versions_are_numbered_past_a_clock_that_runs_ahead() -> None:
@@ -333,7 +359,7 @@ def test_a_document_that_lost_a_part_is_found_and_indexed_again(store: MilvusSto
         store.item("a")
     (problem,) = store.verify()
     assert problem.repairable
-    (left,) = store.repair()
+    _, (left,) = store.repair()
     assert (left.repairable, left.otherwise) == (False, "index its file again")
     assert known(store)["/made/a.txt"] == ("a", ""), "the next run takes its file for changed"
     store.put([item("a", "word a", "word b")])
