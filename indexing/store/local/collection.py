@@ -10,10 +10,11 @@ from pathlib import Path
 from indexing.errors import DamagedIndexError, IndexingError, UnknownCollectionError
 from indexing.store.check import check_collection_name, is_collection_name
 from indexing.store.database import storage_errors
-from indexing.store.disk import fsync, fsync_tree, make_folder
+from indexing.store.disk import make_folder
 from indexing.store.local.generation import DATABASE, Generation
 from indexing.store.lock import WriterLock, delete_unused
 from indexing.store.manifest import Manifest
+from services.disk import fsync, fsync_tree
 from services.errors import RaglineError
 
 _ATTEMPTS = 5

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from indexing.errors import DamagedIndexError
-from indexing.store.disk import sha256
 from indexing.store.interface import Info, Problem
 from indexing.store.local.dense import merge_policy
 from indexing.store.local.dense.segment import Segment, SegmentRow, read_segments
@@ -19,6 +18,7 @@ from indexing.store.local.sqlite import rows
 from indexing.store.local.sqlite.rows import BLOCK_BITS
 from indexing.store.local.writer import Writer
 from indexing.store.manifest import Manifest
+from services.disk import sha256
 
 _FILES = ("store.sqlite3*", "vectors/*", "bm25-*/*")
 _FREE = 0.2

@@ -58,15 +58,12 @@ def _problems(counts: "_Counts", current: list[Version]) -> list[Problem]:
         for version in current
         for what in counts.missing(version)
     ]
-    stale = counts.stale(current)
-    lost = sorted({repr(identity) for identity, _ in stale} - {repr(version.row.id) for version in current})
-    if stale:
+    if stale := counts.stale(current):
         text = f"{len(stale)} versions of documents are superseded or unfinished"
-        if lost:
+        if lost := sorted({identity for identity, _ in stale} - {version.row.id for version in current}):
             more = f" and {len(lost) - _LISTED} more" if len(lost) > _LISTED else ""
-            text += (
-                f"; nothing else is there of {', '.join(lost[:_LISTED])}{more}: where that is missed, {_INDEX_AGAIN}"
-            )
+            text += f"; nothing else is there of {', '.join(map(repr, lost[:_LISTED]))}{more}: where that is missed, "
+            text += _INDEX_AGAIN
         problems.append(Problem(text, repairable=True))
     return problems
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from indexing.errors import DamagedIndexError
 from indexing.store.database import storage_errors
-from indexing.store.disk import fsync, sha256
 from indexing.store.interface import Vectors
 from indexing.store.local.dense.factory import candidates_per_hit
 from indexing.store.local.dense.native import faiss
 from indexing.store.local.sqlite.allowed import Ids
+from services.disk import fsync, sha256
 
 Bits = NDArray[np.uint8]
 
