@@ -197,10 +197,9 @@ class Stores(Protocol):
 def with_records(store: DocumentStore, document_id: str) -> list[str]:
     """The stored ids of a document and of the records in it, as of the lines of a JSONL file."""
     found = [document_id] if store.document(document_id) is not None else []
-    prefix, cursor = document_id + RECORD, document_id + RECORD
-    while True:
-        page, following = store.documents(cursor, 1000)
+    prefix = document_id + RECORD
+    cursor: str | None = prefix
+    while cursor is not None and cursor.startswith(prefix):
+        page, cursor = store.documents(cursor, 1000)
         found += [row.id for row in page if row.id.startswith(prefix)]
-        if following is None or not following.startswith(prefix):
-            return found
-        cursor = following
+    return found

@@ -26,14 +26,12 @@ from indexing.store.manifest import Manifest
 from indexing.sync.changes import KnownDocuments
 from indexing.sync.embed import RETRY_FOR_S, Embedder
 from indexing.sync.job import RunningJob
-from indexing.sync.pipeline import Pipeline, Run, Stages
+from indexing.sync.pipeline import Pipeline, Stages
 from indexing.sync.progress import Progress, Report, Tally
-from indexing.sync.reader import Input, Reader
+from indexing.sync.reader import LookedUp, Reader, looked_up
 from services.client import EmbedClient
 
 Prune = Literal["no", "gone", "all"]
-_AHEAD = 256
-"""Files that are looked up in the store at once."""
 _SPECIAL_TOKENS = 8
 """At most: [CLS], [SEP] and the like."""
 
@@ -95,10 +93,10 @@ class Indexer:
         found = await stages.in_thread(sources.find, paths, exact=exact)
         tally = Tally(len(found.files) + len(found.urls), sum(found.files.values()), skipped=dict(found.skipped))
         tally.name_skipped(found.passed_over)
-        inputs: Iterator[tuple[Input, int]] = chain(found.files.items(), ((url, 0) for url in found.urls))
+        inputs = looked_up(self._store, chain(found.files.items(), ((url, 0) for url in found.urls)))
         params = {"paths": [str(path) for path in paths], "prune": prune}
         async with RunningJob(stages, "index", tally, params) as job:
-            gone = set(await self._run(job, inputs, on_progress, named=found.named, reread=reread, ahead=_AHEAD))
+            gone = set(await self._run(job, inputs, on_progress, named=found.named, reread=reread))
             known = KnownDocuments(self._store)
             if prune == "all":
                 gone.update(await stages.in_thread(known.gone, found.roots))
@@ -119,7 +117,7 @@ class Indexer:
     ) -> Report:
         """Index `count` documents that are text already; each is taken from the iterable when there is room for it."""
         tally = Tally(count, count)
-        inputs = ((document, 1) for document in documents)
+        inputs: Iterator[LookedUp] = ((document, 1, {}) for document in documents)
         async with RunningJob(await self._started(), kind, tally, {}) as job:
             await self._run(job, inputs, on_progress)
         return tally.report(job.id)
@@ -127,12 +125,11 @@ class Indexer:
     async def _run(
         self,
         job: RunningJob,
-        inputs: Iterator[tuple[Input, int]],
+        inputs: Iterator[LookedUp],
         on_progress: Callable[[Progress], None],
         *,
         named: Collection[Path] = (),
         reread: bool = False,
-        ahead: int = 1,
     ) -> list[str]:
         """Returns the ids of the documents whose files have lost their text."""
         embedder, tally = job.stages.embedder, job.tally
@@ -143,8 +140,8 @@ class Indexer:
             on_progress(tally.progress())
             await job.update()
 
-        pipeline = Pipeline(Run(job.stages, tally, report))
-        reader = Reader(job.stages, tally, pipeline, named=named, reread=reread, ahead=ahead)
+        pipeline = Pipeline(job.stages, tally, report)
+        reader = Reader(job.stages, tally, pipeline, named=named, reread=reread)
         await pipeline.run(reader.read(inputs) for _ in range(self._settings.parse_workers + 2))
         await report()
         return reader.vanished
@@ -190,7 +187,7 @@ class Indexer:
 
     async def _put(self, name: str, read: Callable[[Pipeline], Coroutine[None, None, None]]) -> Tally:
         tally = Tally(1)
-        pipeline = Pipeline(Run(await self._started(), tally, _unreported))
+        pipeline = Pipeline(await self._started(), tally, _unreported)
 
         async def reader() -> None:
             try:

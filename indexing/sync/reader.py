@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import os
 import stat
-from collections import deque
 from collections.abc import AsyncGenerator, Collection, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -16,31 +15,28 @@ from indexing.document import RECORD, Document, title_of
 from indexing.errors import NotADocumentError, NoTextError, UnreadableError
 from indexing.read.pool import Batch, Parsed
 from indexing.store.filters import storable
-from indexing.store.interface import Known
+from indexing.store.interface import DocumentStore, Known
 from indexing.sync.changes import KnownDocuments, Rows, is_outdated
 from indexing.sync.pipeline import Pipeline, Stages
 from indexing.sync.progress import Tally
 
 Input = Path | str | Document
 """A file, a URL, or a document that is text already."""
+LookedUp = tuple[Input, int, Rows]
+"""An input, its bytes, and what is indexed of it."""
+_AHEAD = 256
+"""Files that are looked up at once."""
 
 
 class Reader:
     """A file that cannot be read is counted, and does not stop the run."""
 
     def __init__(
-        self,
-        stages: Stages,
-        tally: Tally,
-        pipeline: Pipeline,
-        *,
-        named: Collection[Path],
-        reread: bool,
-        ahead: int,
+        self, stages: Stages, tally: Tally, pipeline: Pipeline, *, named: Collection[Path], reread: bool
     ) -> None:
         """`named` files are failures even where they are no documents; other such files are skipped.
 
-        With `reread`, documents of an older reader count as changed. `ahead` inputs are looked up at once.
+        With `reread`, documents of an older reader count as changed.
         """
         self._stages = stages
         self._tally = tally
@@ -48,15 +44,13 @@ class Reader:
         self._known = KnownDocuments(stages.store)
         self._named = named
         self._reread = reread
-        self._ahead = ahead
         self._next = asyncio.Lock()
-        self._looked_up: deque[tuple[Input, int, Rows]] = deque()
         self._bytes_read: dict[str, int] = {}
         self.vanished: list[str] = []
         """Ids of documents whose files are there, and their texts no longer."""
 
-    async def read(self, inputs: Iterator[tuple[Input, int]]) -> None:
-        """Read (input, its bytes) to the end; several tasks may share an iterator."""
+    async def read(self, inputs: Iterator[LookedUp]) -> None:
+        """Read to the end; several tasks may share an iterator."""
         while (item := await self._take(inputs)) is not None:
             source, size, before = item
             name = source.source if isinstance(source, Document) else str(source)
@@ -78,18 +72,10 @@ class Reader:
         else:
             self._tally.fail(name, str(error))
 
-    async def _take(self, inputs: Iterator[tuple[Input, int]]) -> tuple[Input, int, Rows] | None:
-        """The next input and what is indexed of it."""
+    async def _take(self, inputs: Iterator[LookedUp]) -> LookedUp | None:
+        """On a thread: the iterator may read from a disk."""
         async with self._next:
-            if not self._looked_up:
-                self._looked_up.extend(await self._stages.in_thread(self._look_up, inputs))
-            return self._looked_up.popleft() if self._looked_up else None
-
-    def _look_up(self, inputs: Iterator[tuple[Input, int]]) -> list[tuple[Input, int, Rows]]:
-        some = list(islice(inputs, self._ahead))
-        files = [str(source) for source, _ in some if not isinstance(source, Document) and storable(str(source))]
-        rows = self._known.of_files(files)
-        return [(source, size, rows.get(str(source), {})) for source, size in some]
+            return await self._stages.in_thread(next, inputs, None)
 
     async def _read(self, source: Input, before: Rows) -> None:
         if isinstance(source, Document):
@@ -177,6 +163,14 @@ class Reader:
                 rest.append(parsed)
         documents = self._known.with_ids([parsed.document for parsed in rest], moved or before)
         return moves, [replace(parsed, document=document) for parsed, document in zip(rest, documents, strict=True)]
+
+
+def looked_up(store: DocumentStore, inputs: Iterator[tuple[Path | str, int]]) -> Iterator[LookedUp]:
+    """(file or URL, its bytes) with what the store has of it."""
+    known = KnownDocuments(store)
+    while some := list(islice(inputs, _AHEAD)):
+        rows = known.of_files([str(source) for source, _ in some if storable(str(source))])
+        yield from ((source, size, rows.get(str(source), {})) for source, size in some)
 
 
 def _content_hash(path: Path) -> str:

@@ -17,7 +17,6 @@ from indexing.store.manifest import Manifest
 from services.disk import fsync, fsync_tree
 from services.errors import RaglineError
 
-_ATTEMPTS = 5
 _CURRENT = "CURRENT"
 """The file that names the generation in use; replaced in one step."""
 _GENERATION = re.compile(rb"g[0-9]{6,}")
@@ -205,16 +204,18 @@ class CurrentGeneration:
         if self._closed:
             return
         current = self._path / _CURRENT
-        for attempt in range(_ATTEMPTS):
+        missing = ""
+        while True:
             try:
                 stat = current.stat()
                 if (stat.st_ino, stat.st_mtime_ns) == self._seen:
                     return
                 opened = Generation.open(current_generation(self._path), self._threads)
             except FileNotFoundError as exc:
-                if current.exists() and attempt + 1 < _ATTEMPTS:
-                    continue
-                raise self._missing() from exc
+                if not current.exists() or exc.filename == missing:
+                    raise self._missing() from exc
+                missing = exc.filename  # replaced and deleted meanwhile, unless it is still in use
+                continue
             self._seen = (stat.st_ino, stat.st_mtime_ns)
             self._replace(opened)
             return

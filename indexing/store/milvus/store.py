@@ -197,12 +197,10 @@ class MilvusStore(MilvusJobs, DocumentStore):
     def known(
         self, *, files: Collection[str] = (), hashes: Collection[str] = (), ids: Collection[str] = ()
     ) -> list[Known]:
-        wanted = [
-            any_of([among(column, some), *ranges])
-            for column, values in (("source", files), ("content_hash", hashes), ("document", ids))
-            for some in slices(list(values), _HASHES)
-            for ranges in [map(_records, some) if column == "source" else ()]
-        ]
+        wanted = [among("content_hash", some) for some in slices(list(hashes), _HASHES)]
+        wanted += [among("document", some) for some in slices(list(ids), _HASHES)]
+        for some in slices(list(files), _HASHES):
+            wanted.append(any_of([among("source", some), *map(_records, some)]))
         found = [row for where in wanted for row in self._client.query(self._names.documents, where, _KNOWN, "Strong")]
         return self._known(found)
 

@@ -73,6 +73,7 @@ class Segment:
             flags = faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY if row.factory.startswith("IVF") else 0
             index = faiss.read_index(str(path), flags)
         except RuntimeError as exc:
+            path.stat()  # a merge may have deleted it meanwhile
             raise DamagedIndexError(f"{path} cannot be read: {exc}. {_REPAIR}") from exc
         if index.ntotal != row.chunks:
             raise DamagedIndexError(f"{path} holds {index.ntotal} vectors, not {row.chunks}: {_REPAIR}")
