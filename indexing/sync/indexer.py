@@ -203,7 +203,8 @@ class Indexer:
         async with self._starting:
             if self._stages is None:
                 settings = self._settings
-                manifest = await manifest_of(self._embed, settings)
+                stored = await asyncio.to_thread(lambda: self._store.manifest)
+                manifest = await _manifest(self._embed, settings, stored.dimension)
                 parsers = Parsers(_parser_settings(settings, await self.chunker()))
                 embedder = Embedder(
                     self._embed,
@@ -234,11 +235,15 @@ class Indexer:
 
 async def manifest_of(embed: EmbedClient, settings: IndexSettings) -> Manifest:
     """The manifest of an index that is built with this service and these settings. Raises UnavailableError."""
-    card = await embed.model()
     probe = await embed.embed(["probe"], input_type="document")
+    return await _manifest(embed, settings, probe.shape[1])
+
+
+async def _manifest(embed: EmbedClient, settings: IndexSettings, dimension: int) -> Manifest:
+    card = await embed.model()
     return Manifest(
         embedding_model=card.id,
-        dimension=probe.shape[1],
+        dimension=dimension,
         query_prefix=embed.prefix("query"),
         document_prefix=embed.prefix("document"),
         chunk_tokens=settings.chunk_tokens,
