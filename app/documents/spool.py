@@ -15,7 +15,8 @@ from pathlib import Path
 
 from indexing.document import Scalar
 from indexing.store.database import storage_errors
-from indexing.store.disk import fsync, make_folder
+from indexing.store.disk import make_folder
+from services.disk import fsync
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,8 +60,10 @@ def repair(*, collection: Collection = "default") -> None:
 
         recover(collection_path(settings.data_dir, collection))
     with _opened(collection) as store:
-        problems = store.repair()
-    _report(problems, collection)
+        found, left = store.repair()
+    for text in [problem.text for problem in found if problem.text not in {each.text for each in left}]:
+        typer.echo(f"repaired: {text}")
+    _report(left, collection)
 
 
 def _report(problems: list["Problem"], collection: str) -> None:

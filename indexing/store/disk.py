@@ -1,27 +1,9 @@
-"""Durable files and their checksums."""
+"""Folders that are durable, or a StorageError."""
 
-import hashlib
-import os
 from pathlib import Path
 
 from indexing.errors import StorageError
-
-_BLOCK = 2**20
-
-
-def fsync(path: Path) -> None:
-    """Flush a file or a folder to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def fsync_tree(folder: Path) -> None:
-    """Flush a folder and all that is in it."""
-    for path in (*folder.rglob("*"), folder):
-        fsync(path)
+from services.disk import fsync
 
 
 def make_folder(path: Path) -> None:
@@ -33,11 +15,3 @@ def make_folder(path: Path) -> None:
         except FileExistsError as exc:
             raise StorageError(f"{path} is a file, where a folder is needed") from exc
         fsync(path.parent)
-
-
-def sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

@@ -6,9 +6,9 @@ store.milvus   in a Milvus, which several machines may share
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,15 @@ class DocumentRow:
     """Seconds since 1970."""
     reader: str = ""
     """As of a Document; "" in Milvus, which does not keep it."""
+
+
+class Known(NamedTuple):
+    """What a run compares with the files."""
+
+    source: str
+    id: str
+    content_hash: str
+    reader: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,16 +138,14 @@ class DocumentStore(JobStore):
         """A page in the order of ids, and the cursor of the next page; None after the last."""
 
     @abstractmethod
-    def known(self) -> dict[str, tuple[str, str]]:
-        """source -> (document id, content hash), of all documents."""
+    def known(
+        self, *, files: Collection[str] = (), hashes: Collection[str] = (), ids: Collection[str] = ()
+    ) -> list[Known]:
+        """The documents and records of these files, those of these content hashes, and those of these ids."""
 
     @abstractmethod
-    def read_by_others(self, readers: Collection[str]) -> set[str]:
-        """The sources of documents that were read by others than these; none in Milvus, which does not keep it."""
-
-    @abstractmethod
-    def known_among(self, files: Collection[str], hashes: Collection[str] = ()) -> dict[str, tuple[str, str]]:
-        """As known(), of the documents and records of these files, and of the documents with these content hashes."""
+    def known_below(self, prefix: str) -> Iterator[Known]:
+        """The documents whose sources begin with `prefix`, a folder and its slash; "" for all. Read page by page."""
 
     @abstractmethod
     def text(self, document_id: str, start: int = 0, end: int | None = None) -> str:
@@ -163,8 +170,8 @@ class DocumentStore(JobStore):
         """Find contradictions in what is stored."""
 
     @abstractmethod
-    def repair(self) -> list[Problem]:
-        """Repair what can be. Returns the problems that remain; restore() of a snapshot solves them."""
+    def repair(self) -> tuple[list[Problem], list[Problem]]:
+        """Repair what can be. Returns the problems that there were, and those that remain."""
 
 
 class Stores(Protocol):
@@ -190,10 +197,9 @@ class Stores(Protocol):
 def with_records(store: DocumentStore, document_id: str) -> list[str]:
     """The stored ids of a document and of the records in it, as of the lines of a JSONL file."""
     found = [document_id] if store.document(document_id) is not None else []
-    prefix, cursor = document_id + RECORD, document_id + RECORD
-    while True:
-        page, following = store.documents(cursor, 1000)
+    prefix = document_id + RECORD
+    cursor: str | None = prefix
+    while cursor is not None and cursor.startswith(prefix):
+        page, cursor = store.documents(cursor, 1000)
         found += [row.id for row in page if row.id.startswith(prefix)]
-        if following is None or not following.startswith(prefix):
-            return found
-        cursor = following
+    return found

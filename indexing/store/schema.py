@@ -32,6 +32,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "ALTER TABLE documents ADD COLUMN reader TEXT NOT NULL DEFAULT 'unknown'",
         "CREATE INDEX documents_by_reader ON documents (reader)",
     ),
+    ("CREATE INDEX documents_by_content ON documents (content_hash)",),
 )
 """Statements that follow SCHEMA, by version: those past a file's `user_version` are run when it is opened.
 

@@ -4,124 +4,104 @@ import os
 import stat
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
-from indexing.document import RECORD, Document, document_id, file_of
+from indexing.document import Document, document_id, file_of
+from indexing.read.formats.versions import CURRENT
+from indexing.store.interface import DocumentStore, Known
 
-Row = tuple[str, str]
-"""document_id, content_hash"""
-Moved = tuple[str, str]
-"""The source before, and the document's id."""
+Rows = Mapping[str, Known]
+"""The documents of a file or URL by source: itself, or its records."""
 
 
 class KnownDocuments:
-    """The indexed documents by file and by content hash; `known` is DocumentStore.known(): source -> Row."""
+    """Looks up what a run needs to know of the indexed documents. For any thread."""
 
-    def __init__(self, known: dict[str, Row], outdated: Collection[str] = (), *, reread: bool = False) -> None:
-        """`outdated` are sources that an older reader has read; `reread`, they count as changed."""
-        self.outdated = outdated
-        self._reread = outdated if reread else ()
-        self._by_source = known
-        self._by_file: defaultdict[str, dict[str, Row]] = defaultdict(dict)
-        self._by_hash: defaultdict[str, list[str]] = defaultdict(list)
-        """Files with one document, until take_moved() has looked at them."""
+    def __init__(self, store: DocumentStore) -> None:
+        self._store = store
         self._taking = threading.Lock()
-        self._foreign_ids = set[str]()
-        """Ids that do not come from the document's source: it was moved, or its id was given."""
-        for source, row in known.items():
-            self._by_file[file_of(source)][source] = row
-            if RECORD not in source:
-                self._by_hash[row[1]].append(source)
-            if row[0] != document_id(source):
-                self._foreign_ids.add(row[0])
+        self._movable: dict[tuple[str, str], list[Known]] = {}
+        """(content hash, record) -> the documents that were found so, until take_moved() has looked at them."""
 
-    def of_file(self, path: Path | str) -> dict[str, Row]:
-        """The documents of a file or URL: itself, or its records."""
-        return self._by_file.get(str(path), {})
+    def of_files(self, files: Sequence[str]) -> dict[str, Rows]:
+        """File or URL -> its documents, {} where it has none."""
+        found: dict[str, dict[str, Known]] = {file: {} for file in files}
+        for row in self._store.known(files=files):
+            found[file_of(row.source)][row.source] = row
+        return dict(found)
 
-    def hashes(self, path: Path | str) -> dict[str, str]:
-        """Source -> content hash of a file's documents that are unchanged if it is the same."""
-        return {source: row[1] for source, row in self.of_file(path).items() if source not in self._reread}
+    def take_moved(self, new: Mapping[str, str]) -> dict[str, Known]:
+        """For new sources and their content hashes: the documents of this content, and record, whose files are gone.
 
-    def take_moved(self, path: str, content_hash: str) -> Moved | None:
-        """The document of this content whose file is gone, which is the document of `path` from now on.
-
-        One of the same name is preferred, and none is returned twice, on whatever threads.
+        They are those of the new sources from now on. One of a file of the same name is preferred, and none is returned
+        twice, on whatever threads.
         """
-        name = os.sep + os.path.basename(path)  # noqa: PTH119 (for each of many equal files)
+        wanted = {source: (content_hash, _record(source)) for source, content_hash in new.items()}
         with self._taking:
-            candidates = self._by_hash.get(content_hash, [])
-            candidates.sort(key=lambda source: source.endswith(name))
-            while candidates:
-                before = candidates.pop()
-                if Path(before).is_absolute() and is_gone(before):
-                    return self._move(before, path)
+            self._load({key[0] for key in wanted.values() if key not in self._movable})
+            taken = {source: self._take(source, self._movable.get(key, [])) for source, key in wanted.items()}
+        return {source: row for source, row in taken.items() if row is not None}
+
+    def _load(self, hashes: set[str]) -> None:
+        found = defaultdict(list)
+        for row in self._store.known(hashes=hashes):
+            found[row.content_hash, _record(row.source)].append(row)
+        self._movable = {**found, **self._movable} if found else self._movable
+
+    def _take(self, source: str, candidates: list[Known]) -> Known | None:
+        name = os.sep + os.path.basename(file_of(source))  # noqa: PTH119 (for each of many equal files)
+        candidates.sort(key=lambda row: file_of(row.source).endswith(name))
+        while candidates:
+            row = candidates.pop()
+            if os.path.isabs(row.source) and is_gone(file_of(row.source)):  # noqa: PTH117 (likewise)
+                return row
         return None
 
-    def take_moved_record(self, source: str, content_hash: str, gone: Iterable[str]) -> Moved | None:
-        """Likewise the record of this key and content in one of the `gone` files."""
-        file = file_of(source)
-        for each in gone:
-            before = each + source[len(file) :]
-            if self._by_file[each].get(before, ("", ""))[1] == content_hash:
-                return self._move(before, source)
-        return None
+    def with_ids(self, documents: Sequence[Document], before: Rows) -> list[Document]:
+        """The documents with the ids that their sources had `before`; new ones where a moved document has theirs."""
+        new = [document.id for document in documents if document.source not in before]
+        of_id = {row.id: row.source for row in self._store.known(ids=new)}
+        return [_with_id(document, before.get(document.source), of_id) for document in documents]
 
-    def gone_record_files(self) -> list[str]:
-        return [
-            file
-            for file, rows in self._by_file.items()
-            if file not in rows and rows and Path(file).is_absolute() and is_gone(file)
-        ]
+    def gone(self, roots: Iterable[Path]) -> dict[str, str]:
+        """Id -> source of the documents at and below these roots whose files no longer exist."""
+        found, file, absent = {}, "", False
+        for root in roots:
+            for each in (self._store.known(files=[str(root)]), self._store.known_below(_inside(root))):
+                for row in each:
+                    if file != file_of(row.source):
+                        file = file_of(row.source)
+                        absent = is_gone(file)
+                    if absent:
+                        found[row.id] = row.source
+        return found
 
-    def _move(self, before: str, source: str) -> Moved:
-        row = self._by_file[file_of(before)].pop(before)
-        self._by_source[source] = self._by_file[file_of(source)][source] = row
-        del self._by_source[before]
-        self._foreign_ids.add(row[0])
-        return before, row[0]
-
-    def with_id(self, document: Document) -> Document:
-        """The document with the id that its source has in the index, or a new id where a moved document has its own."""
-        if row := self._by_source.get(document.source):
-            return replace(document, id=row[0])
-        if document.id in self._foreign_ids:
-            return replace(document, id=document_id(document.source + document.content_hash))
-        return document
-
-    def gone(self, roots: Iterable[Path]) -> list[str]:
-        """Ids of the documents at and below these roots whose files no longer exist."""
-        files = {file for root in roots for file in self._files(root)}
-        return [row[0] for file in files if is_gone(file) for row in self._by_file[file].values()]
-
-    def prunable(
-        self, roots: Iterable[Path], guarded: Iterable[Path], files: Iterable[Path]
-    ) -> tuple[set[str], list[str]]:
+    def prunable(self, roots: Iterable[Path], guarded: Iterable[Path]) -> tuple[set[str], list[str]]:
         """gone(roots) without those below a guarded folder that would lose more than half of its documents by it.
 
-        Returns a sentence for each such folder, too. `files` were found; each that is new counts as a document.
+        Returns a sentence for each such folder, too. What a run found new is in the store by then, and counts.
         """
-        going, kept = set(self.gone(roots)), []
-        new = [str(file) for file in files if str(file) not in self._by_file]
+        gone, going, kept = self.gone(roots), set[str](), []
+        going.update(gone)
         for folder in guarded:
-            inside = str(folder).rstrip("/") + "/"
-            documents = {
-                row[0] for file in self._files(folder) if file != str(folder) for row in self._by_file[file].values()
-            }
-            lost = going & documents
-            if 2 * len(lost) > len(documents) + sum(file.startswith(inside) for file in new):
+            inside = _inside(folder)
+            lost = {identity for identity in going if gone[identity].startswith(inside)}
+            documents = sum(1 for _ in islice(self._store.known_below(inside), 2 * len(lost)))
+            if 2 * len(lost) > documents:
                 going -= lost
                 kept.append(
-                    f"{len(lost):,} of the {len(documents):,} documents below {folder} have no file any more, as where"
+                    f"{len(lost):,} of the {documents:,} documents below {folder} have no file any more, as where"
                     " a disk is not mounted, and none was removed: if they are to go, run the same with --prune=all"
                 )
         return going, kept
 
-    def _files(self, root: Path) -> list[str]:
-        inside = str(root).rstrip("/") + "/"
-        return [file for file in self._by_file if file == str(root) or file.startswith(inside)]
+
+def is_outdated(row: Known) -> bool:
+    """Whether an older reader has read the document."""
+    return bool(row.reader) and row.reader not in CURRENT
 
 
 def is_gone(path: str) -> bool:
@@ -133,3 +113,19 @@ def is_gone(path: str) -> bool:
     except OSError:
         pass
     return False
+
+
+def _with_id(document: Document, before: Known | None, of_id: Mapping[str, str]) -> Document:
+    if before is not None:
+        return replace(document, id=before.id)
+    if of_id.get(document.id, document.source) != document.source:
+        return replace(document, id=document_id(document.source + document.content_hash))
+    return document
+
+
+def _record(source: str) -> str:
+    return source[len(file_of(source)) :]
+
+
+def _inside(folder: Path) -> str:
+    return str(folder).rstrip("/") + "/"

@@ -4,7 +4,7 @@ What is committed is kept, however a run ends; the next run recognizes it by con
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import replace
@@ -18,7 +18,6 @@ from indexing.document import RECORD, Document, Scalar
 from indexing.errors import UnreadableError
 from indexing.read import sources
 from indexing.read.formats.extract import Limits
-from indexing.read.formats.versions import CURRENT
 from indexing.read.pool import Parsed, Parsers, ParserSettings
 from indexing.read.web import Fetcher
 from indexing.settings import IndexSettings
@@ -27,9 +26,9 @@ from indexing.store.manifest import Manifest
 from indexing.sync.changes import KnownDocuments
 from indexing.sync.embed import RETRY_FOR_S, Embedder
 from indexing.sync.job import RunningJob
-from indexing.sync.pipeline import Pipeline, Run, Stages
+from indexing.sync.pipeline import Pipeline, Stages
 from indexing.sync.progress import Progress, Report, Tally
-from indexing.sync.reader import Input, Reader
+from indexing.sync.reader import LookedUp, Reader, looked_up
 from services.client import EmbedClient
 
 Prune = Literal["no", "gone", "all"]
@@ -49,7 +48,7 @@ class Indexer:
         retry_for_s: float = RETRY_FOR_S,
         fetcher: Fetcher | None = None,
     ) -> None:
-        """The store's manifest is that of `embed` and `settings`; once it is another's, nothing is put any more."""
+        """Where the store's manifest is not that of `embed` and `settings`, or no longer, nothing is put."""
         self._store = store
         self._embed = embed
         self._settings = settings
@@ -92,20 +91,18 @@ class Indexer:
         """
         stages = await self._started()
         found = await stages.in_thread(sources.find, paths, exact=exact)
-        outdated = await stages.in_thread(self._store.read_by_others, CURRENT)
-        known = KnownDocuments(await stages.in_thread(self._store.known), outdated, reread=reread)
         tally = Tally(len(found.files) + len(found.urls), sum(found.files.values()), skipped=dict(found.skipped))
         tally.name_skipped(found.passed_over)
-        inputs: Iterator[tuple[Input, int]] = chain(found.files.items(), ((url, 0) for url in found.urls))
+        inputs = looked_up(self._store, chain(found.files.items(), ((url, 0) for url in found.urls)))
         params = {"paths": [str(path) for path in paths], "prune": prune}
         async with RunningJob(stages, "index", tally, params) as job:
-            reader = await self._run(job, known, inputs, found.named, on_progress)
-            gone = set(reader.vanished)
+            gone = set(await self._run(job, inputs, on_progress, named=found.named, reread=reread))
+            known = KnownDocuments(self._store)
             if prune == "all":
                 gone.update(await stages.in_thread(known.gone, found.roots))
             elif prune == "gone":
                 guarded = (*found.roots, *within)
-                more, tally.kept = await stages.in_thread(known.prunable, found.roots, guarded, found.files)
+                more, tally.kept = await stages.in_thread(known.prunable, found.roots, guarded)
                 gone |= more
             tally.removed = await stages.write(self._store.delete, gone) if gone else 0
         return tally.report(job.id)
@@ -120,19 +117,21 @@ class Indexer:
     ) -> Report:
         """Index `count` documents that are text already; each is taken from the iterable when there is room for it."""
         tally = Tally(count, count)
-        inputs = ((document, 1) for document in documents)
+        inputs: Iterator[LookedUp] = ((document, 1, {}) for document in documents)
         async with RunningJob(await self._started(), kind, tally, {}) as job:
-            await self._run(job, KnownDocuments({}), inputs, frozenset(), on_progress)
+            await self._run(job, inputs, on_progress)
         return tally.report(job.id)
 
     async def _run(
         self,
         job: RunningJob,
-        known: KnownDocuments,
-        inputs: Iterator[tuple[Input, int]],
-        named: frozenset[Path],
+        inputs: Iterator[LookedUp],
         on_progress: Callable[[Progress], None],
-    ) -> Reader:
+        *,
+        named: Collection[Path] = (),
+        reread: bool = False,
+    ) -> list[str]:
+        """Returns the ids of the documents whose files have lost their text."""
         embedder, tally = job.stages.embedder, job.tally
         before = embedder.embedded
 
@@ -141,12 +140,11 @@ class Indexer:
             on_progress(tally.progress())
             await job.update()
 
-        run = Run(job.stages, known, tally, report)
-        pipeline = Pipeline(run)
-        reader = Reader(run, pipeline, named)
+        pipeline = Pipeline(job.stages, tally, report)
+        reader = Reader(job.stages, tally, pipeline, named=named, reread=reread)
         await pipeline.run(reader.read(inputs) for _ in range(self._settings.parse_workers + 2))
         await report()
-        return reader
+        return reader.vanished
 
     async def add(self, document: Document) -> Tally:
         """Put one document that is text already, replacing the one with its id."""
@@ -189,7 +187,7 @@ class Indexer:
 
     async def _put(self, name: str, read: Callable[[Pipeline], Coroutine[None, None, None]]) -> Tally:
         tally = Tally(1)
-        pipeline = Pipeline(Run(await self._started(), KnownDocuments({}), tally, _unreported))
+        pipeline = Pipeline(await self._started(), tally, _unreported)
 
         async def reader() -> None:
             try:
@@ -205,7 +203,8 @@ class Indexer:
         async with self._starting:
             if self._stages is None:
                 settings = self._settings
-                manifest = await asyncio.to_thread(lambda: self._store.manifest)
+                stored = await asyncio.to_thread(lambda: self._store.manifest)
+                manifest = await _manifest(self._embed, settings, stored.dimension)
                 parsers = Parsers(_parser_settings(settings, await self.chunker()))
                 embedder = Embedder(
                     self._embed,
@@ -236,11 +235,15 @@ class Indexer:
 
 async def manifest_of(embed: EmbedClient, settings: IndexSettings) -> Manifest:
     """The manifest of an index that is built with this service and these settings. Raises UnavailableError."""
-    card = await embed.model()
     probe = await embed.embed(["probe"], input_type="document")
+    return await _manifest(embed, settings, probe.shape[1])
+
+
+async def _manifest(embed: EmbedClient, settings: IndexSettings, dimension: int) -> Manifest:
+    card = await embed.model()
     return Manifest(
         embedding_model=card.id,
-        dimension=probe.shape[1],
+        dimension=dimension,
         query_prefix=embed.prefix("query"),
         document_prefix=embed.prefix("document"),
         chunk_tokens=settings.chunk_tokens,

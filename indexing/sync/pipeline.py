@@ -15,7 +15,6 @@ from indexing.read.pool import Parsed, Parsers
 from indexing.read.web import Fetcher
 from indexing.store.interface import DocumentStore, text_hash
 from indexing.store.manifest import Manifest
-from indexing.sync.changes import KnownDocuments
 from indexing.sync.embed import Embedder, Vector, is_temporary
 from indexing.sync.progress import Tally
 from services.errors import EngineError, RaglineError, UnavailableError
@@ -67,25 +66,15 @@ class Stages:
         return np.stack(rows) if rows else np.empty((0, self.store.manifest.dimension), dtype=np.float32)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One run of an indexer."""
-
-    stages: Stages
-    known: KnownDocuments
-    tally: Tally
-    report: Callable[[], Awaitable[None]]
-    """Publishes the tally; called every _REPORT_EVERY_S."""
-
-
 class Pipeline:
     """Embeds and commits what readers submit. Counts a failed document; a failed service or disk ends the run."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._stages = run.stages
-        self._tally = run.tally
-        self._budget = _ChunkBudget(run.stages.max_pending_chunks)
+    def __init__(self, stages: Stages, tally: Tally, report: Callable[[], Awaitable[None]]) -> None:
+        """`report` publishes the tally; called every _REPORT_EVERY_S."""
+        self._stages = stages
+        self._tally = tally
+        self._report = report
+        self._budget = _ChunkBudget(stages.max_pending_chunks)
         self._pending: dict[int, Parsed] = {}
         self._writes: asyncio.Queue[tuple[Parsed, Vector] | None] = asyncio.Queue()
         self._documents: asyncio.TaskGroup | None = None
@@ -160,7 +149,7 @@ class Pipeline:
 
     async def _commit(self, ready: list[tuple[Parsed, Vector]]) -> None:
         """One transaction for all, or one for each where the store refuses a document."""
-        items = [(self._run.known.with_id(parsed.document), parsed.chunks, vectors) for parsed, vectors in ready]
+        items = [(parsed.document, parsed.chunks, vectors) for parsed, vectors in ready]
         try:
             await self._stages.write(self._stages.store.put, items, self._stages.manifest)
         except InvalidDocumentError as exc:
@@ -179,7 +168,7 @@ class Pipeline:
     async def _keep_reporting(self) -> None:
         while True:
             await asyncio.sleep(_REPORT_EVERY_S)
-            await self._run.report()
+            await self._report()
 
 
 def passages(parsed: Parsed) -> list[str]:

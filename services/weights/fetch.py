@@ -11,12 +11,12 @@ KEY is short for which files were taken.
 import errno
 import fcntl
 import hashlib
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from services.disk import fsync, fsync_tree
 from services.weights import hub, wheels
 from services.weights.progress import OnTransfer, Transfer, ignore_progress
 from services.weights.sources import (
@@ -80,7 +80,8 @@ def _pull_repository(source: HubSource, place: Path, cache_dir: Path, on_transfe
             folder = hub.fetch(source, partial, on_transfer)
             place.parent.mkdir(parents=True, exist_ok=True)
             folder.rename(place)
-            _sync_folders(place)
+            fsync_tree(place)
+            fsync(place.parent)
             shutil.rmtree(partial)
     on_transfer(Transfer(source.repository, "ready"))
 
@@ -106,29 +107,12 @@ def _filled_atomically(place: Path) -> Iterator[Path]:
     folder.mkdir()
     try:
         yield folder
-        for file in folder.rglob("*"):
-            if file.is_file():
-                _sync(file)
+        fsync_tree(folder)
         folder.rename(place)
-        _sync_folders(place)
+        fsync(place.parent)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
-
-
-def _sync_folders(place: Path) -> None:
-    """Has the disk keep the names: of the place, and of what is in it."""
-    for folder in (*place.rglob("*"), place, place.parent):
-        if folder.is_dir():
-            _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
@@ -155,7 +139,7 @@ def _translate_disk_errors(cache_dir: Path) -> Iterator[None]:
             raise WeightsError(
                 f"no room left in {cache_dir}: {exc}. Free some, or set RAGLINE_CACHE_DIR to another disk."
             ) from exc
-        where = exc.filename or os.fspath(cache_dir)
+        where = exc.filename or cache_dir
         raise WeightsError(
             f"{where}: {exc.strerror or exc}. Set RAGLINE_CACHE_DIR to a folder that can be written."
         ) from exc

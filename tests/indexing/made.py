@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from indexing.document import Chunk, Document, Scalar
-from indexing.store.interface import Item
+from indexing.store.interface import DocumentStore, Item
 from indexing.store.manifest import Manifest
 
 DIMENSION = 16
@@ -44,6 +44,11 @@ def item(
     )
     vectors = np.array([vector_of(text) for text in texts], np.float32).reshape(len(texts), DIMENSION)
     return document, chunks, vectors
+
+
+def known(store: DocumentStore) -> dict[str, tuple[str, str]]:
+    """source -> (document id, content hash) of all documents."""
+    return {row.source: (row.id, row.content_hash) for row in store.known_below("")}
 
 
 def clustered(rows: int, seed: int, *, centres: int = 200) -> NDArray[np.float32]:

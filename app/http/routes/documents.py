@@ -27,8 +27,8 @@ from app.http.schema import (
     Scalar,
 )
 from app.http.uploads import name_of, received
-from indexing.store.disk import sha256
 from indexing.store.interface import DocumentRow, DocumentStore
+from services.disk import sha256
 from services.errors import BadRequestError, NotFoundError
 from services.protocol import ErrorBody
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from indexing.errors import DamagedIndexError, IndexingError, UnknownCollectionError
 from indexing.store.check import check_collection_name, is_collection_name
 from indexing.store.database import storage_errors
-from indexing.store.disk import fsync, fsync_tree, make_folder
+from indexing.store.disk import make_folder
 from indexing.store.local.generation import DATABASE, Generation
 from indexing.store.lock import WriterLock, delete_unused
 from indexing.store.manifest import Manifest
+from services.disk import fsync, fsync_tree
 from services.errors import RaglineError
 
-_ATTEMPTS = 5
 _CURRENT = "CURRENT"
 """The file that names the generation in use; replaced in one step."""
 _GENERATION = re.compile(rb"g[0-9]{6,}")
@@ -204,16 +204,18 @@ class CurrentGeneration:
         if self._closed:
             return
         current = self._path / _CURRENT
-        for attempt in range(_ATTEMPTS):
+        missing = ""
+        while True:
             try:
                 stat = current.stat()
                 if (stat.st_ino, stat.st_mtime_ns) == self._seen:
                     return
                 opened = Generation.open(current_generation(self._path), self._threads)
             except FileNotFoundError as exc:
-                if current.exists() and attempt + 1 < _ATTEMPTS:
-                    continue
-                raise self._missing() from exc
+                if not current.exists() or exc.filename == missing:
+                    raise self._missing() from exc
+                missing = exc.filename  # replaced and deleted meanwhile, unless it is still in use
+                continue
             self._seen = (stat.st_ino, stat.st_mtime_ns)
             self._replace(opened)
             return

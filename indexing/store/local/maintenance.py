@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from indexing.errors import DamagedIndexError
-from indexing.store.disk import sha256
 from indexing.store.interface import Info, Problem
 from indexing.store.local.dense import merge_policy
 from indexing.store.local.dense.segment import Segment, SegmentRow, read_segments
@@ -19,6 +18,7 @@ from indexing.store.local.sqlite import rows
 from indexing.store.local.sqlite.rows import BLOCK_BITS
 from indexing.store.local.writer import Writer
 from indexing.store.manifest import Manifest
+from services.disk import sha256
 
 _FILES = ("store.sqlite3*", "vectors/*", "bm25-*/*")
 _FREE = 0.2
@@ -113,15 +113,15 @@ def verify(writer: Writer) -> list[Problem]:
         return problems
 
 
-def repair(writer: Writer) -> list[Problem]:
-    """Build what is wrong in the indexes again from SQLite. Returns the problems that remain."""
+def repair(writer: Writer) -> tuple[list[Problem], list[Problem]]:
+    """Build what is wrong in the indexes again from SQLite."""
     problems = verify(writer)
     if any(problem.repairable and not isinstance(problem, SegmentProblem) for problem in problems):
         with writer.writing() as generation:
             generation.sparse.rebuild()
     for row in {problem.segment for problem in problems if isinstance(problem, SegmentProblem)}:
         writer.rebuild(row)
-    return verify(writer) if problems else []
+    return problems, verify(writer) if problems else []
 
 
 def _check_rows(connection: sqlite3.Connection, manifest: Manifest) -> Iterator[Problem]:

@@ -11,12 +11,13 @@ from typing import Any
 
 from indexing.errors import DamagedIndexError, IndexBusyError, StorageError, UnknownCollectionError
 from indexing.store.database import storage_errors
-from indexing.store.disk import fsync, fsync_tree, make_folder, sha256
+from indexing.store.disk import make_folder
 from indexing.store.local.collection import locked, next_generation, swap
 from indexing.store.local.dense.segment import read_segments
 from indexing.store.local.generation import DATABASE, VECTORS
 from indexing.store.local.writer import Writer
 from indexing.store.lock import try_lock
+from services.disk import fsync, fsync_tree, sha256
 
 _LIST = "SNAPSHOT.json"
 _VERSION = 1

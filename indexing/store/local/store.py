@@ -13,7 +13,7 @@ from indexing.errors import IndexBusyError, IndexMismatchError, StorageError
 from indexing.store import jobs
 from indexing.store.check import check_item, check_query
 from indexing.store.filters import Filters
-from indexing.store.interface import DocumentRow, DocumentStore, Item, Problem, Stats, Vectors
+from indexing.store.interface import DocumentRow, DocumentStore, Item, Known, Problem, Stats, Vectors
 from indexing.store.jobs import JobStore
 from indexing.store.local import maintenance, snapshot
 from indexing.store.local.collection import CurrentGeneration, create, is_collection
@@ -26,6 +26,7 @@ from indexing.store.manifest import Manifest
 log = logging.getLogger(__name__)
 
 _CATCH_UP_TIMEOUT_S = 1.0
+_PAGE = 1000
 
 
 class LocalJobs(JobStore):
@@ -151,18 +152,20 @@ class Store(LocalJobs, DocumentStore):
             page = rows.documents(connection, cursor or "", limit + 1)
         return page[:limit], page[limit - 1].id if len(page) > limit else None
 
-    def known(self) -> dict[str, tuple[str, str]]:
+    def known(
+        self, *, files: Collection[str] = (), hashes: Collection[str] = (), ids: Collection[str] = ()
+    ) -> list[Known]:
         with self._reading() as connection:
-            found = connection.execute("SELECT source, id, content_hash FROM documents")
-            return {source: (identity, content_hash) for source, identity, content_hash in found}
+            return rows.known(connection, files, hashes, ids)
 
-    def read_by_others(self, readers: Collection[str]) -> set[str]:
-        with self._reading() as connection:
-            return rows.read_by_others(connection, readers)
-
-    def known_among(self, files: Collection[str], hashes: Collection[str] = ()) -> dict[str, tuple[str, str]]:
-        with self._reading() as connection:
-            return rows.known_among(connection, files, hashes)
+    def known_below(self, prefix: str) -> Iterator[Known]:
+        page: list[Known] = []
+        while True:
+            with self._reading() as connection:
+                page = rows.known_below(connection, prefix, page[-1] if page else None, _PAGE)
+            yield from page
+            if len(page) < _PAGE:
+                return
 
     def text(self, document_id: str, start: int = 0, end: int | None = None) -> str:
         with self._reading() as connection:
@@ -222,7 +225,7 @@ class Store(LocalJobs, DocumentStore):
     def verify(self) -> list[Problem]:
         return maintenance.verify(self._writer)
 
-    def repair(self) -> list[Problem]:
+    def repair(self) -> tuple[list[Problem], list[Problem]]:
         return maintenance.repair(self._writer)
 
     def compact(self) -> None:

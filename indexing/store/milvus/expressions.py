@@ -71,16 +71,16 @@ def _fact(node: Comparison) -> str:
 
 
 def _of_kind(path: str, sign: str, values: Sequence[Scalar], node: Comparison) -> str:
-    text = _any([f"{path} {sign} {literal(value)}" for value in values])
+    text = any_of([f"{path} {sign} {literal(value)}" for value in values])
     return f"(not (exists {path})) or (not ({text}))" if node.negated else text
 
 
-def _any(parts: Sequence[str]) -> str:
+def any_of(parts: Sequence[str]) -> str:
     """Joined as a balanced tree: a chain of thousands is too deep for Milvus' parser."""
     if len(parts) == 1:
         return parts[0]
     half = len(parts) // 2
-    return f"({_any(parts[:half])}) or ({_any(parts[half:])})"
+    return f"({any_of(parts[:half])}) or ({any_of(parts[half:])})"
 
 
 def _name(key: str, kind: str) -> str:

@@ -24,25 +24,17 @@ class MilvusInfo(Info):
 
 
 _INDEX_AGAIN = "index its file again"
+_LISTED = 20
+"""Ids in one problem."""
 
 
 def verify(client: Client, names: Names, versions: Versions) -> list[Problem]:
-    counts = _Counts.of(client, names)
-    current = [read_version(row) for row in versions.after("", "Strong")]
-    problems = [
-        Problem(what, repairable=bool(version.row.content_hash), otherwise=_INDEX_AGAIN)
-        for version in current
-        for what in counts.missing(version)
-    ]
-    if stale := counts.stale(current):
-        problems.append(Problem(f"{len(stale)} versions of documents are superseded or unfinished", repairable=True))
-    return problems
+    return _problems(*_read(client, names, versions))
 
 
-def repair(client: Client, names: Names, versions: Versions) -> list[Problem]:
+def repair(client: Client, names: Names, versions: Versions) -> tuple[list[Problem], list[Problem]]:
     """Delete what nobody writes or reads, and make the next run index the files of documents that have lost a part."""
-    counts = _Counts.of(client, names)
-    current = [read_version(row) for row in versions.after("", "Strong")]
+    counts, current = _read(client, names, versions)
     for identity, number in counts.stale(current):
         where = f"document == {literal(identity)} and version == {number}"
         for name in (names.documents, names.chunks, names.texts):
@@ -52,7 +44,28 @@ def repair(client: Client, names: Names, versions: Versions) -> list[Problem]:
             key = document_key(version.row.id, version.number)
             for row in client.query(names.documents, f"key == {literal(key)}", ["*"], "Strong"):
                 client.upsert(names.documents, [{**row, "content_hash": ""}])  # which is that of no file
-    return verify(client, names, versions)
+    return _problems(counts, current), verify(client, names, versions)
+
+
+def _read(client: Client, names: Names, versions: Versions) -> tuple["_Counts", list[Version]]:
+    counts = _Counts.of(client, names)
+    return counts, [read_version(row) for row in versions.after("", "Strong")]
+
+
+def _problems(counts: "_Counts", current: list[Version]) -> list[Problem]:
+    problems = [
+        Problem(what, repairable=bool(version.row.content_hash), otherwise=_INDEX_AGAIN)
+        for version in current
+        for what in counts.missing(version)
+    ]
+    if stale := counts.stale(current):
+        text = f"{len(stale)} versions of documents are superseded or unfinished"
+        if lost := sorted({identity for identity, _ in stale} - {version.row.id for version in current}):
+            more = f" and {len(lost) - _LISTED} more" if len(lost) > _LISTED else ""
+            text += f"; nothing else is there of {', '.join(map(repr, lost[:_LISTED]))}{more}: where that is missed, "
+            text += _INDEX_AGAIN
+        problems.append(Problem(text, repairable=True))
+    return problems
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
 
-from indexing.document import Chunk, Document, StoredChunk, passage
+from indexing.document import Chunk, Document, Metadata, StoredChunk, passage
 from indexing.errors import InvalidDocumentError
 from indexing.store.interface import DocumentRow, Item, text_hash
 from indexing.store.milvus.client import Row
@@ -119,11 +119,11 @@ def read_chunk(row: Row) -> Chunk:
     return Chunk(row["ordinal"], row["text"], row["start"], row["stop"], row["page"] or None, row["heading"])
 
 
-def stored_chunk(row: Row, document: Row) -> StoredChunk:
+def stored_chunk(row: Row, source: str, title: str, metadata: Metadata) -> StoredChunk:
     chunk = read_chunk(row)
     return StoredChunk(
         row["id"], row["document"], chunk.ordinal, chunk.text, chunk.start, chunk.end, chunk.page, chunk.heading,
-        document["source"], document["title"], json.loads(document["metadata"]),
+        source, title, metadata,
     )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def documents() -> tuple[Any, Any]:
     _add(schema, DataType.VARCHAR, "metadata", "pages", "content_hash", max_length=MAX_BYTES)
     _add(schema, DataType.INT64, "version", "chars", "chunks")
     _add(schema, DataType.DOUBLE, "added")
-    return _without_vectors(schema, "document")
+    return _without_vectors(schema, "document", "source", "content_hash")
 
 
 def texts() -> tuple[Any, Any]:

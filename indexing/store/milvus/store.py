@@ -1,40 +1,46 @@
 """The store of one collection in Milvus."""
 
+import json
+import random
 import sqlite3
+import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from indexing.document import RECORD, Hit, StoredChunk, passage
-from indexing.errors import DamagedIndexError
+from indexing.errors import DamagedIndexError, IndexBusyError
 from indexing.store.analyzer import MAX_REPEATS, MAX_TERMS, analyzer, folded
 from indexing.store.check import check_item, check_query
 from indexing.store.database import Database
 from indexing.store.filters import Filters
-from indexing.store.interface import DocumentRow, DocumentStore, Item, Problem, Stats, Vectors
+from indexing.store.interface import DocumentRow, DocumentStore, Item, Known, Problem, Stats, Vectors
 from indexing.store.jobs import JobStore
 from indexing.store.manifest import Manifest
 from indexing.store.milvus import maintenance, rows
-from indexing.store.milvus.client import Client, Row
-from indexing.store.milvus.expressions import among, expression, literal
+from indexing.store.milvus.client import Client, Consistency, Row
+from indexing.store.milvus.expressions import among, any_of, expression, literal
 from indexing.store.milvus.maintenance import MilvusInfo
 from indexing.store.milvus.rows import Version
 from indexing.store.milvus.schema import SPARSE, VECTOR, Names
 from indexing.store.milvus.versions import Versions, is_move, move_number, next_number, slices
 
+T = TypeVar("T")
+
 _ATTEMPTS = 4
+_BUSY_S = 60.0
+"""So long a document is read again that other writers replace again and again."""
 _SPARE = 16
 _MAX_HITS = 16_384
 """Milvus returns no more."""
 _HASHES = 200
-_AFTER_RECORDS = RECORD[:-1] + chr(ord(RECORD[-1]) + 1)
-"""Behind a file's name, it sorts after all records of the file."""
+_KNOWN = ("document", "version", "source", "content_hash")
 
 
 class MilvusJobs(JobStore):
@@ -103,7 +109,7 @@ class MilvusStore(MilvusJobs, DocumentStore):
         return count
 
     def move(self, document_id: str, source: str) -> bool:
-        read = self._read_item(document_id)
+        read = self._whole(document_id, self._item, "Strong")
         if read is None:
             return False
         version, (document, chunks, vectors) = read
@@ -143,9 +149,14 @@ class MilvusStore(MilvusJobs, DocumentStore):
             limit = min(limit * 4, _MAX_HITS)
         return [Hit(row["id"], row["distance"]) for row, _ in kept[:k]]
 
-    def _current(self, found: Sequence[Row], fields: Sequence[str] = ("document", "version")) -> list[tuple[Row, Row]]:
-        """The rows of chunks of current versions, with these fields of their documents."""
-        newest = self._versions.newest({row["document"] for row in found}, fields)
+    def _current(
+        self,
+        found: Sequence[Row],
+        fields: Sequence[str] = ("document", "version"),
+        consistency: Consistency = "Session",
+    ) -> list[tuple[Row, Row]]:
+        """The rows of current versions, with these fields of their documents."""
+        newest = self._versions.newest({row["document"] for row in found}, fields, consistency)
         return [
             (row, newest[row["document"]])
             for row in found
@@ -154,19 +165,25 @@ class MilvusStore(MilvusJobs, DocumentStore):
 
     def chunks(self, ids: Sequence[int]) -> list[StoredChunk]:
         found = self._client.query(self._names.chunks, among("id", ids), rows.CHUNK) if ids else []
-        stored = {row["id"]: rows.stored_chunk(row, document) for row, document in self._current(found, rows.CITED)}
+        stored = {
+            row["id"]: rows.stored_chunk(row, of["source"], of["title"], json.loads(of["metadata"]))
+            for row, of in self._current(found, rows.CITED)
+        }
         return [stored[each] for each in ids if each in stored]
 
     def document_chunks(self, document_id: str) -> list[StoredChunk]:
-        newest = self._versions.newest([document_id], rows.CITED).get(document_id)
-        if newest is None:
-            return []
-        return [rows.stored_chunk(row, newest) for row in self._chunk_rows(document_id, newest["version"], rows.CHUNK)]
+        return self._whole(document_id, self._chunks) or []
 
-    def _chunk_rows(self, document_id: str, version: int, fields: Sequence[str]) -> list[Row]:
-        where = f"document == {literal(document_id)} and version == {version}"
-        found = [row for page in self._client.pages(self._names.chunks, where, fields) for row in page]
-        return sorted(found, key=lambda row: int(row["ordinal"]))
+    def _chunks(self, version: Version, consistency: Consistency) -> list[StoredChunk] | None:
+        found, of = self._chunk_rows(version, rows.CHUNK, consistency), version.row
+        return None if found is None else [rows.stored_chunk(row, of.source, of.title, of.metadata) for row in found]
+
+    def _chunk_rows(self, version: Version, fields: Sequence[str], consistency: Consistency) -> list[Row] | None:
+        """By ordinal; None where some are missing."""
+        where = f"document == {literal(version.row.id)} and version == {version.number}"
+        pages = self._client.pages(self._names.chunks, where, fields, consistency=consistency)
+        found = sorted((row for page in pages for row in page), key=lambda row: int(row["ordinal"]))
+        return found if len(found) == version.row.chunks else None
 
     def document(self, document_id: str) -> DocumentRow | None:
         version = self._versions.current(document_id)
@@ -177,37 +194,30 @@ class MilvusStore(MilvusJobs, DocumentStore):
         page = [rows.read_version(row).row for row in islice(versions, limit + 1)]
         return page[:limit], page[limit - 1].id if len(page) > limit else None
 
-    def known(self) -> dict[str, tuple[str, str]]:
-        fields = ("document", "version", "source", "content_hash")
-        every = self._versions.after("", "Strong", fields=fields)
-        return {row["source"]: (row["document"], row["content_hash"]) for row in every}
-
-    def known_among(self, files: Collection[str], hashes: Collection[str] = ()) -> dict[str, tuple[str, str]]:
-        fields = ("document", "version", "source", "content_hash")
+    def known(
+        self, *, files: Collection[str] = (), hashes: Collection[str] = (), ids: Collection[str] = ()
+    ) -> list[Known]:
         wanted = [among("content_hash", some) for some in slices(list(hashes), _HASHES)]
+        wanted += [among("document", some) for some in slices(list(ids), _HASHES)]
         for some in slices(list(files), _HASHES):
-            wanted.append(among("source", some))
-            wanted += [
-                f"source >= {literal(each + RECORD)} and source < {literal(each + _AFTER_RECORDS)}" for each in some
-            ]
-        found = [row for where in wanted for row in self._client.query(self._names.documents, where, fields, "Strong")]
-        return {row["source"]: (row["document"], row["content_hash"]) for row, _ in self._current(found)}
+            wanted.append(any_of([among("source", some), *map(_records, some)]))
+        found = [row for where in wanted for row in self._client.query(self._names.documents, where, _KNOWN, "Strong")]
+        return self._known(found)
 
-    def read_by_others(self, readers: Collection[str]) -> set[str]:  # noqa: ARG002 (it is not kept)
-        return set()
+    def known_below(self, prefix: str) -> Iterator[Known]:
+        where = _between(prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)) if prefix else ""
+        for page in self._client.pages(self._names.documents, where, _KNOWN, consistency="Strong"):
+            yield from self._known(page)
+
+    def _known(self, found: Sequence[Row]) -> list[Known]:
+        kept = self._current(found, _KNOWN, "Strong")
+        return [Known(row["source"], row["document"], row["content_hash"], reader="") for row, _ in kept]
 
     def text(self, document_id: str, start: int = 0, end: int | None = None) -> str:
-        for _ in range(_ATTEMPTS):
-            version = self._versions.current(document_id)
-            if version is None:
-                return ""
-            text = self._text(version, start, end)
-            if text is not None:
-                return text
-        raise _damage(document_id)
+        return self._whole(document_id, lambda version, as_of: self._text(version, as_of, start, end)) or ""
 
-    def _text(self, version: Version, start: int, end: int | None) -> str | None:
-        """None where the version is being deleted, or has lost a part of its text."""
+    def _text(self, version: Version, consistency: Consistency, start: int = 0, end: int | None = None) -> str | None:
+        """None where a part is missing."""
         start, end, _ = slice(start, end).indices(version.row.chars)
         if start >= end:
             return ""
@@ -215,7 +225,7 @@ class MilvusStore(MilvusJobs, DocumentStore):
         keys = [rows.text_key(version.row.id, version.number, block) for block in range(first, last + 1)]
         found: dict[str, str] = {}
         for some in slices(keys, 100):
-            read = self._client.query(self._names.texts, among("key", some), ["key", "text"])
+            read = self._client.query(self._names.texts, among("key", some), ["key", "text"], consistency)
             found |= {row["key"]: row["text"] for row in read}
         if len(found) < len(keys):
             return None
@@ -231,23 +241,43 @@ class MilvusStore(MilvusJobs, DocumentStore):
         return found
 
     def item(self, document_id: str) -> Item | None:
-        read = self._read_item(document_id)
+        read = self._whole(document_id, self._item, "Strong")
         return None if read is None else read[1]
 
-    def _read_item(self, document_id: str) -> tuple[Version, Item] | None:
-        """The current version. Raises DamagedIndexError where it is not whole."""
-        for _ in range(_ATTEMPTS):  # a version that another writer deletes meanwhile has a successor, or none
-            version = self._versions.current(document_id, "Strong")
-            if version is None:
-                return None
-            found = self._chunk_rows(document_id, version.number, [*rows.CHUNK, VECTOR])
-            text = self._text(version, 0, None)
-            if len(found) == version.row.chunks and text is not None:
-                vectors = np.array([row[VECTOR] for row in found], np.float32)
-                chunks = [rows.read_chunk(row) for row in found]
-                document = rows.read_document(version.row, text)
-                return version, (document, chunks, vectors.reshape(len(found), self._manifest.dimension))
-        raise _damage(document_id)
+    def _item(self, version: Version, consistency: Consistency) -> tuple[Version, Item] | None:
+        found = self._chunk_rows(version, [*rows.CHUNK, VECTOR], consistency)
+        text = self._text(version, consistency)
+        if found is None or text is None:
+            return None
+        vectors = np.array([row[VECTOR] for row in found], np.float32).reshape(len(found), self._manifest.dimension)
+        return version, (rows.read_document(version.row, text), [rows.read_chunk(row) for row in found], vectors)
+
+    def _whole(
+        self, document_id: str, read: Callable[[Version, Consistency], T | None], consistency: Consistency = "Session"
+    ) -> T | None:
+        """What `read` gives for the current version; None where there is no such document.
+
+        Where `read` gives None a part is missing: another writer has replaced or deleted the version, and what is
+        current now is read. A version that is still current has lost the part. Raises DamagedIndexError,
+        IndexBusyError.
+        """
+        deadline, pause_s, broken = time.monotonic() + _BUSY_S, 0.001, None
+        while (version := self._versions.current(document_id, consistency)) is not None:
+            found = read(version, consistency)
+            if found is not None:
+                return found
+            if broken == version.number:
+                raise DamagedIndexError(
+                    f"document {document_id!r} has lost a part: run `ragline index repair`, then index its file again"
+                )
+            if time.monotonic() > deadline:
+                raise IndexBusyError(f"other writers replace document {document_id!r} all the time: try again later")
+            if consistency == "Strong":  # else the part may be there, and this session not have seen it yet
+                broken = version.number
+            consistency = "Strong"
+            time.sleep(random.uniform(0, pause_s))  # noqa: S311 (no secret)
+            pause_s = min(2 * pause_s, 0.5)
+        return None
 
     def stats(self) -> Stats:
         return Stats(self._client.count(self._names.documents), self._client.count(self._names.chunks))
@@ -259,7 +289,7 @@ class MilvusStore(MilvusJobs, DocumentStore):
     def verify(self) -> list[Problem]:
         return maintenance.verify(self._client, self._names, self._versions)
 
-    def repair(self) -> list[Problem]:
+    def repair(self) -> tuple[list[Problem], list[Problem]]:
         return maintenance.repair(self._client, self._names, self._versions)
 
     def _terms(self, item: Item) -> list[str]:
@@ -268,7 +298,10 @@ class MilvusStore(MilvusJobs, DocumentStore):
         return [" ".join(self._analyzer.analyze(folded(text))) for text in texts]
 
 
-def _damage(document_id: str) -> DamagedIndexError:
-    return DamagedIndexError(
-        f"document {document_id!r} has lost a part: run `ragline index repair`, then index its file again"
-    )
+def _records(file: str) -> str:
+    """The condition that a source is that of a record in a file."""
+    return _between(file + RECORD, file + RECORD[:-1] + chr(ord(RECORD[-1]) + 1))
+
+
+def _between(first: str, last: str) -> str:
+    return f"source >= {literal(first)} and source < {literal(last)}"

@@ -70,6 +70,8 @@ class MilvusStores:
         self._client.delete(self._catalog, f"name == {literal(name)}")
         for each in (names.chunks, names.documents, names.texts):
             self._client.drop(each)
+        for file in self._jobs_path(name).parent.glob(f"{name}.*"):  # and the leases of jobs; a name has no dot
+            file.unlink(missing_ok=True)
 
     def close(self) -> None:
         self._client.close()
@@ -85,7 +87,7 @@ class MilvusStores:
 
     def _jobs(self, name: str) -> Database:
         """The file is created whole and once, even by two processes."""
-        path = self._data_dir / "milvus" / f"{name}.sqlite3"
+        path = self._jobs_path(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             with TemporaryDirectory(dir=path.parent) as folder:
@@ -94,6 +96,9 @@ class MilvusStores:
                 with suppress(FileExistsError):  # by another process
                     path.hardlink_to(made)
         return Database.open(path)
+
+    def _jobs_path(self, name: str) -> Path:
+        return self._data_dir / "milvus" / f"{name}.sqlite3"
 
 
 _REMEDY = "Index into another collection, or set these values back"

@@ -50,9 +50,11 @@ class Versions:
         """Document id -> its complete versions, the newest last, as every writer has left them."""
         return self._read(documents, fields, "Strong")
 
-    def newest(self, documents: Iterable[str], fields: Sequence[str]) -> dict[str, Row]:
+    def newest(
+        self, documents: Iterable[str], fields: Sequence[str], consistency: Consistency = "Session"
+    ) -> dict[str, Row]:
         """Document id -> these fields of its current version; without documents that do not exist."""
-        return {each: found[-1] for each, found in self._read(documents, fields, "Session").items()}
+        return {each: found[-1] for each, found in self._read(documents, fields, consistency).items()}
 
     def current(self, document: str, consistency: Consistency = "Session") -> Version | None:
         found = self._read([document], DOCUMENT, consistency).get(document)

@@ -18,7 +18,7 @@ from indexing.errors import (
     UnknownJobError,
 )
 from indexing.store.interface import DocumentStore, Stores, text_hash
-from tests.indexing.made import MANIFEST, item, vector_of
+from tests.indexing.made import MANIFEST, item, known, vector_of
 
 NAME = "default"
 
@@ -92,12 +92,12 @@ def test_delete_and_move(store: DocumentStore) -> None:
     assert store.move("b", "/elsewhere/b.txt")
     assert not store.move("c", "/x")
     assert store.delete(["a", "a", "zz"]) == 1
-    assert store.known() == {"/elsewhere/b.txt": ("b", item("b", "blue plums")[0].content_hash)}
+    assert known(store) == {"/elsewhere/b.txt": ("b", item("b", "blue plums")[0].content_hash)}
     assert dense(store, "red apples") == ["blue plums"]
     assert store.chunks([hit.chunk_id for hit in store.search_sparse("plums", 1)])[0].source == "/elsewhere/b.txt"
 
 
-def test_what_is_known_is_looked_up_by_file_and_by_content(store: DocumentStore) -> None:
+def test_what_is_known_is_looked_up_by_file_content_and_id(store: DocumentStore) -> None:
     files = {
         "a": "/d/a.jsonl",
         "b": "/d/a.jsonl#record=1",
@@ -107,19 +107,24 @@ def test_what_is_known_is_looked_up_by_file_and_by_content(store: DocumentStore)
     }
     store.put([item(identity, f"text {identity}", source=source) for identity, source in files.items()])
     store.put([item("f", "text a", source="/other"), item("e", "text new", source='/d/"%_')])
-    every = store.known()
+    every = known(store)
     hash_of_a = item("x", "text a")[0].content_hash
 
-    def sources(*arguments: object) -> set[str]:
-        found = store.known_among(*arguments)
-        assert found.items() <= every.items()
-        return set(found)
+    def sources(**asked: object) -> set[str]:
+        found = store.known(**asked)
+        assert {(row.source, (row.id, row.content_hash)) for row in found} <= every.items()
+        return {row.source for row in found}
 
-    assert sources(["/d/a.jsonl"]) == {files["a"], files["b"], files["c"]}
-    assert sources(["/d/a.jsonl", files["e"], "/nowhere"]) == {files["a"], files["b"], files["c"], files["e"]}
-    assert sources([], [hash_of_a]) == {files["a"], "/other"}
-    assert sources([], [item("x", "text e")[0].content_hash]) == set(), "it was replaced"
-    assert sources([]) == set()
+    assert sources(files=["/d/a.jsonl"]) == {files["a"], files["b"], files["c"]}
+    assert sources(files=["/d/a.jsonl", files["e"], "/nowhere"]) == {files["a"], files["b"], files["c"], files["e"]}
+    assert sources(hashes=[hash_of_a]) == {files["a"], "/other"}
+    assert sources(hashes=[item("x", "text e")[0].content_hash]) == set(), "it was replaced"
+    assert sources(ids=["b", "f", "zz"]) == {files["b"], "/other"}
+    assert sources() == set()
+    assert {row.source for row in store.known_below("/d/")} == set(files.values())
+    assert list(store.known_below("/other/")) == []
+    store.move("a", "/d2/a")
+    assert {row.id for row in store.known_below("/d/")} == {"b", "c", "d", "e"}
 
 
 def test_all_is_there_after_reopening(store: DocumentStore, stores: Stores) -> None:

@@ -17,6 +17,7 @@ from indexing.store.local import Store
 from indexing.sync.indexer import Indexer, manifest_of
 from indexing.sync.progress import Progress
 from services.errors import NotFoundError, UnavailableError
+from tests.indexing.made import known
 from tests.indexing.read.test_formats import docx, paragraph
 
 pytestmark = pytest.mark.anyio
@@ -139,22 +140,22 @@ async def test_a_record_put_before_the_others_shifts_nothing(indexer, store, doc
     await indexer.sync([path])
     path.write_text('{"text": "line new"}\n' + path.read_text())
     await indexer.sync([path])
-    texts = sorted(store.document_chunks(identity)[0].text for identity, _ in store.known().values())
+    texts = sorted(store.document_chunks(identity)[0].text for identity, _ in known(store).values())
     assert texts == sorted(["line new", *(f"line {i}" for i in range(5))])
 
 
 async def test_a_renamed_file_is_moved_without_embedding(indexer, store, docs, embed_server) -> None:
     await indexer.sync([docs])
-    before = store.known()[str(docs / "bees.md")]
+    before = known(store)[str(docs / "bees.md")]
     embed_server.texts.clear()
     (docs / "bees.md").rename(docs / "renamed.md")
     report = await indexer.sync([docs], prune="gone")
     assert (report.moved, report.removed, report.documents) == (1, 0, 0)
-    assert store.known()[str(docs / "renamed.md")] == before
+    assert known(store)[str(docs / "renamed.md")] == before
     assert embed_server.texts == []
     (docs / "bees.md").write_text("# Bees\n\nOther bees live here now.\n")
     await indexer.sync([docs])
-    assert {str(docs / "bees.md"), str(docs / "renamed.md")} <= set(store.known())
+    assert {str(docs / "bees.md"), str(docs / "renamed.md")} <= set(known(store))
 
 
 async def test_a_folder_of_equal_files_is_renamed(indexer, store, tmp_path, embed_server) -> None:
@@ -163,11 +164,11 @@ async def test_a_folder_of_equal_files_is_renamed(indexer, store, tmp_path, embe
     for number in range(200):
         (old / f"{number}.txt").write_text("equal words")
     await indexer.sync([old])
-    before = {Path(source).name: identity for source, (identity, _) in store.known().items()}
+    before = {Path(source).name: identity for source, (identity, _) in known(store).items()}
     embed_server.texts.clear()
     old.rename(tmp_path / "new")
     report = await indexer.sync([tmp_path / "new"])
-    after = {Path(source): identity for source, (identity, _) in store.known().items()}
+    after = {Path(source): identity for source, (identity, _) in known(store).items()}
     assert (report.moved, report.documents, embed_server.texts) == (200, 0, [])
     assert {path.parent for path in after} == {tmp_path / "new"}
     assert {path.name for path in after} == set(before)
@@ -179,7 +180,7 @@ async def test_a_renamed_file_has_the_title_headings_and_kind_of_its_new_name(in
     old = docs / "minutes.txt"
     old.write_text("# not a heading\n\nWe met on Monday.")
     await indexer.sync([docs])
-    (identity, _) = store.known()[str(old)]
+    (identity, _) = known(store)[str(old)]
     old.rename(docs / "budget.txt")
     await indexer.sync([docs])
     row = store.document(identity)
@@ -197,14 +198,14 @@ async def test_a_renamed_file_of_records_moves_them(indexer, store, docs, embed_
     (docs / "rows.csv").write_text("name,colour\nfox,red\n")
     (docs / "untitled.jsonl").write_text('{"id": "a", "text": "alpha"}\n{"id": "b", "text": "beta"}\n')
     await indexer.sync([docs])
-    before = {identity for identity, _ in store.known().values()}
+    before = {identity for identity, _ in known(store).values()}
     for name in ("rows.csv", "untitled.jsonl", "ants.jsonl"):
         (docs / name).rename(docs / f"new-{name}")
     embed_server.texts.clear()
     report = await indexer.sync([docs])
     assert (report.moved, report.documents, report.removed) == (40, 3, 0)  # 3 have the file's name as their title
-    assert {identity for identity, _ in store.known().values()} == before
-    assert not [source for source in store.known() if Path(source).name.startswith(("rows", "untitled", "ants"))]
+    assert {identity for identity, _ in known(store).values()} == before
+    assert not [source for source in known(store) if Path(source).name.startswith(("rows", "untitled", "ants"))]
     assert {store.document(identity).title for identity in before} >= {"Ant 1", "new-rows", "new-untitled"}
     assert len(embed_server.texts) == 3
     assert (await indexer.sync([docs], prune="gone")).unchanged == len(before)
@@ -244,7 +245,7 @@ async def test_a_root_that_is_empty_or_has_lost_most_is_not_pruned(indexer, stor
     (docs / "bees.txt").write_text("A new file.")
     assert (await indexer.sync([docs], prune="gone")).removed == 0
     assert (await indexer.sync([docs], prune="all")).removed == 42
-    assert set(store.known()) == {str(docs / "bees.txt")}
+    assert set(known(store)) == {str(docs / "bees.txt")}
 
 
 async def test_half_of_a_folder_and_files_that_are_named_are_pruned(indexer, store, tmp_path) -> None:
@@ -276,7 +277,7 @@ async def test_files_that_cannot_be_looked_at_are_not_gone(indexer, store, docs)
     away.symlink_to(away)
     report = await indexer.sync([docs], prune="gone")
     assert report.removed == 0
-    assert str(away / "hornets.md") in store.known()
+    assert str(away / "hornets.md") in known(store)
     away.unlink()
     assert (await indexer.sync([docs], prune="gone")).removed == 1
 
@@ -289,7 +290,7 @@ async def test_gone_files_go_with_prune_only_and_only_below_the_roots(indexer, s
     other.unlink()
     assert (await indexer.sync([docs])).removed == 0
     assert (await indexer.sync([docs], prune="gone")).removed == 1
-    assert str(other) in store.known()
+    assert str(other) in known(store)
     assert (await indexer.sync([other], prune="gone")).removed == 1
 
 
@@ -367,7 +368,7 @@ async def test_a_title_that_cannot_be_hashed_is_that_documents_failure(indexer, 
     good = Document("good", "good", "Good", "words", "text/markdown", {}, (), "h")
     report = await indexer.add_all([bad, good], count=2)
     assert [failure.source for failure in report.failures] == ["bad"]
-    assert set(store.known()) == {"good"}
+    assert set(known(store)) == {"good"}
 
 
 async def test_a_file_that_breaks_keeps_its_old_version(indexer, store, docs) -> None:
@@ -560,7 +561,7 @@ async def test_a_page_by_its_url_is_fetched_again_only_where_it_changed(store, e
     assert {failure.reason for failure in first.failures} == {
         "cannot be fetched: the server answers 404", "cannot be fetched: the name a..b is not known",
     }  # fmt: skip
-    identity, _ = store.known()[f"{site}/"]
+    identity, _ = known(store)[f"{site}/"]
     assert store.text(identity, 0, 6) == "# Bees"
 
 

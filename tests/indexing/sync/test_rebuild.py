@@ -14,6 +14,7 @@ from indexing.store.local import Store
 from indexing.sync.indexer import Indexer, manifest_of
 from indexing.sync.rebuild import copy, reindex
 from tests.indexing.conftest import hashed_vector
+from tests.indexing.made import known
 
 pytestmark = pytest.mark.anyio
 BEFORE = IndexSettings(chunk_tokens=64, batch_chunks=16)
@@ -44,9 +45,9 @@ async def path(tmp_path: Path, docs: Path, embed_server) -> Path:
 async def test_other_chunks_for_the_same_documents(path, embed_server) -> None:
     client = embed_server.client()
     with Store.open(path) as reader:
-        before = (reader.known(), reader.stats().chunks)
+        before = (known(reader), reader.stats().chunks)
         report = await reindex(path, client, AFTER, lambda _: None)
-        after = (reader.known(), reader.stats().chunks)
+        after = (known(reader), reader.stats().chunks)
         (identity,) = (i for source, (i, _) in after[0].items() if source.endswith("long.md"))
         assert max(len(chunk.text) for chunk in reader.document_chunks(identity)) < 32 * 6
     assert before[0] == after[0]
@@ -69,7 +70,7 @@ async def test_what_is_written_meanwhile_is_there_afterwards(path, docs, embed_s
             (docs / "late.md").write_text("# Late\n\nThis came in late.")
             (docs / "long.md").write_text("# Long\n\nShort by now.")
             await indexer.sync([docs])
-            gone = next(identity for source, (identity, _) in live.known().items() if source.endswith("record=7"))
+            gone = next(identity for source, (identity, _) in known(live).items() if source.endswith("record=7"))
             live.delete([gone])
     await build
     with Store.open(path) as store:
@@ -101,7 +102,7 @@ async def test_a_build_that_is_broken_off_goes_on(path, embed_server) -> None:
 async def test_a_document_that_cannot_be_built_anew_ends_it_with_its_name(path, docs, embed_server) -> None:
     client = embed_server.client()
     with Store.open(path) as live:
-        identity, _ = live.known()[str(docs / "long.md")]
+        identity, _ = known(live)[str(docs / "long.md")]
         document, _, _ = live.item(identity)
         # As it was taken by a service that is not so strict as the one of today.
         poisoned = replace(document, text="This is poison.")
@@ -127,7 +128,7 @@ async def test_a_copy_has_everything_and_embeds_nothing(path, tmp_path, embed_se
     embed_server.texts.clear()
     with Store.open(path) as source, Store.create_or_open(tmp_path / "index/d", source.manifest) as target:
         assert list(copy(source, target)) == [31]
-        assert source.known() == target.known()
+        assert known(source) == known(target)
         assert target.stats().chunks == source.stats().chunks
         (hit, *_) = target.search_sparse("number 12", 1)
         assert target.chunks([hit.chunk_id])[0].metadata == {"n": 12, "record_id": "12"}
@@ -140,13 +141,26 @@ async def test_a_server_puts_no_chunks_for_the_manifest_before_a_reindex(path, e
         async with Indexer(live, client, BEFORE) as indexer:
             await indexer.add(added("first"))
             await reindex(path, client, AFTER, lambda _: None)
-            before = live.known()
+            before = known(live)
             with pytest.raises(IndexMismatchError, match="chunk_tokens is 32 in the index, but 64 is asked for"):
                 await indexer.add(added("second"))
-            assert live.known() == before
+            assert known(live) == before
             await reindex(path, client, BEFORE, lambda _: None)
             await indexer.add(added("second"))
-            assert live.known().keys() == before.keys() | {"second"}
+            assert known(live).keys() == before.keys() | {"second"}
+    await client.aclose()
+
+
+async def test_an_indexer_that_began_before_a_reindex_puts_nothing_after_it(path, embed_server) -> None:
+    """Its chunks would be those of its own settings, whatever the store says when it starts."""
+    client = embed_server.client()
+    with Store.open(path) as live:
+        async with Indexer(live, client, BEFORE) as indexer:
+            await reindex(path, client, AFTER, lambda _: None)
+            before = known(live)
+            with pytest.raises(IndexMismatchError, match="chunk_tokens is 32 in the index, but 64 is asked for"):
+                await indexer.add(added("first"))
+            assert known(live) == before
     await client.aclose()
 
 

@@ -12,6 +12,7 @@ from indexing.settings import IndexSettings
 from indexing.store.local import Store
 from indexing.sync.indexer import Indexer, manifest_of
 from indexing.sync.watch import list_files, watch_files
+from tests.indexing.made import known
 
 pytestmark = pytest.mark.anyio
 
@@ -64,6 +65,6 @@ async def test_a_change_is_followed_beside_others_that_are_undone_by_then(tmp_pa
             shutil.rmtree(docs / "sub")
             removed.unlink()
             assert await _index_changes(indexer, [below, kept, removed], (), "default", Console(quiet=True))
-        assert set(store.known()) == {str(kept)}
+        assert set(known(store)) == {str(kept)}
         assert len(store.search_sparse("other", 3)) == 1
     await client.aclose()

@@ -18,7 +18,6 @@ from indexing.store.local.sqlite.allowed import Allowed, Ids, spread
 
 _MAX_EXACT = 2000
 """Where a filter allows no more chunks, all of them are candidates, and no index is searched."""
-_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +76,16 @@ class DenseIndex:
         return best
 
     def _refreshed(self) -> View:
-        for attempt in range(_ATTEMPTS):
+        missing = ""
+        while True:
             with self._database.reading() as connection:
                 try:
                     return self._updated(connection, self._view)
                 except FileNotFoundError as exc:
                     # Deleted by a merge of another process since this transaction began; the next sees its successor.
-                    if attempt + 1 == _ATTEMPTS:
-                        raise DamagedIndexError(f"{exc.filename} is missing: run `ragline index repair`") from exc
-        raise AssertionError
+                    if exc.filename == missing:
+                        raise DamagedIndexError(f"{missing} is missing: run `ragline index repair`") from exc
+                    missing = exc.filename
 
     def _updated(self, connection: sqlite3.Connection, view: View) -> View:
         stored = read_segments(connection)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from indexing.errors import DamagedIndexError
 from indexing.store.database import storage_errors
-from indexing.store.disk import fsync, sha256
 from indexing.store.interface import Vectors
 from indexing.store.local.dense.factory import candidates_per_hit
 from indexing.store.local.dense.native import faiss
 from indexing.store.local.sqlite.allowed import Ids
+from services.disk import fsync, sha256
 
 Bits = NDArray[np.uint8]
 
@@ -73,6 +73,7 @@ class Segment:
             flags = faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY if row.factory.startswith("IVF") else 0
             index = faiss.read_index(str(path), flags)
         except RuntimeError as exc:
+            path.stat()  # a merge may have deleted it meanwhile
             raise DamagedIndexError(f"{path} cannot be read: {exc}. {_REPAIR}") from exc
         if index.ntotal != row.chunks:
             raise DamagedIndexError(f"{path} holds {index.ntotal} vectors, not {row.chunks}: {_REPAIR}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from indexing.document import RECORD, Chunk, Document, StoredChunk, passage
 from indexing.store.filters import kind
-from indexing.store.interface import DocumentRow, Vectors, text_hash
+from indexing.store.interface import DocumentRow, Known, Vectors, text_hash
 
 BLOCK_BITS = 20
 BLOCK_CHARS = 16_384
@@ -149,28 +149,29 @@ def readers(connection: sqlite3.Connection) -> dict[str, int]:
     return dict(connection.execute("SELECT reader, count(*) FROM documents GROUP BY reader").fetchall())
 
 
-def read_by_others(connection: sqlite3.Connection, current: Collection[str]) -> set[str]:
-    """Sources of documents of other readers; those that were given as text have none."""
-    others = [each for each in readers(connection) if each and each not in current]
-    found = connection.execute(f"SELECT source FROM documents WHERE reader IN {_AMONG}", (json.dumps(others),))  # noqa: S608
-    return {source for (source,) in found} if others else set()
+def known(
+    connection: sqlite3.Connection, files: Collection[str], hashes: Collection[str], ids: Collection[str]
+) -> list[Known]:
+    found = connection.execute(_OF_FILES, (json.dumps(list(files)),) * 2).fetchall() if files else []
+    for column, values in (("content_hash", hashes), ("id", ids)):
+        if values:
+            found += connection.execute(f"{_KNOWN} WHERE {column} IN {_AMONG}", (json.dumps(list(values)),))
+    return [Known(*row) for row in found]
 
 
-def known_among(
-    connection: sqlite3.Connection, files: Collection[str], hashes: Collection[str]
-) -> dict[str, tuple[str, str]]:
-    """source -> (document id, content hash)"""
-    found = connection.execute(_OF_FILES, (json.dumps(list(files)),) * 2).fetchall()
-    if hashes:
-        sql = f"SELECT source, id, content_hash FROM documents WHERE content_hash IN {_AMONG}"  # noqa: S608 (ours)
-        found += connection.execute(sql, (json.dumps(list(hashes)),))
-    return {source: (identity, content_hash) for source, identity, content_hash in found}
+def known_below(connection: sqlite3.Connection, prefix: str, after: Known | None, limit: int) -> list[Known]:
+    """In the order of sources and ids; `after` is the last of the page before."""
+    last = prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else chr(0x10FFFF)
+    sql = f"{_KNOWN} WHERE source >= ? AND source < ? AND (source, id) > (?, ?) ORDER BY source, id LIMIT ?"
+    source, identity = (after.source, after.id) if after else ("", "")
+    return [Known(*row) for row in connection.execute(sql, (source or prefix, last, source, identity, limit))]
 
 
+_KNOWN = "SELECT source, id, content_hash, reader FROM documents"
 # CROSS keeps SQLite from scanning all documents for each file.
 _OF_FILES = f"""
-    SELECT source, documents.id, content_hash FROM json_each(?) CROSS JOIN documents ON source = value
-    UNION ALL SELECT source, documents.id, content_hash FROM json_each(?) CROSS JOIN documents
+    SELECT source, documents.id, content_hash, reader FROM json_each(?) CROSS JOIN documents ON source = value
+    UNION ALL SELECT source, documents.id, content_hash, reader FROM json_each(?) CROSS JOIN documents
         ON source >= value || '{RECORD}' AND source < value || '{RECORD[:-1]}{chr(ord(RECORD[-1]) + 1)}'
 """  # noqa: S608 (ours)
 _AMONG = "(SELECT value FROM json_each(?))"

@@ -14,7 +14,7 @@ import pytest
 from indexing.errors import IndexBusyError, UnknownCollectionError
 from indexing.store.local import LocalStores, Store, collection_path
 from indexing.store.lock import Lease, WriterLock, is_abandoned
-from tests.indexing.made import MANIFEST, item
+from tests.indexing.made import MANIFEST, item, known
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -76,7 +76,7 @@ def test_collections_are_deleted_and_made_anew_by_many_at_once(tmp_path: Path) -
                 else:
                     with stores.create_or_open("default", MANIFEST) as store:
                         store.put([item(f"{number}", "red apples")])
-                        assert f"/made/{number}.txt" in store.known()
+                        assert f"/made/{number}.txt" in known(store)
             except UnknownCollectionError:  # another has deleted it
                 pass
 

@@ -52,7 +52,7 @@ def test_a_broken_segment_is_found_and_built_anew(path: Path, damage: Callable[[
         (problem,) = store.verify()
         assert problem.repairable
         assert "segment" in problem.text
-        assert store.repair() == []
+        assert store.repair() == ([problem], [])
         assert store.verify() == []
         assert store.chunks([hit.chunk_id for hit in store.search_dense(VECTORS[5], 1)])[0].text == "row 5"
 

@@ -14,7 +14,7 @@ from indexing.errors import IndexMismatchError
 from indexing.store.interface import Item
 from indexing.store.local import Store, collection_path
 from indexing.store.manifest import Manifest
-from tests.indexing.made import MANIFEST, OTHER, bulk, clustered, item, vector_of
+from tests.indexing.made import MANIFEST, OTHER, bulk, clustered, item, known, vector_of
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_another_embedding_takes_the_place_of_the_live_index(path: Path) -> None
             assert len(each.search_dense(vector_of("x")[:8], 10)) == 3
             assert each.chunks([each.search_sparse("apples", 1)[0].chunk_id])[0].text == "red apples\n\ngreen pears"
             assert each.job(job).kind == "reindex"
-            assert each.known()["/moved"][0] == "a"
+            assert known(each)["/moved"][0] == "a"
         assert not (path / "g000001").exists(), "neither of them has it open any longer"
         assert store.verify() == []
         store.put([(item("d", "x")[0], [Chunk(0, "x", 0, 1, None, "")], np.eye(8, dtype=np.float32)[:1])])
@@ -130,7 +130,7 @@ def test_a_promotion_may_be_killed_anywhere(path: Path, tmp_path: Path, wish: Ma
     for copy in (*killed, whole):
         with Store.open(copy) as store:
             assert store.manifest in {MANIFEST, OTHER}
-            assert len(store.known()) == 3
+            assert len(known(store)) == 3
             with store.successor(wish) as successor:
                 catch_up(store, successor)
                 assert store.promote(successor)

@@ -16,7 +16,7 @@ from indexing.store.interface import Stores
 from indexing.store.open import stores_of
 from indexing.sync.indexer import Indexer, manifest_of
 from services.errors import UnavailableError
-from tests.indexing.made import MANIFEST, item, vector_of
+from tests.indexing.made import MANIFEST, item, known, vector_of
 
 pytest.importorskip("milvus_lite", reason="the Milvus store is not tested: pip install -r requirements/milvus.txt")
 
@@ -95,7 +95,7 @@ def test_a_writer_may_die_anywhere_in_a_replacement(store: MilvusStore, writes: 
         dying.put([item("a", "word new")])
     assert found(store) == (OLD if writes < 3 else NEW)
     assert store.text("a") == ("word old 1\n\nword old 2" if writes < 3 else "word new")
-    assert len(store.known()) == 2
+    assert len(known(store)) == 2
     store.put([item("a", "word newest")])
     assert found(store) == {"word newest", "word kept"}
     unfinished = 1 if writes in {1, 2} else 0  # whose row is missing: no other writer knows that nobody writes it
@@ -135,11 +135,37 @@ def test_repair_removes_what_nobody_is_writing(store: MilvusStore) -> None:
     (problem,) = store.verify()
     assert problem.repairable
     assert "unfinished" in problem.text
-    assert store.repair() == []
+    assert store.repair() == ([problem], [])
     assert store.stats().chunks == 2
     store._client.delete(store._names.chunks, 'document == "b"')
-    (problem,) = store.repair()
+    _, (problem,) = store.repair()
     assert "'b' has 0 chunks, not 1" in problem.text
+
+
+def test_repair_names_the_documents_of_which_nothing_is_left(store: MilvusStore) -> None:
+    store.put([item("a", "word a"), item("b", "word b")])
+    for document in ("a", "b"):
+        rows = store._client.query(store._names.texts, f'document == "{document}"', ["*"])
+        store._client.upsert(store._names.texts, [{**row, "key": f"x{document}", "version": 5} for row in rows])
+    store.delete(["b"])
+    (found,), left = store.repair()
+    assert found.text == (
+        "2 versions of documents are superseded or unfinished; nothing else is there of 'b': where that is missed,"
+        " index its file again"
+    )
+    assert left == []
+
+
+def test_the_jobs_of_a_dropped_collection_go_with_it(milvus_lite: Stores) -> None:
+    for name in ("goes", "goes-not"):
+        with milvus_lite.create_or_open(name, MANIFEST) as store:
+            store.job_create("index")
+    milvus_lite.drop("goes")
+    for name, jobs in (("goes", 0), ("goes-not", 1)):
+        with milvus_lite.create_or_open(name, MANIFEST) as store:
+            assert len(store.jobs()) == jobs
+        milvus_lite.drop(name)
+    assert not list((milvus_lite._data_dir / "milvus").glob("goes*"))
 
 
 def test_versions_are_numbered_past_a_clock_that_runs_ahead() -> None:
@@ -210,7 +236,7 @@ def test_a_move_undoes_no_put(store: MilvusStore, interrupted: type[Interrupted]
     slow = another(store, interrupted(store._client, writes, lambda: store.put([item("a", "word new")])))
     assert slow.move("a", "/elsewhere/a.txt")
     assert found(store) == {"word new", "word kept"}
-    assert set(store.known()) == {"/made/a.txt", "/made/b.txt"}
+    assert set(known(store)) == {"/made/a.txt", "/made/b.txt"}
 
 
 @pytest.mark.parametrize("writes", range(3))
@@ -245,6 +271,54 @@ def test_many_writers_at_once_leave_whole_documents(store: MilvusStore) -> None:
         list(threads.map(work, range(4)))
     assert {f"word last {number}" for number in range(4)} <= found(store)
     assert [problem for problem in store.verify() if "versions" not in problem.text] == []
+
+
+class Overtaken:
+    """A client before whose every reading of chunks or texts another writer replaces the document."""
+
+    def __init__(self, client, times: int, put: Callable[[int], None]) -> None:
+        self._client = client
+        self._left = times
+        self._put = put
+
+    def __getattr__(self, name: str):
+        return getattr(self._client, name)
+
+    def _overtake(self, name: str) -> None:
+        if name.endswith(("_chunks", "_texts")) and self._left:
+            self._left -= 1
+            self._put(self._left)
+
+    def query(self, name: str, *args, **kwargs):
+        self._overtake(name)
+        return self._client.query(name, *args, **kwargs)
+
+    def pages(self, name: str, *args, **kwargs):
+        self._overtake(name)
+        return self._client.pages(name, *args, **kwargs)
+
+
+READ = {
+    "text": lambda store: store.text("a"),
+    "item": lambda store: store.item("a")[0].text,
+    "chunks": lambda store: "\n\n".join(chunk.text for chunk in store.document_chunks("a")),
+    "move": lambda store: store.move("a", "/elsewhere/a.txt") and store.text("a"),
+}
+
+
+@pytest.mark.parametrize("read", READ)
+def test_a_reader_that_is_overtaken_again_and_again_calls_nothing_damaged(store: MilvusStore, read: str) -> None:
+    store.put([item("a", "word old 1", "word old 2")])
+    client = Overtaken(store._client, 12, lambda n: store.put([item("a", f"word {n} 1", f"word {n} 2")]))
+    assert READ[read](another(store, client)) == "word 0 1\n\nword 0 2"
+
+
+@pytest.mark.parametrize("part", ["chunks", "texts"])
+def test_a_lost_part_is_never_left_out(store: MilvusStore, part: str) -> None:
+    store.put([item("a", "word a", "word b")])
+    store._client.delete(getattr(store._names, part), 'document == "a"')
+    with pytest.raises(DamagedIndexError, match="'a' has lost a part"):
+        READ[part.rstrip("s") if part == "texts" else part](store)
 
 
 class Counting:
@@ -285,9 +359,9 @@ def test_a_document_that_lost_a_part_is_found_and_indexed_again(store: MilvusSto
         store.item("a")
     (problem,) = store.verify()
     assert problem.repairable
-    (left,) = store.repair()
+    _, (left,) = store.repair()
     assert (left.repairable, left.otherwise) == (False, "index its file again")
-    assert store.known()["/made/a.txt"] == ("a", ""), "the next run takes its file for changed"
+    assert known(store)["/made/a.txt"] == ("a", ""), "the next run takes its file for changed"
     store.put([item("a", "word a", "word b")])
     assert store.verify() == []
 
@@ -310,7 +384,7 @@ def test_the_file_of_jobs_appears_whole_and_once(milvus_lite: Stores) -> None:
 def test_what_milvus_cannot_hold_is_refused(store: MilvusStore) -> None:
     with pytest.raises(InvalidDocumentError, match="65535"):
         store.put([item("a", "é" * 40_000)])
-    assert store.known() == {}
+    assert known(store) == {}
 
 
 @pytest.mark.anyio
@@ -322,7 +396,7 @@ async def test_a_build_reports_what_milvus_cannot_hold_and_goes_on(milvus_lite: 
     with closing(milvus_lite.create_or_open("refusing", await manifest_of(client, settings))) as store:
         async with Indexer(store, client, settings) as builder:
             report = await builder.sync([tmp_path])
-        assert {source.partition("#record=")[2] for source in store.known()} == {"a", "b"}
+        assert {source.partition("#record=")[2] for source in known(store)} == {"a", "b"}
     milvus_lite.drop("refusing")
     await client.aclose()
     ((source, reason),) = [(failure.source, failure.reason) for failure in report.failures]
@@ -366,4 +440,4 @@ def test_all_is_there_in_another_process(tmp_path: Path) -> None:
         with closing(stores_of(settings, "milvus")) as stores, closing(stores.create_or_open("c", MANIFEST)) as store:
             store.put([item(text, text)])
     with closing(stores_of(settings, "milvus")) as stores, closing(stores.open("c")) as store:
-        assert len(store.search_sparse("word", 5)) == len(store.known()) == 2
+        assert len(store.search_sparse("word", 5)) == len(known(store)) == 2
