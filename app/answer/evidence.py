@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.answer.citations import Citation, citation_of, without_markers
+from app.answer.codes import codes_asked, codes_in, is_of_another
 from app.answer.languages import language_of
 from app.answer.passages import Passage
 from app.answer.segments import leans, sentences
-from app.answer.terms import Term, terms
+from app.answer.terms import terms
 from app.answer.verify import Verdict
 from indexing.document import passage as under_heading
 from services.client import ScoreClient
@@ -25,13 +27,20 @@ MAX_SENTENCES = 64
 """Sentences that the cross-encoder reads; of more, those that share the rarest words with the question."""
 PASSAGE_WEIGHT = 0.5
 """What a logit of the passage counts beside one of the sentence."""
+OVERLAP_WEIGHT = 0.5
+"""What the terms that a sentence shares with the question count, each log(1 + sentences / sentences that have it)."""
+MARGIN = 5.0
+"""A sentence this far under the best one is no evidence."""
+_HEADING = re.compile(r"(#{1,6}) +(.+)")
 _RULE = re.compile(r"[\s|:-]+")
 _ROW = re.compile(r"\s*\|")
+_NAMES = re.compile(r"\|.*\n\s*\|[\s|:-]+(?:\n|$)")
+"""A table's row of names, with the rule under it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The sentence passage.chunk.text[start:end]; `score` is its logit with a share of its passage's."""
+    """The sentence passage.chunk.text[start:end]; `score` is its logit, with what its passage and its words add."""
 
     passage: Passage
     start: int
@@ -55,24 +64,31 @@ class _Candidate:
     passage: Passage
     start: int
     end: int
-    before: str
-    """The sentence before, where this one leans on it ("It ...")."""
+    context: str
+    """The sentence under its own heading, after the sentence on which it leans: what the cross-encoder reads."""
 
 
 async def select_evidence(
     scorer: ScoreClient, question: str, passages: Sequence[Passage], count: int, deadline: float
 ) -> list[Evidence]:
-    """Score the sentences of the passages under their headings, and return the `count` best, best first."""
-    candidates = _shortlist(question, [each for passage in passages for each in _candidates(passage)])
-    if not candidates:
+    """Score the sentences of the passages in their context, and return the `count` best, best first.
+
+    Sentences about others of a kind that the question asks for by number are none.
+    """
+    asked = codes_asked(question, codes_in("\n".join(passage.chunk.text for passage in passages)))
+    every = [each for passage in passages for each in _candidates(passage) if not is_of_another(each.context, asked)]
+    overlap = _overlap(question, every)
+    best = sorted(np.argsort(-overlap, kind="stable")[:MAX_SENTENCES])
+    if not best:
         return []
-    texts = [_read(each) for each in candidates]
-    logits = await scorer.score(question, texts, deadline=deadline)
-    found = [
-        Evidence(each.passage, each.start, each.end, float(logit) + PASSAGE_WEIGHT * (each.passage.logit or 0.0))
-        for each, logit in zip(candidates, logits, strict=True)
-    ]
-    return sorted(found, key=lambda evidence: -evidence.score)[:count]
+    logits = await scorer.score(question, [every[i].context for i in best], deadline=deadline)
+    found = []
+    for i, logit in zip(best, logits, strict=True):
+        each = every[i]
+        score = float(logit) + PASSAGE_WEIGHT * (each.passage.logit or 0.0) + OVERLAP_WEIGHT * overlap[i]
+        found.append(Evidence(each.passage, each.start, each.end, float(score)))
+    found.sort(key=lambda evidence: -evidence.score)
+    return [evidence for evidence in found[:count] if evidence.score >= found[0].score - MARGIN]
 
 
 def quote(evidence: Sequence[Evidence]) -> list[str | Citation]:
@@ -102,13 +118,22 @@ def by_passage(evidence: Sequence[Evidence]) -> dict[int, str]:
 
 
 def _candidates(passage: Passage) -> list[_Candidate]:
+    """Return the sentences of a passage that tell something, each under the headings that it stands under."""
     text = passage.chunk.text
     code = language_of(text)
-    spans = [(start, end) for start, end in sentences(text) if _tells(text[start:end])]
-    found = []
-    for i, (start, end) in enumerate(spans):
-        is_leaning = i and leans(text[start:end], code)
-        found.append(_Candidate(passage, start, end, text[slice(*spans[i - 1])] if is_leaning else ""))
+    heading = passage.chunk.heading
+    found: list[_Candidate] = []
+    before = ""
+    for start, end in sentences(text):
+        said = text[start:end]
+        if title := _HEADING.match(text[text.rfind("\n", 0, start) + 1 : end]):
+            above = heading.split(" > ")[: len(title[1]) - 1]
+            heading, before = " > ".join([*above, title[2].strip()]), ""
+        elif _tells(said) and not _NAMES.match(text, start):
+            read = _said(passage, start, end) if _ROW.match(said) else said
+            lead = f"{before} " if before and leans(said, code) else ""
+            found.append(_Candidate(passage, start, end, under_heading(heading, lead + read)))
+            before = said
     return found
 
 
@@ -119,29 +144,16 @@ def _tells(text: str) -> bool:
     return len(terms(text)) > 1 or ":" in text or any(char.isdigit() for char in text)
 
 
-def _shortlist(question: str, candidates: Sequence[_Candidate]) -> Sequence[_Candidate]:
-    """Return the MAX_SENTENCES candidates that share the rarest terms with the question, in their order."""
-    if len(candidates) <= MAX_SENTENCES:
-        return candidates
-    asked = _forms(terms(question))
-    held = [_forms(terms(_read(each))) & asked for each in candidates]
+def _overlap(question: str, candidates: Sequence[_Candidate]) -> NDArray[np.float64]:
+    """Return how much of the question each sentence shares, by how rare each term is among the sentences."""
+    asked = _forms(question)
+    held = [_forms(each.context) & asked for each in candidates]
     frequency = Counter(form for forms in held for form in forms)
-    weights = [sum(math.log(1 + len(candidates) / frequency[form]) for form in forms) for forms in held]
-    best = np.argsort(-np.array(weights), kind="stable")[:MAX_SENTENCES]
-    return [candidates[i] for i in sorted(best)]
+    return np.array([sum(math.log(1 + len(held) / frequency[form]) for form in forms) for forms in held])
 
 
-def _forms(found: Sequence[Term]) -> set[str]:
-    return {form for term in found for form in (term.key, *term.forms)}
-
-
-def _read(candidate: _Candidate) -> str:
-    """What the cross-encoder reads: the sentence under its heading, after the one that it leans on."""
-    chunk = candidate.passage.chunk
-    text = chunk.text[candidate.start : candidate.end]
-    if _ROW.match(text):
-        text = _said(candidate.passage, candidate.start, candidate.end)
-    return under_heading(chunk.heading, f"{candidate.before} {text}".strip())
+def _forms(text: str) -> set[str]:
+    return {form for term in terms(text, language_of(text)) for form in (term.key, *term.forms)}
 
 
 def _said(passage: Passage, start: int, end: int) -> str:

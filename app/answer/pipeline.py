@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from app.answer.breaker import Breaker
 from app.answer.citations import Citation, CitationChecker
+from app.answer.codes import codes_asked, codes_in, is_of_another
 from app.answer.evidence import Evidence, quote, select_evidence
 from app.answer.languages import answer_in, language_of
 from app.answer.neighbours import join
@@ -42,6 +43,8 @@ class Prepared:
     passages: list[Passage]
     evidence: list[Evidence]
     prompt: Prompt | None
+    is_of_another: bool = False
+    """The passages are about others of a kind, as P-17, that the question asks for by number, as P-99."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,9 @@ class Pipeline:
     async def prepare(self, query: Query, question: Question, trace: Trace) -> Prepared:
         """Retrieve the passages and build the prompt: everything before generation."""
         passages = await self._join_neighbours(query, await self.retrieve(query, trace))
+        if other := _asked_for_others(question.text, passages):
+            trace.warnings.append(f"search: no passage is about {other}")
+            return Prepared(question.text, passages, [], None, is_of_another=True)
         evidence = await self._select_evidence(question, passages, trace)
         prompt = await self._build_prompt(question, passages, evidence, trace)
         return Prepared(question.text, passages, evidence, prompt)
@@ -130,7 +136,7 @@ class Pipeline:
         Where there is evidence, it is the answer, unless the model words a better one that is verified.
         """
         language = language_of(prepared.question)
-        if not prepared.passages:
+        if not prepared.passages or prepared.is_of_another:
             yield answer_in(language, "not_found")
             yield AnswerDone(answered=False, finish_reason="not_found", usage=NO_USAGE)
             return
@@ -266,6 +272,15 @@ def _keep_best(
     order = np.argsort(-logits, kind="stable")
     scored = [(candidates[i], float(logits[i]), sigmoid(float(logits[i]))) for i in order]
     return [entry for entry in scored if query.min_score is None or entry[2] >= query.min_score][: query.top_n]
+
+
+def _asked_for_others(question: str, passages: Sequence[Passage]) -> str:
+    """Return the numbered names of a question, where the passages hold others of their kinds and none of them."""
+    text = "\n".join(f"{each.chunk.title}\n{each.chunk.heading}\n{each.chunk.text}" for each in passages)
+    asked = codes_asked(question, codes_in(text))
+    if not is_of_another(text, asked):
+        return ""
+    return ", ".join(f"{name} {number}" for name, numbers in asked.items() for number in sorted(numbers))
 
 
 def sigmoid(logit: float) -> float:

@@ -17,7 +17,7 @@ from services.generate.folder import GeneratorFolder, read_folder
 from services.settings import Settings
 from services.weights.fetch import fetch_weights
 
-STARTUP_S = 60.0
+STARTUP_S = 180.0
 Launch = Callable[..., "Served"]
 
 

@@ -117,7 +117,7 @@ async def test_one_id_is_in_body_header_log_and_services(
     stack: Stack, tmp_path: Path, caplog: pytest.LogCaptureFixture, given: str | None
 ) -> None:
     ids: list[str | None] = []
-    caplog.set_level(logging.INFO, "app.http.routes.ask")
+    caplog.set_level(logging.INFO, "app.http.tracing")
     with slow_scorer(0.0, ids) as url:
         async with serving(settings_over(stack, tmp_path, score={"url": url})) as http:
             await add(http, "pump", TEXTS["pump"])
@@ -134,7 +134,7 @@ async def test_one_id_is_in_body_header_log_and_services(
 async def test_the_log_has_a_question_only_where_a_setting_says_so(
     stack: Stack, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "app.http.routes.ask")
+    caplog.set_level(logging.INFO, "app.http.tracing")
     async with serving(settings_over(stack, tmp_path, server={"log_questions": True})) as http:
         assert (await http.post("/ask", json=ASK)).status_code == 404
     (line,) = caplog.records
