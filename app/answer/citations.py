@@ -13,7 +13,8 @@ from app.answer.languages import language_of
 from app.answer.passages import Passage
 from app.answer.segments import leans, sentences
 from app.answer.terms import terms
-from app.answer.verify import VERIFIED, Outcome, Verdict, verify
+from app.answer.verdict import VERIFIED, Outcome, Verdict
+from app.answer.verify import verify
 from app.settings import Grounding
 
 _NUMBERS = r"\d{1,3}(?: *[,;–-] *\d{1,3})*"

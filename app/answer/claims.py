@@ -10,7 +10,7 @@ from app.answer.passages import Passage, Query
 from app.answer.pipeline import Pipeline
 from app.answer.segments import leans, sentences
 from app.answer.trace import Trace
-from app.answer.verify import NOTHING, Verdict
+from app.answer.verdict import NOTHING, Verdict
 
 
 @dataclass(frozen=True, slots=True)

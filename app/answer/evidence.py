@@ -18,8 +18,9 @@ from app.answer.codes import codes_asked, codes_in, is_of_another
 from app.answer.languages import language_of
 from app.answer.passages import Passage
 from app.answer.segments import leans, sentences
+from app.answer.tables import cells_of, is_row, is_rule, names_columns, row_said
 from app.answer.terms import terms
-from app.answer.verify import Verdict
+from app.answer.verdict import Verdict
 from indexing.document import passage as under_heading
 from services.client import ScoreClient
 
@@ -32,10 +33,6 @@ OVERLAP_WEIGHT = 0.5
 MARGIN = 5.0
 """A sentence this far under the best one is no evidence."""
 _HEADING = re.compile(r"(#{1,6}) +(.+)")
-_RULE = re.compile(r"[\s|:-]+")
-_ROW = re.compile(r"\s*\|")
-_NAMES = re.compile(r"\|.*\n\s*\|[\s|:-]+(?:\n|$)")
-"""A table's row of names, with the rule under it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +51,7 @@ class Evidence:
     @property
     def said(self) -> str:
         """The sentence in one line; a table row as "column: value; column: value"."""
-        return without_markers(
-            " ".join((_said(self.passage, self.start, self.end) if _ROW.match(self.text) else self.text).split())
-        )
+        return without_markers(" ".join(_said(self.passage, self.start, self.end).split()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +124,24 @@ def _candidates(passage: Passage) -> list[_Candidate]:
         if title := _HEADING.match(text[text.rfind("\n", 0, start) + 1 : end]):
             above = heading.split(" > ")[: len(title[1]) - 1]
             heading, before = " > ".join([*above, title[2].strip()]), ""
-        elif _tells(said) and not _NAMES.match(text, start):
-            read = _said(passage, start, end) if _ROW.match(said) else said
+        elif _tells(said) and not names_columns(text, start):
+            read = _said(passage, start, end)
             lead = f"{before} " if before and leans(said, code) else ""
             found.append(_Candidate(passage, start, end, under_heading(heading, lead + read)))
             before = said
     return found
 
 
+def _said(passage: Passage, start: int, end: int) -> str:
+    """Return a sentence as it is, a row of a table with the names of its columns."""
+    text = passage.chunk.text
+    said = text[start:end]
+    return row_said(cells_of(text, passage.chunk.heading, start, end)) if is_row(said) else said
+
+
 def _tells(text: str) -> bool:
     """Return False for a table's rule, and for a line of less than two terms without a number or a colon."""
-    if _RULE.fullmatch(text):
+    if is_rule(text):
         return False
     return len(terms(text)) > 1 or ":" in text or any(char.isdigit() for char in text)
 
@@ -154,28 +156,3 @@ def _overlap(question: str, candidates: Sequence[_Candidate]) -> NDArray[np.floa
 
 def _forms(text: str) -> set[str]:
     return {form for term in terms(text, language_of(text)) for form in (term.key, *term.forms)}
-
-
-def _said(passage: Passage, start: int, end: int) -> str:
-    """Return a table row with the names of its columns, from the table's header in the chunk or in its heading."""
-    above = passage.chunk.text[:start].rstrip("\n").split("\n")
-    table = [line for line in above[_table_start(above) :] if line.strip()]
-    header = table[0] if len(table) > 1 and _RULE.fullmatch(table[1]) else ""
-    names = _cells(header) or [
-        cell.strip() for cell in passage.chunk.heading.rpartition(" > ")[2].rpartition(": ")[2].split(" | ")
-    ]
-    cells = _cells(passage.chunk.text[start:end])
-    if len(names) != len(cells):
-        return "; ".join(cell for cell in cells if cell)
-    return "; ".join(f"{name}: {cell}" if name else cell for name, cell in zip(names, cells, strict=True) if cell)
-
-
-def _table_start(lines: Sequence[str]) -> int:
-    at = len(lines)
-    while at and _ROW.match(lines[at - 1]):
-        at -= 1
-    return at
-
-
-def _cells(row: str) -> list[str]:
-    return [cell.replace("\\|", "|").strip() for cell in re.split(r"(?<!\\)\|", row.strip().strip("|"))] if row else []

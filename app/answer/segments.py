@@ -12,7 +12,8 @@ _WRAPPED = range(40, 200)
 """Characters of the longest line of a text whose lines were broken to fit a width."""
 _BLOCK = re.compile(r"\s*(?:[-*•>]\s|[#|]|\d{1,3}[.)]\s|```|~~~|$)")
 """The start of a line that does not continue the one before: of a list, heading, table, fence, or an empty line."""
-_OWN_LINE = re.compile(r"\s*[#|]")
+_OWN_LINE = re.compile(r"\s*[#|]|[^:|,\n]{1,80}: [^\n]+?, [^:|,\n]{1,80}: ")
+"""A heading, or a row of a table: "| value | value |" or "name: value, name: value"."""
 _LEAD = re.compile(r"\s*(?:(?:[-*•>#]+|\d{1,3}[.)])\s+)*")
 _ROW = re.compile(r"\s*\|")
 _DOTTED_ORDINALS = frozenset(("de", "da", "no", "fi", "hu"))

@@ -12,45 +12,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import Literal
 
 from app.answer.languages import language, language_of
 from app.answer.segments import sentences
+from app.answer.table_claims import row_fault
+from app.answer.tables import is_row, rows
 from app.answer.terms import Term, terms
-
-Outcome = Literal["quoted", "entailed", "unsupported", "contradicted"]
-VERIFIED = frozenset[Outcome](("quoted", "entailed"))
-Fault = tuple[Outcome, str]
+from app.answer.verdict import NOTHING, Fault, Outcome, Verdict
 
 _DESCENT, _REPEAT, _OTHER_MARKS, _OTHER_LEAD, _JUMP = 4.0, 9.0, 1.5, 0.5, 1.0
 """What an alignment pays for a term that stands before its left neighbour, is used twice, ..."""
 _BE = frozenset(["is", "are", "was", "were", "be", "been", "being", "get", "got", "gets"])
 _MAY_BE_LEFT_OUT = frozenset({"=all", "=only"})
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a passage says of a claim; passage[start:end] is the quote."""
-
-    support: Outcome
-    why: str
-    """What the quote lacks, "" where it carries the claim."""
-    score: float
-    """The share of the claim's terms that the quote holds."""
-    start: int
-    end: int
-
-    @property
-    def verified(self) -> bool:
-        return self.support in VERIFIED
-
-    @property
-    def weight(self) -> tuple[bool, bool, float]:
-        """Orders what several quotes say of one claim: the highest is the verdict."""
-        return self.verified, self.support == "contradicted", self.score
-
-
-NOTHING = Verdict("unsupported", "says nothing that can be checked", 0.0, 0, 0)
 
 
 def verify(claim: str, passage: str, heading: str = "") -> Verdict:
@@ -75,7 +48,10 @@ def verify(claim: str, passage: str, heading: str = "") -> Verdict:
         verdict = Verdict(*(fault or (carried, "")), match.held, start, end)
         best = max(best, verdict, key=lambda each: each.weight)
         if best.verified and best.score == 1:
-            break
+            return best
+    for start, end, cells in () if best.verified else rows(passage, heading):
+        fault, held = row_fault(wanted, cells, context, code)
+        best = max(best, Verdict(*(fault or ("entailed", "")), held, start, end), key=lambda each: each.weight)
     return best
 
 
@@ -87,7 +63,13 @@ def _squeezed(text: str) -> str:
 def _quotes(passage: str, code: str) -> tuple[tuple[int, int, tuple[Term, ...]], ...]:
     """Return start, end and terms of each sentence, then of each adjacent pair; cached, as each claim needs them."""
     one = [(start, end, terms(passage[start:end], code)) for start, end in sentences(passage)]
-    pairs = [(a[0], b[1], (*a[2], *(term.after(a[2]) for term in b[2]))) for a, b in pairwise(one)]
+    row_lines = {start for start, _, _ in rows(passage, "")}
+    in_rows = {a for a, _, _ in one if is_row(passage[a : a + 1]) or passage.rfind("\n", 0, a) + 1 in row_lines}
+    pairs = [
+        (a[0], b[1], (*a[2], *(term.after(a[2]) for term in b[2])))
+        for a, b in pairwise(one)
+        if not in_rows & {a[0], b[0]}
+    ]
     return (*one, *pairs)
 
 

@@ -1,0 +1,34 @@
+"""What a passage says of a claim."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Outcome = Literal["quoted", "entailed", "unsupported", "contradicted"]
+VERIFIED = frozenset[Outcome](("quoted", "entailed"))
+Fault = tuple[Outcome, str]
+"""An outcome that is not verified, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a passage says of a claim; passage[start:end] is the quote."""
+
+    support: Outcome
+    why: str
+    """What the quote lacks, "" where it carries the claim."""
+    score: float
+    """The share of the claim's terms that the quote holds."""
+    start: int
+    end: int
+
+    @property
+    def verified(self) -> bool:
+        return self.support in VERIFIED
+
+    @property
+    def weight(self) -> tuple[bool, bool, float]:
+        """Orders what several quotes say of one claim: the highest is the verdict."""
+        return self.verified, self.support == "contradicted", self.score
+
+
+NOTHING = Verdict("unsupported", "says nothing that can be checked", 0.0, 0, 0)
