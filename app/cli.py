@@ -17,6 +17,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from app.display import console, origin_of, print_claim, print_counts, print_json, print_outcome, print_sources
 from app.settings import AppSettings
 from services.addresses import exclusive, http_url
 from services.errors import NotFoundError, RaglineError, UnavailableError
@@ -27,14 +28,6 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-console = Console(soft_wrap=True)
-
-SUPPORT = {
-    "quoted": "[green]✓[/]",
-    "entailed": "[green]≈[/]",
-    "unsupported": "[yellow]?[/]",
-    "contradicted": "[red]✗[/]",
-}
 PART_CHARS = 8_000
 """Characters of a text that are verified at once."""
 
@@ -103,7 +96,7 @@ def search(
         return
     for source in answer["results"]:
         console.print(
-            f"[bold]{source['index']}[/] {_origin(source)}  [dim]{source['score']:.3f} {source['score_scale']}[/]"
+            f"[bold]{source['index']}[/] {origin_of(source)}  [dim]{source['score']:.3f} {source['score_scale']}[/]"
         )
         console.print(f"   {' '.join(source['text'].split())[:300]}", markup=False, highlight=False, style="dim")
     print_outcome(answer)
@@ -129,7 +122,7 @@ def verify(
         for warning in answer["warnings"]:
             console.print(f"[yellow]{escape(warning)}[/]")
     if not as_json:
-        console.print("\n" + "  ".join(f"{SUPPORT[name]} {count} {name}" for name, count in counts.most_common()))
+        print_counts(counts)
 
 
 def _text_of(file: str) -> str:
@@ -245,44 +238,6 @@ def _raise_for(response: httpx2.Response) -> None:
         raise RaglineError("the server wants another API key; RAGLINE_SERVER__API_KEY names the one that is sent")
     if response.is_error:
         raise RaglineError(response.json()["error"]["message"])
-
-
-def print_json(answer: dict[str, Any]) -> None:
-    typer.echo(json.dumps(answer, ensure_ascii=False, indent=2))
-
-
-def print_sources(sources: list[dict[str, Any]], cited: dict[int, list[int]]) -> None:
-    """Print each source; a cited one with the pages of its quotes."""
-    for source in sources:
-        quoted = cited.get(source["index"])
-        mark = "[green]✓[/]" if quoted else " "
-        origin = _origin(source, quoted)
-        console.print(f" {mark} [bold]\\[{source['index']}][/] {origin}  [dim]{source['score']:.3f}[/]")
-
-
-def print_claim(result: dict[str, Any]) -> None:
-    """Print a claim with what the documents say of it, and where."""
-    source = result["source"]
-    console.print(f"{SUPPORT[result['support']]} {escape(' '.join(result['claim'].split()))}", highlight=False)
-    if result["support"] == "unsupported" or source is None:
-        console.print(f"    [dim]{escape(result['why'])}[/]", highlight=False)
-        return
-    said = f"“{' '.join(result['quote'].split())}” - " if result["support"] != "quoted" else ""
-    console.print(f"    [dim]{escape(said)}[/]{_origin(source, [result['page']])}", highlight=False)
-
-
-def print_outcome(outcome: dict[str, Any]) -> None:
-    for warning in outcome["warnings"]:
-        console.print(f"[yellow]{escape(warning)}[/]")
-    stages = "  ".join(f"{name} {ms:.0f}" for name, ms in outcome["timings_ms"].items())
-    console.print(f"[dim]ms: {stages}[/]")
-
-
-def _origin(source: dict[str, Any], quoted: list[int] | None = None) -> str:
-    pages = sorted(set(quoted or [source["page"], source["page_end"]])) if source["page"] else []
-    joint = ", " if quoted else "-"
-    page = f", page {joint.join(map(str, pages))}" if pages else ""
-    return escape((source["heading"] or source["title"] or source["url"]) + page) + f"  [dim]{escape(source['url'])}[/]"
 
 
 def _join_commands(wanted: str) -> None:

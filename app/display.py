@@ -1,0 +1,61 @@
+"""Prints the API's answers in the terminal."""
+
+import json
+from collections import Counter
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+console = Console(soft_wrap=True)
+
+SUPPORT = {
+    "quoted": "[green]✓[/]",
+    "entailed": "[green]≈[/]",
+    "unsupported": "[yellow]?[/]",
+    "contradicted": "[red]✗[/]",
+}
+
+
+def print_json(answer: dict[str, Any]) -> None:
+    typer.echo(json.dumps(answer, ensure_ascii=False, indent=2))
+
+
+def print_sources(sources: list[dict[str, Any]], cited: dict[int, list[int]]) -> None:
+    """Print each source; a cited one with the pages of its quotes."""
+    for source in sources:
+        quoted = cited.get(source["index"])
+        mark = "[green]✓[/]" if quoted else " "
+        origin = origin_of(source, quoted)
+        console.print(f" {mark} [bold]\\[{source['index']}][/] {origin}  [dim]{source['score']:.3f}[/]")
+
+
+def print_claim(result: dict[str, Any]) -> None:
+    """Print a claim with what the documents say of it, and where."""
+    source = result["source"]
+    console.print(f"{SUPPORT[result['support']]} {escape(' '.join(result['claim'].split()))}", highlight=False)
+    if result["support"] == "unsupported" or source is None:
+        console.print(f"    [dim]{escape(result['why'])}[/]", highlight=False)
+        return
+    said = f"“{' '.join(result['quote'].split())}” - " if result["support"] != "quoted" else ""
+    console.print(f"    [dim]{escape(said)}[/]{origin_of(source, [result['page']])}", highlight=False)
+
+
+def print_outcome(outcome: dict[str, Any]) -> None:
+    for warning in outcome["warnings"]:
+        console.print(f"[yellow]{escape(warning)}[/]")
+    stages = "  ".join(f"{name} {ms:.0f}" for name, ms in outcome["timings_ms"].items())
+    console.print(f"[dim]ms: {stages}[/]")
+
+
+def origin_of(source: dict[str, Any], quoted: list[int] | None = None) -> str:
+    pages = sorted(set(quoted or [source["page"], source["page_end"]])) if source["page"] else []
+    joint = ", " if quoted else "-"
+    page = f", page {joint.join(map(str, pages))}" if pages else ""
+    return escape((source["heading"] or source["title"] or source["url"]) + page) + f"  [dim]{escape(source['url'])}[/]"
+
+
+def print_counts(counts: Counter[str]) -> None:
+    """Print how many claims of each kind there were."""
+    console.print("\n" + "  ".join(f"{SUPPORT[name]} {count} {name}" for name, count in counts.most_common()))
