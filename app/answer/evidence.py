@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.answer.citations import Citation, citation_of, without_markers
 from app.answer.codes import codes_asked, codes_in, is_of_another
@@ -29,9 +28,9 @@ MAX_SENTENCES = 64
 PASSAGE_WEIGHT = 0.5
 """What a logit of the passage counts beside one of the sentence."""
 OVERLAP_WEIGHT = 0.5
-"""What the terms that a sentence shares with the question count, each log(1 + sentences / sentences that have it)."""
+"""What the terms that a sentence shares with the question count, by how rare they are in its passage."""
 MARGIN = 5.0
-"""A sentence this far under the best one is no evidence."""
+"""Beside the best sentence stand others of its passage, at most this far under it."""
 _HEADING = re.compile(r"(#{1,6}) +(.+)")
 
 
@@ -66,24 +65,30 @@ class _Candidate:
 async def select_evidence(
     scorer: ScoreClient, question: str, passages: Sequence[Passage], count: int, deadline: float
 ) -> list[Evidence]:
-    """Score the sentences of the passages in their context, and return the `count` best, best first.
+    """Score the sentences of the passages in their context; return the best, and others of its passage, best first.
 
     Sentences about others of a kind that the question asks for by number are none.
     """
     asked = codes_asked(question, codes_in("\n".join(passage.chunk.text for passage in passages)))
-    every = [each for passage in passages for each in _candidates(passage) if not is_of_another(each.context, asked)]
-    overlap = _overlap(question, every)
-    best = sorted(np.argsort(-overlap, kind="stable")[:MAX_SENTENCES])
+    every: list[_Candidate] = []
+    shared: list[float] = []
+    for passage in passages:
+        own = [each for each in _candidates(passage) if not is_of_another(each.context, asked)]
+        every += own
+        shared += _overlap(question, own)
+    best = sorted(np.argsort(-np.array(shared), kind="stable")[:MAX_SENTENCES])
     if not best:
         return []
     logits = await scorer.score(question, [every[i].context for i in best], deadline=deadline)
     found = []
     for i, logit in zip(best, logits, strict=True):
         each = every[i]
-        score = float(logit) + PASSAGE_WEIGHT * (each.passage.logit or 0.0) + OVERLAP_WEIGHT * overlap[i]
-        found.append(Evidence(each.passage, each.start, each.end, float(score)))
+        score = float(logit) + PASSAGE_WEIGHT * (each.passage.logit or 0.0) + OVERLAP_WEIGHT * shared[i]
+        found.append(Evidence(each.passage, each.start, each.end, score))
     found.sort(key=lambda evidence: -evidence.score)
-    return [evidence for evidence in found[:count] if evidence.score >= found[0].score - MARGIN]
+    first = found[0]
+    beside = [each for each in found if each.passage is first.passage and each.score >= first.score - MARGIN]
+    return beside[:count]
 
 
 def quote(evidence: Sequence[Evidence]) -> list[str | Citation]:
@@ -146,12 +151,12 @@ def _tells(text: str) -> bool:
     return len(terms(text)) > 1 or ":" in text or any(char.isdigit() for char in text)
 
 
-def _overlap(question: str, candidates: Sequence[_Candidate]) -> NDArray[np.float64]:
-    """Return how much of the question each sentence shares, by how rare each term is among the sentences."""
+def _overlap(question: str, candidates: Sequence[_Candidate]) -> list[float]:
+    """Return what of the question each sentence of a passage shares: log(1 + sentences / those that have it) a term."""
     asked = _forms(question)
     held = [_forms(each.context) & asked for each in candidates]
     frequency = Counter(form for forms in held for form in forms)
-    return np.array([sum(math.log(1 + len(held) / frequency[form]) for form in forms) for forms in held])
+    return [sum(math.log(1 + len(held) / frequency[form]) for form in forms) for forms in held]
 
 
 def _forms(text: str) -> set[str]:
