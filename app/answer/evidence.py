@@ -16,7 +16,7 @@ from app.answer.citations import Citation, citation_of, without_markers
 from app.answer.codes import codes_asked, codes_in, is_of_another
 from app.answer.languages import language_of
 from app.answer.passages import Passage
-from app.answer.segments import leans, sentences
+from app.answer.segments import joined_fragments, leans, sentences
 from app.answer.tables import cells_of, is_row, is_rule, names_columns, row_said
 from app.answer.terms import terms
 from app.answer.verdict import Verdict
@@ -86,9 +86,13 @@ async def select_evidence(
         score = float(logit) + PASSAGE_WEIGHT * (each.passage.logit or 0.0) + OVERLAP_WEIGHT * shared[i]
         found.append(Evidence(each.passage, each.start, each.end, score))
     found.sort(key=lambda evidence: -evidence.score)
-    first = found[0]
-    beside = [each for each in found if each.passage is first.passage and each.score >= first.score - MARGIN]
-    return beside[:count]
+    first, *others = found
+    chosen = [first]
+    for each in others:
+        overlaps = any(each.start < other.end and other.start < each.end for other in chosen)
+        if each.passage is first.passage and each.score >= first.score - MARGIN and not overlaps:
+            chosen.append(each)
+    return chosen[:count]
 
 
 def quote(evidence: Sequence[Evidence]) -> list[str | Citation]:
@@ -124,7 +128,7 @@ def _candidates(passage: Passage) -> list[_Candidate]:
     heading = passage.chunk.heading
     found: list[_Candidate] = []
     before = ""
-    for start, end in sentences(text):
+    for start, end in joined_fragments(text, sentences(text)):
         said = text[start:end]
         if title := _HEADING.match(text[text.rfind("\n", 0, start) + 1 : end]):
             above = heading.split(" > ")[: len(title[1]) - 1]

@@ -1,6 +1,7 @@
 """Cuts texts into sentences: list items, table rows, headings and lines of code are sentences of their own."""
 
 import re
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
@@ -14,6 +15,9 @@ _BLOCK = re.compile(r"\s*(?:[-*•>]\s|[#|]|\d{1,3}[.)]\s|```|~~~|$)")
 """The start of a line that does not continue the one before: of a list, heading, table, fence, or an empty line."""
 _OWN_LINE = re.compile(r"\s*[#|]|[^:|,\n]{1,80}: [^\n]+?, [^:|,\n]{1,80}: ")
 """A heading, or a row of a table: "| value | value |" or "name: value, name: value"."""
+_WHOLE = re.compile(r"[.!?;:。！？।؟][\"'”’)\]」』”）]*$|: |\||^\s*(?:[-*•>#]|\d{1,3}[.)]\s)")
+"""Of a line that stands by itself: the end of a sentence, "name: value", a row, a heading, a list item."""
+_FRAGMENT_WORDS = 6
 _LEAD = re.compile(r"\s*(?:(?:[-*•>#]+|\d{1,3}[.)])\s+)*")
 _ROW = re.compile(r"\s*\|")
 _DOTTED_ORDINALS = frozenset(("de", "da", "no", "fi", "hu"))
@@ -38,6 +42,30 @@ def sentences(text: str) -> tuple[tuple[int, int], ...]:
                 spans.append((at + first, at + last))
         at += len(line) + 1
     return tuple(spans)
+
+
+def joined_fragments(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield the spans, and in place of lines that are too short to tell anything, several of them as one.
+
+    "2.5 / kilograms a barrel / carbon intensity in 2022" is a figure with its caption; where it begins and ends nobody
+    knows, so each 2, 3 and 5 lines that follow each other are one.
+    """
+    run: list[tuple[int, int]] = []
+    for start, end in (*spans, (len(text), len(text))):
+        is_fragment = _is_fragment(text, start, end)
+        if run and not (is_fragment and text[run[-1][1] : start].strip(" \t\r") == "\n"):
+            sizes = {1} if len(run) == 1 else {2, 3, min(5, len(run))} - set(range(len(run) + 1, 6))
+            yield from ((run[i][0], run[i + n - 1][1]) for n in sizes for i in range(len(run) - n + 1))
+            run = []
+        if is_fragment:
+            run.append((start, end))
+        elif start < end:
+            yield start, end
+
+
+def _is_fragment(text: str, start: int, end: int) -> bool:
+    line = text[text.rfind("\n", 0, start) + 1 : end]
+    return 0 < len(line.split()) <= _FRAGMENT_WORDS and not _WHOLE.search(line)
 
 
 def leans(sentence: str, code: str) -> bool:

@@ -96,6 +96,23 @@ async def test_shared_words_find_the_sentence_where_the_cross_encoder_does_not(
     assert (await answer(stack, question, passage(text))).startswith(f"{says} [1].")
 
 
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("What is the carbon intensity of our northern operations?",
+         "2.5 kilograms a barrel carbon intensity from our northern operations in 2022 [1]."),
+        ("What was the net profit?", "BY NET PROFIT 67,845 crore [1]."),
+        ("How many jobs were created?", "232,822 new jobs created [1]."),
+    ],
+)  # fmt: skip
+async def test_a_figure_is_read_with_its_caption(stack: Stack, question: str, expected: str) -> None:
+    text = (
+        "We invest to grow.\n\n2.5\nkilograms a barrel\ncarbon intensity from\nour northern operations\nin 2022\n\n"
+        "BY REVENUE\n792,756 crore\nBY NET PROFIT\n67,845 crore\n\n232,822\nnew jobs created"
+    )
+    assert await answer(stack, question, passage(text)) == expected
+
+
 async def test_of_many_sentences_those_that_share_rare_words_are_read(stack: Stack) -> None:
     filler = " ".join(f"The hall number {n} has a grey door and a window." for n in range(90))
     said = await answer(stack, "Who painted the mural?", passage(f"{filler} The mural was painted by Ines Duarte."))

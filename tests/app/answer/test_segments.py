@@ -1,6 +1,6 @@
 import pytest
 
-from app.answer.segments import sentences
+from app.answer.segments import joined_fragments, sentences
 
 
 def cut(text: str) -> list[str]:
@@ -46,4 +46,25 @@ def test_a_wrapped_line_ends_no_sentence() -> None:
         "short",
         "| a row of a table | that is as wide as these |",
         "| 12 | 13 |",
+    ]
+
+
+def test_short_lines_are_read_together_and_what_stands_by_itself_alone() -> None:
+    text = (
+        "We invest.\n\n2.5\nkilograms a barrel\ncarbon intensity\n\nCanteen: 5512\nReception: 5500\n\n"
+        "Paris\n# Head\nOne line\n- item one\n- item two\n| a | b |"
+    )
+    assert [text[start:end].replace("\n", "/") for start, end in joined_fragments(text, sentences(text))] == [
+        "We invest.",
+        "2.5/kilograms a barrel",
+        "kilograms a barrel/carbon intensity",
+        "2.5/kilograms a barrel/carbon intensity",
+        "Canteen: 5512",
+        "Reception: 5500",
+        "Paris",
+        "Head",
+        "One line",
+        "item one",
+        "item two",
+        "| a | b |",
     ]
