@@ -58,6 +58,7 @@ class _Candidate:
     passage: Passage
     start: int
     end: int
+    said: str
     context: str
     """The sentence under its own heading, after the sentence on which it leans: what the cross-encoder reads."""
 
@@ -75,7 +76,7 @@ async def select_evidence(
     for passage in passages:
         own = [each for each in _candidates(passage) if not is_of_another(each.context, asked)]
         every += own
-        shared += _overlap(question, own)
+        shared += _overlap(question, own, language_of(passage.chunk.text))
     best = sorted(np.argsort(-np.array(shared), kind="stable")[:MAX_SENTENCES])
     if not best:
         return []
@@ -136,7 +137,7 @@ def _candidates(passage: Passage) -> list[_Candidate]:
         elif _tells(said) and not names_columns(text, start):
             read = _said(passage, start, end)
             lead = f"{before} " if before and leans(said, code) else ""
-            found.append(_Candidate(passage, start, end, under_heading(heading, lead + read)))
+            found.append(_Candidate(passage, start, end, read, under_heading(heading, lead + read)))
             before = said
     return found
 
@@ -155,13 +156,13 @@ def _tells(text: str) -> bool:
     return len(terms(text)) > 1 or ":" in text or any(char.isdigit() for char in text)
 
 
-def _overlap(question: str, candidates: Sequence[_Candidate]) -> list[float]:
+def _overlap(question: str, candidates: Sequence[_Candidate], code: str) -> list[float]:
     """Return what of the question each sentence of a passage shares: log(1 + sentences / those that have it) a term."""
-    asked = _forms(question)
-    held = [_forms(each.context) & asked for each in candidates]
+    asked = _forms(question, code)
+    held = [_forms(each.said, code) & asked for each in candidates]
     frequency = Counter(form for forms in held for form in forms)
     return [sum(math.log(1 + len(held) / frequency[form]) for form in forms) for forms in held]
 
 
-def _forms(text: str) -> set[str]:
-    return {form for term in terms(text, language_of(text)) for form in (term.key, *term.forms)}
+def _forms(text: str, code: str) -> set[str]:
+    return {form for term in terms(text, code) for form in (term.key, *term.forms)}
