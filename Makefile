@@ -33,7 +33,7 @@ test: $(VENV)/.dev lint
 test-slow: $(VENV)/.dev
 	$(BIN)/pytest -m slow
 
-# RAGLINE_CHAOS_KILLS=200 make test-chaos
+# CHAOS_KILLS=200 make test-chaos
 test-chaos: $(VENV)/.dev
 	$(BIN)/ragline models pull
 	$(BIN)/pytest -s -m chaos

@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -59,8 +59,9 @@ class _Waiting:
     failures: int = 0
     """Its own, and not a service's."""
     delay_s: float = RETRY_S
-    due: float = 0.0
-    """Of time.monotonic(): when it is tried; inf once it is set aside."""
+    due: float = field(default_factory=time.monotonic)
+    """Of time.monotonic(): when it is tried; inf once it is set aside. The first due is the first tried, so that those
+    that are tried again leave their turn to those that never were."""
     message: str = ""
     """Why it waits."""
     adding: "asyncio.Task[Tally | Exception] | None" = None
@@ -189,12 +190,12 @@ class Ingest:
 
     async def _work(self) -> None:
         while True:
-            now = time.monotonic()
             self._changed.clear()
-            first = min(self._waiting.values(), key=lambda each: (max(each.due, now), each.folder.name), default=None)
-            if first is None or first.due > now:
+            first = min(self._waiting.values(), key=lambda each: each.due, default=None)
+            delay_s = first.due - time.monotonic() if first else math.inf
+            if first is None or delay_s > 0:
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(min(first.due - now, _MAX_RETRY_S) if first else None):
+                    async with asyncio.timeout(min(delay_s, _MAX_RETRY_S)):
                         await self._changed.wait()
                 continue
             entry = first

@@ -13,6 +13,8 @@ from indexing.document import Document, document_id, file_of
 from indexing.read.formats.versions import CURRENT
 from indexing.store.interface import DocumentStore, Known
 
+_LOOKED_UP = 1000
+"""Files at once."""
 Rows = Mapping[str, Known]
 """The documents of a file or URL by source: itself, or its records."""
 
@@ -65,6 +67,19 @@ class KnownDocuments:
         new = [document.id for document in documents if document.source not in before]
         of_id = {row.id: row.source for row in self._store.known(ids=new)}
         return [_with_id(document, before.get(document.source), of_id) for document in documents]
+
+    def doubled(self, files: Iterable[str]) -> list[str]:
+        """Return the ids of all but one of the documents of a source; all runs spare the same one.
+
+        Two runs at once make them of a file that was renamed: one moves its document, and the other, which has looked
+        it up before, adds it.
+        """
+        found, files = list[str](), iter(files)
+        while some := list(islice(files, _LOOKED_UP)):
+            rows = sorted(self._store.known(files=some), key=lambda row: (row.id == document_id(row.source), row.id))
+            spared = {row.source: row.id for row in rows}
+            found += [row.id for row in rows if row.id != spared[row.source]]
+        return found
 
     def gone(self, roots: Iterable[Path]) -> dict[str, str]:
         """Id -> source of the documents at and below these roots whose files no longer exist."""

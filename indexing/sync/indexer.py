@@ -131,7 +131,7 @@ class Indexer:
         named: Collection[Path] = (),
         reread: bool = False,
     ) -> list[str]:
-        """Returns the ids of the documents whose files have lost their text."""
+        """Returns the ids of the documents that are to go: without text by now, or there twice."""
         embedder, tally = job.stages.embedder, job.tally
         before = embedder.embedded
 
@@ -144,7 +144,8 @@ class Indexer:
         reader = Reader(job.stages, tally, pipeline, named=named, reread=reread)
         await pipeline.run(reader.read(inputs) for _ in range(self._settings.parse_workers + 2))
         await report()
-        return reader.vanished
+        known = KnownDocuments(self._store)
+        return [*reader.vanished, *await job.stages.in_thread(known.doubled, reader.new)]
 
     async def add(self, document: Document) -> Tally:
         """Put one document that is text already, replacing the one with its id."""

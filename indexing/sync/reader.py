@@ -46,6 +46,8 @@ class Reader:
         self._reread = reread
         self._next = asyncio.Lock()
         self._bytes_read: dict[str, int] = {}
+        self.new: list[str] = []
+        """Files of which nothing was indexed when they were looked up."""
         self.vanished: list[str] = []
         """Ids of documents whose files are there, and their texts no longer."""
 
@@ -98,6 +100,7 @@ class Reader:
             self._leave([before[name]])
             return
         if not before:
+            self.new.append(name)
             before = await self._stages.in_thread(self._known.take_moved, {name: content_hash})
             same = bool(before) and await self._stages.in_thread(self._keeps_its_text, before[name], path)
             if same:

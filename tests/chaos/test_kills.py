@@ -1,6 +1,6 @@
-"""The orchestrator and the embed service are killed again and again while documents are uploaded and deleted.
+"""The four processes are killed again and again while documents are uploaded and deleted, and questions are asked.
 
-RAGLINE_CHAOS_KILLS says how often (20 where it is not given).
+CHAOS_KILLS says how often (20 where it is not given).
 """
 
 import asyncio
@@ -21,12 +21,14 @@ import pytest
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chaos]
 
-KILLS = int(os.environ.get("RAGLINE_CHAOS_KILLS", "20"))
-COMMANDS = {"embed": ("services", "serve", "--task", "embed"), "server": ("app", "orchestrate")}
+KILLS = int(os.environ.get("CHAOS_KILLS", "20"))
+COMMANDS = {name: ("services", "serve", "--task", name) for name in ("embed", "score", "generate")} | {
+    "server": ("app", "orchestrate")
+}
 
 
 class Processes:
-    """The two processes on ports that stay the same, each started again once it was killed."""
+    """The four processes on ports that stay the same, each started again once it was killed."""
 
     def __init__(self, data_dir: Path) -> None:
         self.ports = {name: _free_port() for name in COMMANDS}
@@ -107,6 +109,21 @@ class Owner:
             await asyncio.sleep(0.02)
 
 
+async def ask(http: httpx2.AsyncClient, stopped: asyncio.Event, counts: Counter[str]) -> None:
+    """Ask one question after the other; count the answers, and the degraded ones. A service that dies is no error."""
+    while not stopped.is_set():
+        try:
+            answer = await http.post("/ask", json={"question": "What is number 5 of owner1?"}, timeout=180)
+        except httpx2.TransportError:
+            counts["questions cut off"] += 1
+            await asyncio.sleep(0.1)
+            continue
+        assert answer.status_code in (200, 429), answer.text
+        refused, degraded = answer.status_code == 429, answer.status_code == 200 and answer.json()["degraded"]
+        counts["questions refused" if refused else "questions degraded" if degraded else "questions"] += 1
+        await asyncio.sleep(0.2)
+
+
 async def ready(http: httpx2.AsyncClient) -> None:
     async with asyncio.timeout(120):
         while True:
@@ -143,9 +160,12 @@ async def test_what_was_acknowledged_is_there_once_and_what_was_deleted_is_gone(
         base = f"http://127.0.0.1:{running.ports['server']}"
         async with httpx2.AsyncClient(base_url=base, timeout=60) as http:
             await ready(http)
+            await http.put("/documents/anchor", json={"text": "There is always a document."})
+            await settled(http, tmp_path / "uploads")
             owners = [Owner(http, f"owner{n}") for n in range(4)]
-            stopped = asyncio.Event()
+            stopped, asked = asyncio.Event(), Counter[str]()
             async with asyncio.TaskGroup() as group:
+                group.create_task(ask(http, stopped, asked))
                 for owner in owners:
                     group.create_task(owner.work(stopped))
                 for _ in range(KILLS):
@@ -161,12 +181,17 @@ async def test_what_was_acknowledged_is_there_once_and_what_was_deleted_is_gone(
             await ready(http)
             await settled(http, tmp_path / "uploads")
             found = await texts(http)
+            while (answer := (await http.post("/ask", json={"question": "Who is owner1?"})).json())["degraded"]:
+                await asyncio.sleep(0.5)  # until the last one that was killed is there again
+            assert answer["sources"]
     wrong = {
         identity: (found.get(identity), list(held))
         for owner in owners
         for identity, held in owner.may_hold.items()
         if found.get(identity, [None]) not in [[text] for text in held]
     }
-    print(json.dumps({"kills": KILLS + 1, **sum((owner.counts for owner in owners), Counter())}))
+    counts = sum((owner.counts for owner in owners), asked)
+    present = sum(identity in found for owner in owners for identity in owner.may_hold)
+    print(json.dumps({"kills": KILLS + 1, **counts, "documents at the end": present, "wrong": len(wrong)}))
     assert not wrong
     assert sum(owner.counts["uploads"] for owner in owners) > 0

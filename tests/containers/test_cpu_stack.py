@@ -84,11 +84,10 @@ def test_a_service_that_dies_is_started_again(containers: Containers) -> None:
     answer = containers.ask("Who replaced pump P-17?")
     assert "Ana Ruiz" in answer["answer"]
     deadline = time.monotonic() + 120
-    while httpx2.get(f"{containers.address}/health/ready").status_code != 200:
+    while containers.ask("Who replaced pump P-17?")["degraded"]:
         assert time.monotonic() < deadline
         time.sleep(0.2)
     assert containers.compose.inspect("score")["RestartCount"] == 1
-    assert containers.ask("Who replaced pump P-17?")["degraded"] == []
 
 
 def test_what_was_indexed_outlives_the_containers(containers: Containers) -> None:

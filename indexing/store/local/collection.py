@@ -19,6 +19,8 @@ from services.errors import RaglineError
 
 _CURRENT = "CURRENT"
 """The file that names the generation in use; replaced in one step."""
+_CREATED = ".new"
+"""The first generation, until it is whole."""
 _GENERATION = re.compile(rb"g[0-9]{6,}")
 
 
@@ -35,7 +37,7 @@ def collections(data_dir: Path) -> list[str]:
 
 
 def is_collection(path: Path) -> bool:
-    return (path / _CURRENT).exists() or bool(_generations(path))
+    return bool(_generations(path)) or ((path / _CURRENT).exists() and not (path / _CREATED).exists())
 
 
 def create(path: Path, manifest: Manifest) -> None:
@@ -49,12 +51,13 @@ def create(path: Path, manifest: Manifest) -> None:
         try:
             with locked(path):
                 if not is_collection(path):
-                    made, first = path / ".new", path / _generation_name(1)
+                    made, first = path / _CREATED, path / _generation_name(1)
                     shutil.rmtree(made, ignore_errors=True)  # left by a process that was killed in here
                     Generation.create(made, manifest)
                     fsync_tree(made)
+                    point_to(path, first.name)  # first: a generation without CURRENT would be damage
                     made.rename(first)
-                    point_to(path, first.name)
+                    fsync(path)
         except UnknownCollectionError:  # deleted by another process since its folder was made
             create(path, manifest)
 

@@ -106,6 +106,33 @@ async def test_documents_of_an_older_reader_are_told_and_read_anew_where_asked(
     assert embed_server.texts == []
 
 
+async def test_a_file_that_another_run_moves_meanwhile_is_there_once(store, embed_server, tmp_path) -> None:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "old.txt").write_text("Bees make honey.")
+    client = embed_server.client()
+    settings = SETTINGS.model_copy(update={"batch_chunks": 2, "embed_in_flight": 1, "parse_workers": 1})
+    async with Indexer(store, client, settings) as indexer:
+        await indexer.sync([folder])
+        (old,) = store.known_below("")
+        renamed = (folder / "old.txt").rename(folder / "renamed.txt")
+        for name in "abcd":  # more than its readers take before one is embedded
+            (folder / f"{name}.txt").write_text(
+                "\n\n".join(f"{name} {i} gave {i} jars of honey. " * 20 for i in range(16))
+            )
+        embed_server.delay_s = 0.3
+        embed_server.requests.clear()
+        running = asyncio.create_task(indexer.sync([folder], prune="gone"))
+        while not embed_server.requests:
+            await asyncio.sleep(0.01)
+        await asyncio.to_thread(store.move, old.id, str(renamed))
+        embed_server.delay_s = 0.0
+        await running
+    await client.aclose()
+    names = sorted(Path(row.source).name for row in store.known_below(""))
+    assert names == ["a.txt", "b.txt", "c.txt", "d.txt", "renamed.txt"]
+
+
 async def test_an_edited_file_is_replaced_and_only_it_is_embedded(indexer, store, docs, embed_server) -> None:
     await indexer.sync([docs])
     embed_server.texts.clear()

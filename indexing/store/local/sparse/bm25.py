@@ -62,16 +62,16 @@ class Bm25:
     def search(self, text: str, k: int, documents: Sequence[int] | None = None) -> list[tuple[int, float]]:
         """At most k of (chunk id, score), best first. `documents` are the keys of those to search, None for all."""
         searcher = self._searcher()
-        query = self._query(searcher, text)
-        if query is None:
-            return []
-        if documents is not None:
-            among = tantivy.Query.term_set_query(self._schema, "document", documents)
-            must = [query, tantivy.Query.const_score_query(among, 0.0)]
-            query = tantivy.Query.boolean_query([(tantivy.Occur.Must, each) for each in must])
         with _damage(self._directory):
+            query = self._query(searcher, text)
+            if query is None:
+                return []
+            if documents is not None:
+                among = tantivy.Query.term_set_query(self._schema, "document", documents)
+                must = [query, tantivy.Query.const_score_query(among, 0.0)]
+                query = tantivy.Query.boolean_query([(tantivy.Occur.Must, each) for each in must])
             hits = searcher.search(query, k, count=False).hits
-        ids = searcher.fast_field_values("id", [address for _, address in hits])
+            ids = searcher.fast_field_values("id", [address for _, address in hits])
         return [(int(each), score) for each, (score, _) in zip(ids, hits, strict=True) if each is not None]
 
     def _query(self, searcher: tantivy.Searcher, text: str) -> tantivy.Query | None:
@@ -90,7 +90,9 @@ class Bm25:
 
     def newest(self) -> int:
         """The highest chunk id; 0 where there is none."""
-        found = self._searcher().search(tantivy.Query.all_query(), 1, count=False, order_by_field="id").hits
+        searcher = self._searcher()
+        with _damage(self._directory):
+            found = searcher.search(tantivy.Query.all_query(), 1, count=False, order_by_field="id").hits
         return int(found[0][0]) if found else 0
 
     def snapshot(self) -> Callable[[], list[int]]:
@@ -98,8 +100,10 @@ class Bm25:
         searcher = self._searcher()
 
         def ids() -> list[int]:
-            hits = searcher.search(tantivy.Query.all_query(), max(searcher.num_docs, 1), count=False).hits
-            return [int(each) for each in searcher.fast_field_values("id", [at for _, at in hits]) if each is not None]
+            with _damage(self._directory):
+                hits = searcher.search(tantivy.Query.all_query(), max(searcher.num_docs, 1), count=False).hits
+                values = searcher.fast_field_values("id", [at for _, at in hits])
+            return [int(each) for each in values if each is not None]
 
         return ids
 
@@ -185,11 +189,14 @@ def _link(source: Path, target: Path) -> None:
 
 @contextmanager
 def _damage(directory: Path) -> Iterator[None]:
-    """tantivy raises ValueError for whatever is wrong with its files."""
+    """tantivy raises ValueError for what is wrong with its files, or panics."""
     try:
         yield
-    except (ValueError, FileNotFoundError) as exc:
-        raise DamagedIndexError(f"{directory}: {exc}. Run `ragline index repair`") from exc
+    except BaseException as exc:
+        # a panic of Rust is no Exception, and its class cannot be imported
+        if isinstance(exc, ValueError | FileNotFoundError) or type(exc).__name__ == "PanicException":
+            raise DamagedIndexError(f"{directory}: {exc}. Run `ragline index repair`") from exc
+        raise
 
 
 def _rows(connection: sqlite3.Connection, newest: int) -> Iterator[tuple[tantivy.Document, int]]:

@@ -122,6 +122,24 @@ def kill_many(tmp_path: Path, times: int, seed: int) -> None:
         state = check(path, outcomes(state, journal))
 
 
+def killed_at_each_step(what: str, path: Path, copies: Path) -> list[Path]:
+    """Copies of a collection's folder, each from a process killed a step later; the last is from one that was not."""
+    command = [sys.executable, "-m", "tests.indexing.store.local.crash_steps", what, str(path), str(copies)]
+    subprocess.run(command, check=True)
+    return sorted(copies.iterdir())
+
+
+def test_a_creation_may_be_killed_anywhere(tmp_path: Path) -> None:
+    path = tmp_path / "empty"
+    path.mkdir()
+    *killed, _ = killed_at_each_step("create", path, tmp_path / "copies")
+    assert len(killed) > 5
+    for copy in killed:
+        with Store.create_or_open(copy, MANIFEST) as store:
+            store.put([document("a", 1, "/a")])
+            assert store.verify() == []
+
+
 def test_a_writer_is_killed_at_random_moments(tmp_path: Path) -> None:
     kill_many(tmp_path, 8, seed=int(os.environ.get("CRASH_SEED", "1")))
 

@@ -66,8 +66,8 @@ def test_a_search_on_a_broken_segment_says_what_mends_it(path: Path, damage: Cal
         assert store.search_sparse("apples", 1)
 
 
-@pytest.mark.parametrize("pattern", ["meta.json", "*.term", "*.idx", "*"])
-@pytest.mark.parametrize("damage", [truncate, Path.unlink])
+@pytest.mark.parametrize("pattern", ["meta.json", "*.term", "*.idx", "*.fast", "*.fieldnorm", "*.store", "[!.]*"])
+@pytest.mark.parametrize("damage", [flip_a_byte, truncate, Path.unlink])
 def test_a_broken_bm25_is_found_and_built_anew(path: Path, pattern: str, damage: Callable[[Path], None]) -> None:
     for file in (path / "g000001" / "bm25-1-english").glob(pattern):
         damage(file)

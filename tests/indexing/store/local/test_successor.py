@@ -1,5 +1,3 @@
-import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +13,7 @@ from indexing.store.interface import Item
 from indexing.store.local import Store, collection_path
 from indexing.store.manifest import Manifest
 from tests.indexing.made import MANIFEST, OTHER, bulk, clustered, item, known, vector_of
+from tests.indexing.store.local.test_crash import killed_at_each_step
 
 
 @pytest.fixture
@@ -123,9 +122,7 @@ def test_a_successor_goes_on_where_it_was_left(path: Path) -> None:
 def test_a_promotion_may_be_killed_anywhere(path: Path, tmp_path: Path, wish: Manifest) -> None:
     with Store.open(path) as store, store.successor(OTHER) as successor:
         catch_up(store, successor)
-    command = [sys.executable, "-m", "tests.indexing.store.local.crash_promotion", str(path), str(tmp_path / "copies")]
-    subprocess.run(command, check=True)
-    *killed, whole = sorted((tmp_path / "copies").iterdir())
+    *killed, whole = killed_at_each_step("promote", path, tmp_path / "copies")
     assert len(killed) > 5
     for copy in (*killed, whole):
         with Store.open(copy) as store:
