@@ -42,7 +42,7 @@ from services.errors import (
 )
 from services.presets import presets
 from services.protocol import current_request_id
-from services.settings import ServiceSettings
+from services.settings import EndpointSettings, ScoreSettings
 
 __all__ = ["Delta", "EmbedClient", "GenerateClient", "Message", "ModelCard", "ScoreClient", "ServiceClient", "Usage"]
 
@@ -70,7 +70,7 @@ class ServiceClient:
     """The service's name in errors. Users may see those, so the service's address is in the log only."""
     default_max_model_len: ClassVar[int] = 512
 
-    def __init__(self, endpoint: ServiceSettings, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, endpoint: EndpointSettings, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         self.endpoint = endpoint
         presets()  # reads the files now, not while requests wait
         key = endpoint.api_key.get_secret_value() if endpoint.api_key else None
@@ -229,7 +229,7 @@ class ScoreClient(ServiceClient):
 
     role = "score"
 
-    def __init__(self, endpoint: ServiceSettings, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, endpoint: ScoreSettings, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         super().__init__(endpoint, transport=transport)
         self._routes: Sequence[str] = SCORE_ROUTES if endpoint.score_route == "auto" else (endpoint.score_route,)
 

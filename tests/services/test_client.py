@@ -23,7 +23,7 @@ from services.errors import (
     OverloadedError,
     UnavailableError,
 )
-from services.settings import ServiceSettings
+from services.settings import ScoreSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -47,7 +47,7 @@ class Made:
 
     def client(self, kind: type[C], **fields: Any) -> C:
         """A client of the model "m"; fields: of its settings. It is closed with the server."""
-        made = kind(ServiceSettings(**{"url": self.url, "model": "/models/m", **fields}))
+        made = kind(ScoreSettings(**{"url": self.url, "model": "/models/m", **fields}))
         self.clients.append(made)
         return made
 

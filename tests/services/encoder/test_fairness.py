@@ -18,14 +18,14 @@ from services.encoder.tokenizer import SLICE_CHARS, Tokenizer, Truncation, slice
 from services.engines.encoder.interface import Tokens
 from services.errors import BadRequestError, TooLargeError
 from services.score.score_template import ScoreTemplate
-from services.settings import ServiceSettings
+from services.settings import EncoderSettings
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 async def model(embed_folder: Path) -> AsyncIterator[EncoderModel]:
-    settings = ServiceSettings(model="bge-small-en-v1.5-int8", max_queue_tokens=20_000)
+    settings = EncoderSettings(model="bge-small-en-v1.5-int8", max_queue_tokens=20_000)
     model = open_model(settings, embed_folder, kind="embed")
     await model.batcher.start()
     yield model
