@@ -23,6 +23,7 @@ from services.answers import (
     MAX_MESSAGE_CHARS,
     Delta,
     Usage,
+    added_tokens,
     chat_chunk,
     embeddings,
     message,
@@ -277,6 +278,19 @@ class GenerateClient(ServiceClient):
     role = "generate"
     default_max_model_len = 2**31
     """Unknown: the caller's own limits hold, and the server refuses what is too long for it."""
+
+    def __init__(self, endpoint: EndpointSettings, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+        super().__init__(endpoint, transport=transport)
+        self._added_tokens: frozenset[str] | None = None
+
+    async def added_tokens(self, *, deadline: float | None = None) -> frozenset[str]:
+        """What the tokenizer reads as one token anywhere, <|im_end|>; fetched once. Empty where it is not told."""
+        if self._added_tokens is None:
+            try:
+                self._added_tokens = await self._request("GET", "/tokenizer_info", added_tokens, deadline=deadline)
+            except (NotFoundError, EngineError):  # a server without the route; or a page, for any path
+                self._added_tokens = frozenset()
+        return self._added_tokens
 
     async def count(self, messages: Sequence[Message], *, deadline: float | None = None) -> int:
         """Tokens of the rendered prompt. Raises NotFoundError for a server that does not count them."""

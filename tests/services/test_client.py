@@ -273,6 +273,21 @@ async def test_a_stream_of_a_server_without_usage(server: Made) -> None:
     assert await collected(server.client(GenerateClient)) == [Delta("Paris"), Delta("", "length")]
 
 
+async def test_the_tokens_to_keep_out_of_texts(server: Made) -> None:
+    told = {"0": "<|im_end|>", "7": "<tool_call>", "8": "\n\n", "9": "▁▁", "10": "{"}
+    server.routes["/tokenizer_info"] = answer({"tokenizer_class": "Tokenizer", "added_tokens_decoder": told})
+    generate = server.client(GenerateClient)
+    assert await generate.added_tokens() == {"<|im_end|>", "<tool_call>"}
+    assert await generate.added_tokens() == {"<|im_end|>", "<tool_call>"}
+    assert server.paths() == ["/tokenizer_info"]
+
+
+@pytest.mark.parametrize("told", [answer({}, status=404), answer({"error": "Unexpected endpoint"}), answer(b"<html>")])
+async def test_a_server_that_tells_no_tokens(server: Made, told: Answer) -> None:
+    server.routes["/tokenizer_info"] = told
+    assert await server.client(GenerateClient).added_tokens() == frozenset()
+
+
 @pytest.mark.parametrize("body", [{"tokens": []}, {"error": "Unexpected endpoint or method."}])
 async def test_a_server_that_cannot_count_messages_has_no_such_route(server: Made, body: Any) -> None:
     server.routes["/tokenize"] = answer(body)
