@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from indexing.chunk import Chunker, ChunkerSettings
 from indexing.document import Document
 from services.client import EmbedClient
-from services.settings import ServiceSettings
+from services.settings import EndpointSettings
 
 BUDGET = 1000
 TOP = 5
@@ -94,7 +94,7 @@ def within(ranked: Sequence[Piece], budget: int) -> list[Piece]:
 
 
 async def main(folder: Path, url: str, model: str) -> None:
-    client = EmbedClient(ServiceSettings(url=url, model=model, timeout_s=600))
+    client = EmbedClient(EndpointSettings(url=url, model=model, timeout_s=600))
     tokenizer = await client.tokenizer_json()
     if tokenizer is None:
         raise SystemExit(f"the service at {url} gives no tokenizer.json")

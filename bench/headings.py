@@ -22,7 +22,7 @@ from indexing.document import Chunk, Document, passage
 from indexing.store.local import Store
 from indexing.store.manifest import Manifest
 from services.client import EmbedClient
-from services.settings import ServiceSettings
+from services.settings import EndpointSettings
 
 K = 10
 
@@ -82,7 +82,7 @@ def documents_of(store: Store, hits: Sequence) -> list[str]:
 
 
 async def main(options: argparse.Namespace) -> None:
-    client = EmbedClient(ServiceSettings(url=options.url, model=options.model, timeout_s=600))
+    client = EmbedClient(EndpointSettings(url=options.url, model=options.model, timeout_s=600))
     print(f"{'collection':20} {'heading':8} {'dense nDCG@10':>14} {'BM25 nDCG@10':>14}")
     for folder in options.folders:
         for headings in (False, True):

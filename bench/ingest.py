@@ -23,7 +23,7 @@ from indexing.store.local import Store
 from indexing.sync.embed import Embedder
 from indexing.sync.indexer import Indexer, manifest_of
 from services.client import EmbedClient
-from services.settings import ServiceSettings
+from services.settings import EndpointSettings
 
 
 async def alone(client: EmbedClient, texts: list[str], settings: IndexSettings) -> float:
@@ -47,7 +47,7 @@ async def build(client: EmbedClient, corpus: Path, settings: IndexSettings) -> f
 
 
 async def main(options: argparse.Namespace) -> None:
-    client = EmbedClient(ServiceSettings(url=options.url, model=options.model, timeout_s=600))
+    client = EmbedClient(EndpointSettings(url=options.url, model=options.model, timeout_s=600))
     settings = IndexSettings()
     with tempfile.TemporaryDirectory() as folder:
         corpus = Path(folder) / "corpus.jsonl"

@@ -20,7 +20,7 @@ from indexing.store.local import Store
 from indexing.sync.indexer import Indexer, manifest_of
 from indexing.sync.progress import Progress
 from services.client import EmbedClient, ModelCard
-from services.settings import ServiceSettings
+from services.settings import EndpointSettings
 
 DIMENSION = 384
 
@@ -29,7 +29,7 @@ class MadeUp(EmbedClient):
     """Random unit vectors at once."""
 
     def __init__(self) -> None:
-        super().__init__(ServiceSettings(url="http://127.0.0.1:9", model="made-up"))
+        super().__init__(EndpointSettings(url="http://127.0.0.1:9", model="made-up"))
         self._random = np.random.default_rng(1)
 
     async def model(self, *, deadline: float | None = None) -> ModelCard:  # noqa: ARG002

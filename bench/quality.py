@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bench.headings import ndcg, sample
 from bench.serving.contenders import ours
 from services.client import EmbedClient, ScoreClient
-from services.settings import ServiceSettings, Settings
+from services.settings import ScoreSettings, Settings
 
 C = TypeVar("C", EmbedClient, ScoreClient)
 
@@ -74,10 +74,10 @@ async def measure(folder: Path, options: argparse.Namespace, embed: str, score: 
 
 async def _client(kind: type[C], url: str, model: str) -> C:
     """A client that puts the model's prefixes on, whatever name the server gives it."""
-    unnamed = kind(ServiceSettings(url=url))
+    unnamed = kind(ScoreSettings(url=url))
     name = (await unnamed.model()).id
     await unnamed.aclose()
-    return kind(ServiceSettings(url=url, model=model, served_model_name=name, timeout_s=600))
+    return kind(ScoreSettings(url=url, model=model, served_model_name=name, timeout_s=600))
 
 
 async def main(options: argparse.Namespace) -> None:

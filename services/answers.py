@@ -62,6 +62,12 @@ def window(entry: dict[str, Any]) -> int | None:
     return next((told[name] for name in _WINDOWS if isinstance(told.get(name), int) and told[name] > 0), None)
 
 
+def added_tokens(answer: Any) -> frozenset[str]:
+    """The tokens of /tokenizer_info, but for those of white space and of one character, which texts are full of."""
+    listed = map(text, dict(answer["added_tokens_decoder"]).values())
+    return frozenset(token for token in listed if len(token.replace("▁", " ").strip()) > 1)
+
+
 def chat_chunk(chunk: Any) -> Delta:
     written, finish = "", None
     for choice in map(dict, chunk["choices"]):

@@ -84,7 +84,7 @@ def _section(settings: Settings, task: Task, model: str, given: dict[str, Any]) 
     if model:
         known = {name: value for name, value in known.items() if name not in MODEL_SPECIFIC} | {"model": model}
     try:
-        return ServiceSettings(**{"port": section.port, **known, **given})
+        return type(section)(**{"port": section.port, **known, **given})
     except ValueError as exc:
         raise BadRequestError(f"the command line is wrong: {exc}") from exc
 
@@ -110,8 +110,8 @@ def _task_of(settings: Settings, model: str, runner: Runner) -> Task:
     return "generate" if causal and runner == "auto" else checkpoint.kind
 
 
-def _build(task: Task) -> Callable[[ServiceSettings, Path], Service]:
-    """Imports the libraries of the chosen service only."""
+def _build(task: Task) -> Callable[[Any, Path], Service]:
+    """Return the function that opens the service from its section; imports the libraries of that one only."""
     if task == "generate":
         from services.generate.service import generate_service  # noqa: PLC0415
 

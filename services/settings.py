@@ -37,52 +37,22 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-class ServiceSettings(Section):
-    """One model service, as its server runs it and as its clients reach it."""
+class EndpointSettings(Section):
+    """A model service as its clients reach it."""
 
     url: str = ""
     """Where clients reach it, with or without /v1 at the end; empty: http://HOST:PORT below."""
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    api_key: SecretStr | None = None
     model: str = ""
     """A preset's name, hub:ORG/NAME@REVISION[/FILE.gguf], pypi:PACKAGE==VERSION/PATH, or a folder."""
     served_model_name: str = ""
     """The name on the wire; empty: the preset's name, or the last part of `model`."""
-    engine: Literal["auto", "onnx", "openvino", "torch"] = "auto"
-    device: str = "auto"
-    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    host: str = "127.0.0.1"
-    port: int = Field(default=8000, ge=0, le=65535)
-    hosts: tuple[str, ...] = ()
-    """Names by which clients reach it, without port, beside loopback's. Empty: any, if it listens beyond loopback."""
-    api_key: SecretStr | None = None
-    allow_insecure: bool = False
-    """Serve beyond loopback without an API key."""
-    threads: int = Field(default=0, ge=0)
-    """Compute threads of the engine; 0: as many as there are cores."""
-    timeout_s: float = Field(default=60.0, gt=0)
-    """How long a client waits for one answer."""
     max_model_len: int | None = Field(default=None, gt=0)
     """Tokens of one input, or of prompt and answer; None: as the preset or the server says."""
-    score_route: Literal["auto", "/v1/score", "/v1/rerank", "/rerank"] = "auto"
-    """Where clients of [score] ask for scores; auto: the first of these that the server has."""
-    max_batch_tokens: int = Field(default=32768, gt=0)
-    """Tokens of one forward pass, padding counted; fewer where the engine is no faster for more."""
-    max_queue_tokens: int = Field(default=2_000_000, gt=0)
-    """Tokens that may wait; past it 429 with Retry-After."""
-    max_concurrent: int = Field(default=512, gt=0)
-    """Requests in flight; past it 429 with Retry-After."""
-    max_body_bytes: int = Field(default=32 * 2**20, gt=0)
-    max_documents: int = Field(default=10_000, gt=0)
-    """Inputs, pairs or choices of one request."""
-    max_chars: int = Field(default=1_000_000, gt=0)
-    """Characters of one input."""
-    drain_s: float = Field(default=30.0, ge=0)
-    """After SIGTERM, how long requests in flight may take to finish."""
-    cache_entries: int = Field(default=0, ge=0)
-    """Embeddings or scores of identical inputs that are kept; 0: none."""
-    ignore_tools: bool = False
-    """Answer a chat that offers `tools`, as Open WebUI's all do, as if it did not; else it is refused."""
-    kv_cache_gb: float | None = Field(default=None, gt=0)
-    """Key-value cache of a generator, in GiB; None: 0.5 on a CPU, four fifths of what is free on a GPU."""
+    timeout_s: float = Field(default=60.0, gt=0)
+    """How long a client waits for one answer."""
 
     @property
     def base_url(self) -> str:
@@ -97,6 +67,50 @@ class ServiceSettings(Section):
         if self.served_model_name:
             return self.served_model_name
         return self.preset.name if self.preset else Path(self.model.partition("@")[0].rstrip("/")).name
+
+
+class ServiceSettings(EndpointSettings):
+    """A model service as its server runs it."""
+
+    engine: Literal["auto", "onnx", "openvino", "torch"] = "auto"
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    threads: int = Field(default=0, ge=0)
+    """Compute threads of the engine; 0: as many as there are cores."""
+    hosts: tuple[str, ...] = ()
+    """Names by which clients reach it, without port, beside loopback's. Empty: any, if it listens beyond loopback."""
+    allow_insecure: bool = False
+    """Serve beyond loopback without an API key."""
+    max_batch_tokens: int = Field(default=32768, gt=0)
+    """Tokens of one forward pass, padding counted; fewer where the engine is no faster for more."""
+    max_queue_tokens: int = Field(default=2_000_000, gt=0)
+    """Tokens that may wait; past it 429 with Retry-After."""
+    max_concurrent: int = Field(default=512, gt=0)
+    """Requests in flight; past it 429 with Retry-After."""
+    max_body_bytes: int = Field(default=32 * 2**20, gt=0)
+    max_documents: int = Field(default=10_000, gt=0)
+    """Inputs, pairs or choices of one request."""
+    max_chars: int = Field(default=1_000_000, gt=0)
+    """Characters of one input."""
+    drain_s: float = Field(default=30.0, ge=0)
+    """After SIGTERM, how long requests in flight may take to finish."""
+
+
+class EncoderSettings(ServiceSettings):
+    cache_entries: int = Field(default=0, ge=0)
+    """Embeddings or scores of identical inputs that are kept; 0: none."""
+
+
+class ScoreSettings(EncoderSettings):
+    score_route: Literal["auto", "/v1/score", "/v1/rerank", "/rerank"] = "auto"
+    """Where clients ask for scores; auto: the first of these that the server has."""
+
+
+class GeneratorSettings(ServiceSettings):
+    ignore_tools: bool = False
+    """Answer a chat that offers `tools`, as Open WebUI's all do, as if it did not; else it is refused."""
+    kv_cache_gb: float | None = Field(default=None, gt=0)
+    """Key-value cache, in GiB; None: 0.5 on a CPU, four fifths of what is free on a GPU."""
 
 
 def _data_home() -> Path:
@@ -128,9 +142,9 @@ class Settings(BaseSettings):
     """Never fetch weights: what is not in cache_dir is an error."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
-    embed: ServiceSettings = ServiceSettings(port=8001)
-    score: ServiceSettings = ServiceSettings(port=8002)
-    generate: ServiceSettings = ServiceSettings(port=8003)
+    embed: EncoderSettings = EncoderSettings(port=8001)
+    score: ScoreSettings = ScoreSettings(port=8002)
+    generate: GeneratorSettings = GeneratorSettings(port=8003)
     index: Any = None
     milvus: Any = None
     ask: Any = None
@@ -199,7 +213,10 @@ def _is_known(name: str, known: list[str]) -> bool:
 
 
 def _unknown(name: str, known: list[str]) -> str:
-    near = get_close_matches(name, [each for each in known if not each.endswith("__")], n=1, cutoff=0.8)
+    """A sentence for a variable that nothing reads, with the same key of the nearest section, or the nearest name."""
+    same_key = [each for each in known if "__" in name and each.partition("__")[2] == name.partition("__")[2] != ""]
+    names = [each for each in known if not each.endswith("__")]
+    near = get_close_matches(name, same_key, n=1, cutoff=0) or get_close_matches(name, names, n=1, cutoff=0.8)
     return f"{name} is no setting" + (f"; did you mean {near[0]}?" if near else "")
 
 

@@ -8,7 +8,6 @@ _TRIES, and kept for the next start.
 """
 
 import asyncio
-import hashlib
 import logging
 import math
 import time
@@ -19,14 +18,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
+from app.documents.attempt import KINDS, RETRY_S, Indexers, create_job, end_job, put, reason, resume_job
 from app.documents.library import Library
 from app.documents.spool import Spool, Submission
 from app.settings import AppSettings
-from indexing.document import Document, file_of
-from indexing.errors import IndexBusyError, IndexMismatchError, StorageError, UnknownJobError
-from indexing.store.interface import DocumentStore, with_records
+from indexing.document import file_of
+from indexing.store.interface import with_records
 from indexing.store.jobs import Job, State
-from indexing.sync.indexer import Indexer, manifest_of
+from indexing.sync.indexer import manifest_of
 from indexing.sync.progress import Tally
 from services.client import EmbedClient
 from services.errors import ConflictError, NotFoundError, OverloadedError, RaglineError
@@ -35,8 +34,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_WAITING = 1000
-RETRY_S = 2.0
-"""Before the second try; twice as long before each that follows."""
 _MAX_RETRY_S = 60.0
 _AT_ONCE = 2
 """A text of 60 MB takes four times as much memory while it is read."""
@@ -73,7 +70,7 @@ class Ingest:
         self._library = library
         self._embedder = embedder
         self.spool = Spool(settings.data_dir / "uploads")
-        self._indexers: dict[str, Indexer] = {}
+        self._indexers = Indexers(settings, library, embedder)
         self._waiting: dict[str, _Waiting] = {}
         """By the job's id."""
         self._changing = asyncio.Lock()
@@ -100,8 +97,7 @@ class Ingest:
             with suppress(asyncio.CancelledError):
                 await worker
             async with self._changing:
-                for indexer in self._indexers.values():
-                    await indexer.aclose()
+                await self._indexers.aclose()
 
     def check_room(self) -> None:
         """Raises OverloadedError where MAX_WAITING submissions wait."""
@@ -128,7 +124,7 @@ class Ingest:
             self.check_room()
             folder = await self._library.run(self.spool.add, submission, content)
             try:
-                await self._library.run(_create_job, store, submission)
+                await self._library.run(create_job, store, submission)
             except BaseException:
                 await self._library.run(self.spool.remove, folder)
                 raise
@@ -164,7 +160,7 @@ class Ingest:
         async with self._changing:
             for each in [each for each in self._waiting.values() if each.submission.collection == collection]:
                 await self._drop(each)
-            await self._forget_indexer(collection)
+            await self._indexers.forget(collection)
             await self._library.drop(collection)
 
     async def job(self, job_id: str) -> Job:
@@ -175,18 +171,15 @@ class Ingest:
                 job = await self._library.job(collection, job_id)
                 if waiting is not None and job.state == "running":  # the disk may be too full to write it down
                     return replace(job, message=waiting.message or job.message)
-                if waiting is None and job.state == "running" and job.kind in _KINDS:
+                if waiting is None and job.state == "running" and job.kind in KINDS:
                     return replace(job, state="cancelled", message="nothing of it is in the server's spool")
                 return job
         raise NotFoundError(f"no job {job_id!r} in any collection", param="job_id")
 
     def _of(self, collection: str, document_id: str) -> Iterator[_Waiting]:
-        wanted = (collection, document_id)
-        return (
-            each
-            for each in self._waiting.values()
-            if (each.submission.collection, each.submission.document_id) == wanted
-        )
+        for each in self._waiting.values():
+            if (each.submission.collection, each.submission.document_id) == (collection, document_id):
+                yield each
 
     async def _work(self) -> None:
         while True:
@@ -198,11 +191,10 @@ class Ingest:
                     async with asyncio.timeout(min(delay_s, _MAX_RETRY_S)):
                         await self._changed.wait()
                 continue
-            entry = first
             async with asyncio.TaskGroup() as group:
-                entry.adding = group.create_task(self._add(entry))
-            if not entry.adding.cancelled():
-                await self._conclude(entry, entry.adding.result())
+                first.adding = group.create_task(self._add(first))
+            if not first.adding.cancelled():
+                await self._conclude(first, first.adding.result())
 
     async def _add(self, entry: _Waiting) -> Tally | Exception:
         """Parse, chunk, embed and store a submission; returns the error, if any, that is no refusal of it."""
@@ -210,9 +202,9 @@ class Ingest:
         try:
             if entry.is_replayed:
                 store = await self._library.store(submission.collection)
-                await self._library.run(_resume_job, store, submission)
+                await self._library.run(resume_job, store, submission)
                 entry.is_replayed = False
-            return await _put(await self._indexer(submission.collection), entry.folder / "content", submission)
+            return await put(await self._indexers.of(submission.collection), entry.folder / "content", submission)
         except RaglineError as exc:
             return exc
         except Exception as exc:
@@ -243,29 +235,19 @@ class Ingest:
                     await self._drop(older)
                     await self._update(older, state="cancelled", message="a newer upload replaced it")
         store = await self._library.store(submission.collection)
-        with suppress(UnknownJobError):  # it was cleared, or its collection restored
-            await self._library.run(
-                store.job_update,
-                submission.job_id,
-                state="failed" if tally.failures else "done",
-                done=0 if tally.failures else 1,
-                chunks=tally.chunks,
-                tokens=tally.tokens,
-                failures=[(each.source, each.reason) for each in tally.failures],
-                message=tally.omissions(),
-            )
+        await self._library.run(end_job, store, submission, tally)
         await self._drop(entry)
 
     async def _postpone(self, entry: _Waiting, outcome: Tally | Exception) -> None:
         name = entry.submission.name or entry.submission.document_id
-        why, is_its_own = _reason(outcome)
+        why, is_its_own = reason(outcome)
         entry.message = f"waits: {why}"
         entry.failures += is_its_own
         entry.due, entry.delay_s = time.monotonic() + entry.delay_s, min(2 * entry.delay_s, _MAX_RETRY_S)
         cause = outcome.failures[0].reason if isinstance(outcome, Tally) else outcome
         log.warning("job %s (%s) waits: %s", entry.submission.job_id, name, cause)
         if not is_its_own:
-            await self._forget_indexer(entry.submission.collection)  # the next one asks for the model anew
+            await self._indexers.forget(entry.submission.collection)  # the next one asks for the model anew
         if not is_its_own or entry.failures < _TRIES:
             await self._update(entry, message=entry.message)
             return
@@ -274,12 +256,7 @@ class Ingest:
         await self._update(entry, state="failed", message=f"set aside: {kept}", failures=[(name, why)])
 
     async def _update(
-        self,
-        entry: _Waiting,
-        *,
-        message: str,
-        state: State | None = None,
-        failures: Sequence[tuple[str, str]] = (),
+        self, entry: _Waiting, *, message: str, state: State | None = None, failures: Sequence[tuple[str, str]] = ()
     ) -> None:
         """Write to the job, if that is possible: a full disk, or a collection that is gone, stops nothing."""
         job_id = entry.submission.job_id
@@ -300,83 +277,6 @@ class Ingest:
         except BaseException:
             self._waiting[entry.submission.job_id] = entry
             raise
-
-    async def _forget_indexer(self, collection: str) -> None:
-        if indexer := self._indexers.pop(collection, None):
-            await indexer.aclose()
-
-    async def _indexer(self, collection: str) -> Indexer:
-        """Return the collection's indexer. Raises IndexMismatchError where it was built with other settings."""
-        if collection not in self._indexers:
-            store = await self._library.store(collection)
-            manifest = await self._library.run(lambda: store.manifest)
-            manifest.check(await manifest_of(self._embedder, self._settings.index), Path(collection))
-            # a service that is away is waited for here, where the job says so
-            indexer = Indexer(store, self._embedder, self._settings.index, retry_for_s=RETRY_S)
-            self._indexers[collection] = indexer
-        return self._indexers[collection]
-
-
-_KINDS = ("text", "upload")
-
-
-def _create_job(store: DocumentStore, submission: Submission) -> None:
-    store.job_create(_KINDS[not submission.is_text], 1, job_id=submission.job_id)
-
-
-def _resume_job(store: DocumentStore, submission: Submission) -> None:
-    """Say that the job runs; make it anew where the process was killed before it was made."""
-    try:
-        store.job_update(submission.job_id, state="running", message="")
-    except UnknownJobError:
-        _create_job(store, submission)
-
-
-async def _put(indexer: Indexer, content: Path, submission: Submission) -> Tally:
-    """Parse, chunk, embed and store a submission."""
-    if not submission.is_text:
-        return await indexer.upload(
-            content,
-            submission.name,
-            document_id=submission.document_id,
-            title=submission.title,
-            metadata=submission.metadata,
-        )
-    raw = await asyncio.to_thread(content.read_bytes)
-    return await indexer.add(
-        Document(
-            id=submission.document_id,
-            source=submission.name or submission.document_id,
-            title=submission.title or submission.name or submission.document_id,
-            text=raw.decode(),
-            media_type="text/markdown",
-            metadata=submission.metadata,
-            pages=(),
-            content_hash=hashlib.sha256(raw).hexdigest(),
-        )
-    )
-
-
-def _reason(outcome: Tally | Exception) -> tuple[str, bool]:
-    """Why a submission waits, in words for its owner, and whether that is its own fault; the log has the cause."""
-    if isinstance(outcome, Tally):
-        return "the embed service fails on this text, and on no other", True
-    if isinstance(outcome, IndexMismatchError):
-        return str(outcome), False
-    if isinstance(outcome, RaglineError) and outcome.param == "collection":
-        return "its collection is not there", False
-    for kind, why in _WAITS.items():
-        if isinstance(outcome, kind):
-            return why, False
-    return "the server failed on it", True
-
-
-_WAITS: dict[type[Exception], str] = {
-    StorageError: "the server's disk is full, or cannot be written to",
-    OSError: "the server's disk is full, or cannot be written to",
-    IndexBusyError: "another process writes to the collection",
-    RaglineError: "a service that it needs is away, or fails",
-}
 
 
 async def _uninterrupted(step: Coroutine[None, None, T]) -> T:

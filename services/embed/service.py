@@ -17,10 +17,10 @@ from services.engines.encoder.interface import Rows
 from services.http.invocations import Invocation, invocations_router
 from services.http.server import Service
 from services.protocol.embedding import EmbeddingRequest
-from services.settings import ServiceSettings
+from services.settings import EncoderSettings
 
 
-def embed_service(settings: ServiceSettings, folder: Path) -> Service:
+def embed_service(settings: EncoderSettings, folder: Path) -> Service:
     """Loads the weights. Blocking."""
     model = open_model(settings, folder, kind="embed")
     scorer = CosineScorer(model)

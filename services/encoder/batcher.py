@@ -98,13 +98,10 @@ class Batcher:
         self._stopping = True
         for _ in self._lanes:
             self._inbox.put(None)
-        await asyncio.to_thread(self._join)
-        self._encoder.close()
-
-    def _join(self) -> None:
         for lane in self._lanes:
             if lane.is_alive():
-                lane.join(10.0)
+                await asyncio.to_thread(lane.join, 10.0)
+        self._encoder.close()
 
     async def run(self, inputs: Sequence[Tokens]) -> ForwardResult:
         """Raises OverloadedError, TooLargeError, EngineError, UnavailableError. Cancelling it drops its inputs."""

@@ -16,7 +16,7 @@ from services.encoder.tokenizer import Side, Tokenizer, Truncation
 from services.engines.encoder.interface import Rows, Tokens
 from services.errors import TooLargeError
 from services.http.metrics import Metrics
-from services.settings import ServiceSettings
+from services.settings import EncoderSettings
 from services.weights.checkpoint import Checkpoint
 
 T = TypeVar("T")
@@ -41,7 +41,7 @@ class EncoderModel:
     tokenizer: Tokenizer
     batcher: Batcher
     metrics: Metrics
-    settings: ServiceSettings
+    settings: EncoderSettings
     cache: RowCache
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="tokenize"))
 

@@ -30,7 +30,7 @@ LARGE = 2**16
 """Values of an answer that take the event loop some 10 ms."""
 
 
-async def json_response(content: dict[str, Any], *, values: int) -> Response:
+async def json_response(content: dict[str, Any] | Iterable[Any], *, values: int) -> Response:
     """The answer; lists in it may be iterators. values: how many numbers it has, or words of text."""
     if values < LARGE:
         return Response(_json(content), media_type="application/json")

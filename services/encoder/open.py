@@ -13,13 +13,13 @@ from services.engines.encoder.head import HeadedEncoder
 from services.engines.encoder.interface import Encoder
 from services.errors import BadRequestError
 from services.http.metrics import Metrics
-from services.settings import ServiceSettings, check_device, warn_unread
+from services.settings import EncoderSettings, check_device, warn_unread
 from services.weights.checkpoint import Checkpoint, Kind, read_checkpoint
 
 ONNX_FILES = ("model.onnx", "onnx/model_quantized.onnx", "onnx/model_int8.onnx", "onnx/model.onnx")
 
 
-def open_model(settings: ServiceSettings, folder: Path, *, kind: Kind | None = None) -> EncoderModel:
+def open_model(settings: EncoderSettings, folder: Path, *, kind: Kind | None = None) -> EncoderModel:
     """Loads the weights; blocking. Raises BadRequestError for a folder that cannot be served as asked."""
     checkpoint = read_checkpoint(folder, preset=settings.preset, kind=kind, max_model_len=settings.max_model_len)
     tokenizer = Tokenizer.load(folder, max_model_len=checkpoint.max_model_len)
@@ -37,15 +37,14 @@ def open_model(settings: ServiceSettings, folder: Path, *, kind: Kind | None = N
     return EncoderModel(settings.model_name, checkpoint, tokenizer, batcher, metrics, settings, cache)
 
 
-def _open_encoder(settings: ServiceSettings, checkpoint: Checkpoint, tokenizer: Tokenizer) -> Encoder:
+def _open_encoder(settings: EncoderSettings, checkpoint: Checkpoint, tokenizer: Tokenizer) -> Encoder:
     encoder = _open_engine(settings, checkpoint, tokenizer)
-    warn_unread(settings, "kv_cache_gb", "ignore_tools", why="only a generator reads it")
     if encoder.best_batch_tokens < settings.max_batch_tokens:
         warn_unread(settings, "max_batch_tokens", why=f"the engine's best batch has {encoder.best_batch_tokens} tokens")
     return HeadedEncoder(encoder, checkpoint.head) if checkpoint.head else encoder
 
 
-def _open_engine(settings: ServiceSettings, checkpoint: Checkpoint, tokenizer: Tokenizer) -> Encoder:
+def _open_engine(settings: EncoderSettings, checkpoint: Checkpoint, tokenizer: Tokenizer) -> Encoder:
     engine = settings.engine
     if engine == "auto" and checkpoint.preset is not None:
         engine = checkpoint.preset.engine

@@ -14,7 +14,7 @@ from services.generate.folder import GeneratorFolder
 from services.generate.queue import GenerationQueue
 from services.generate.vocabulary import Vocabulary
 from services.http.metrics import Metrics
-from services.settings import ServiceSettings
+from services.settings import GeneratorSettings
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class GeneratorModel:
     max_model_len: int
     engine: Generator
     queue: GenerationQueue
-    settings: ServiceSettings
+    settings: GeneratorSettings
     metrics: Metrics
     fingerprint: str
     _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="text"))

@@ -8,7 +8,7 @@ from services.engines.generator.interface import CPU_STEP_TOKENS, Capacity, Gene
 from services.engines.generator.process import GeneratorProcess
 from services.errors import BadRequestError
 from services.generate.folder import GeneratorFolder
-from services.settings import ServiceSettings, check_device, warn_unread
+from services.settings import GeneratorSettings, check_device, warn_unread
 
 SEQUENCES = 32
 """Sequences decoded at once on a CPU; each more adds a third to a step's time."""
@@ -20,13 +20,12 @@ LIBRARIES = {"openvino": ("openvino_genai", "cpu"), "torch": ("transformers", "g
 """By engine, and the extra that brings it."""
 
 
-def open_engine(settings: ServiceSettings, read: GeneratorFolder, max_model_len: int) -> Generator:
+def open_engine(settings: GeneratorSettings, read: GeneratorFolder, max_model_len: int) -> Generator:
     """Not started yet. Raises BadRequestError for weights that the engine does not read."""
     engine = _choice(settings, read)
     library, extra = LIBRARIES[engine]
     if find_spec(library) is None:
         raise BadRequestError(f"engine {engine!r} is not installed: pip install 'ragline[{extra}]'.")
-    warn_unread(settings, "cache_entries", "score_route", why="a generator has no use for it")
     if engine == "openvino":
         check_device(settings, engine)
         if settings.max_batch_tokens > CPU_STEP_TOKENS:
@@ -47,7 +46,7 @@ def open_engine(settings: ServiceSettings, read: GeneratorFolder, max_model_len:
     return GeneratorProcess(f"services.engines.generator.{engine}", options, Capacity(sequences, 0))
 
 
-def _choice(settings: ServiceSettings, read: GeneratorFolder) -> str:
+def _choice(settings: GeneratorSettings, read: GeneratorFolder) -> str:
     engine = settings.engine
     if engine == "auto" and settings.preset is not None:
         engine = settings.preset.engine

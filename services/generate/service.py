@@ -16,10 +16,10 @@ from services.generate.tokenize_routes import tokenize_router
 from services.http.invocations import invocations_router
 from services.http.metrics import Metrics
 from services.http.server import Service
-from services.settings import ServiceSettings
+from services.settings import GeneratorSettings
 
 
-def generate_service(settings: ServiceSettings, folder: Path) -> Service:
+def generate_service(settings: GeneratorSettings, folder: Path) -> Service:
     """The generate service over the weights in `folder` (a .gguf file, or a folder). Raises BadRequestError."""
     read = read_folder(folder)
     metrics = Metrics(settings.model_name)
@@ -44,7 +44,7 @@ def generate_service(settings: ServiceSettings, folder: Path) -> Service:
     )
 
 
-def _max_model_len(settings: ServiceSettings, read: GeneratorFolder) -> int:
+def _max_model_len(settings: GeneratorSettings, read: GeneratorFolder) -> int:
     wanted = settings.max_model_len or (settings.preset.max_model_len if settings.preset else read.max_model_len)
     if wanted > read.max_model_len:
         raise BadRequestError(f"max_model_len = {wanted} is over what the model was made for, {read.max_model_len}.")

@@ -1,4 +1,4 @@
-"""/tokenize, of text or of a chat, and /detokenize."""
+"""/tokenize, of text or of a chat, /detokenize, and /tokenizer_info."""
 
 from fastapi import APIRouter, Request
 
@@ -6,7 +6,13 @@ from services.generate.generator_model import GeneratorModel
 from services.generate.prompt import check_chars, render_chat
 from services.http.server import get_service
 from services.protocol.chat import ChatTokenizeRequest
-from services.protocol.pooling import DetokenizeRequest, DetokenizeResponse, TokenizeRequest, TokenizeResponse
+from services.protocol.pooling import (
+    DetokenizeRequest,
+    DetokenizeResponse,
+    TokenizeRequest,
+    TokenizeResponse,
+    TokenizerInfo,
+)
 
 
 def tokenize_router(model: GeneratorModel) -> APIRouter:
@@ -24,6 +30,10 @@ def tokenize_router(model: GeneratorModel) -> APIRouter:
         get_service(request).check_model(body.model, aliases=True)
         check_chars(model, len(body.tokens), "tokens")
         return DetokenizeResponse(prompt=await model.off_loop(lambda: model.vocabulary.decode(body.tokens)))
+
+    @router.get("/tokenizer_info")
+    async def tokenizer_info() -> TokenizerInfo:
+        return TokenizerInfo(added_tokens_decoder=model.vocabulary.added)
 
     return router
 

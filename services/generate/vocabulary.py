@@ -24,7 +24,7 @@ class Vocabulary:
         self.size: int = tokenizer.get_vocab_size(with_added_tokens=True)
         added = tokenizer.get_added_tokens_decoder()
         self.special = frozenset(i for i, token in added.items() if token.special)
-        self._added = {i: token.content.encode() for i, token in added.items()}
+        self.added = {i: token.content for i, token in added.items()}
         self._byte_level = "ByteLevel" in str(tokenizer.decoder)
         self._bytes: dict[int, bytes] = {}
 
@@ -61,10 +61,13 @@ class Vocabulary:
         """The bytes that the token adds to the text; they may be part of a UTF-8 character."""
         found = self._bytes.get(token_id)
         if found is None:
-            found = self._bytes[token_id] = self._added.get(token_id) or self._of(self.token(token_id))
+            found = self._bytes[token_id] = self._of(token_id)
         return found
 
-    def _of(self, token: str) -> bytes:
+    def _of(self, token_id: int) -> bytes:
+        if (added := self.added.get(token_id)) is not None:
+            return added.encode()
+        token = self.token(token_id)
         if self._byte_level:
             return bytes(_BYTE_LEVEL[character] for character in token)
         if (match := _BYTE_TOKEN.fullmatch(token)) is not None:

@@ -1,5 +1,6 @@
 """What is known of each request from its first byte to its last: id, times, status, and the errors on the way."""
 
+import asyncio
 import logging
 import re
 import time
@@ -9,7 +10,7 @@ from prometheus_client import Counter, Histogram
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.errors import RaglineError
+from services.errors import RaglineError, UnavailableError
 from services.http.errors import ErrorResponse, error_response, internal_error
 from services.protocol import current_request_id, new_id
 
@@ -19,6 +20,7 @@ METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE", "GET", "HEAD", "OPTIONS"}
 """Metrics count any other method as `other`: clients choose the word, and each word would be a time series."""
 CLIENT_CLOSED_REQUEST = "499"
 """nginx's status for a client that disconnected before its answer was complete."""
+SHUTTING_DOWN = UnavailableError("the service is shutting down; send the request to another one.", retry_after=5)
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 
 
@@ -49,6 +51,10 @@ class RequestLogMiddleware:
             await self.app(scope, receive, response)
         except RaglineError as exc:
             await error_response(exc)(scope, receive, response)
+        except asyncio.CancelledError:  # by uvicorn, of what runs past the time for a drain
+            if response.status:
+                raise
+            await error_response(SHUTTING_DOWN)(scope, receive, response)
         except Exception:
             log.exception("request %s %s %s failed", current_request_id.get(), scope["method"], scope["path"])
             if response.status:

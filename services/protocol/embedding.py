@@ -1,4 +1,4 @@
-"""/v1/embeddings (OpenAI) and /v2/embed (Cohere)."""
+"""/v1/embeddings (OpenAI), /v2/embed (Cohere) and /embed (TEI)."""
 
 from typing import Annotated, Literal, Self
 
@@ -19,6 +19,29 @@ class EmbeddingRequest(EncodedRequest):
 
 class EmbeddingChatRequest(ChatInputRequest):
     pass
+
+
+class TeiEmbedRequest(Wire):
+    """The answer is a bare list of vectors. TEI's `model` is not there."""
+
+    inputs: str | list[str] | list[int] | list[list[int]]
+    truncate: bool | None = False
+    truncation_direction: Literal["Left", "Right"] | None = "Right"
+    normalize: bool | None = True
+    prompt_name: str | None = None
+    dimensions: int | None = None
+
+    def as_openai(self) -> EmbeddingRequest:
+        return EmbeddingRequest.model_validate(
+            {
+                "input": self.inputs,
+                "truncate_prompt_tokens": -1 if self.truncate else None,
+                "truncation_side": "left" if self.truncation_direction == "Left" else "right",
+                "use_activation": self.normalize,
+                "prompt_name": self.prompt_name,
+                "dimensions": self.dimensions,
+            }
+        )
 
 
 class EmbeddingDatum(BaseModel):

@@ -147,3 +147,9 @@ class DetokenizeRequest(Wire):
 
 class DetokenizeResponse(BaseModel):
     prompt: str
+
+
+class TokenizerInfo(BaseModel):
+    tokenizer_class: str = "PreTrainedTokenizerFast"
+    added_tokens_decoder: dict[int, str]
+    """By id, the tokens that are found in a text before it is split: special ones, and the like of <tool_call>."""

@@ -16,10 +16,10 @@ from services.protocol.scoring import ClassificationRequest
 from services.score.activation import apply_activation
 from services.score.classify import classify, classify_router
 from services.score.cross_encoder import CrossEncoderScorer
-from services.settings import ServiceSettings
+from services.settings import EncoderSettings
 
 
-def score_service(settings: ServiceSettings, folder: Path) -> Service:
+def score_service(settings: EncoderSettings, folder: Path) -> Service:
     """Loads the weights. Blocking. /score and /rerank exist only for a model with a single label."""
     model = open_model(settings, folder, kind="score")
 

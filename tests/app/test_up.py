@@ -3,7 +3,7 @@
 import pytest
 
 from app.up import takes_what_is_left
-from services.settings import ServiceSettings
+from services.settings import GeneratorSettings
 
 
 @pytest.mark.parametrize(
@@ -18,4 +18,4 @@ from services.settings import ServiceSettings
     ],
 )
 def test_a_generator_of_torch_on_a_gpu_starts_after_the_encoders(section, waits):
-    assert takes_what_is_left(ServiceSettings(**section)) is waits
+    assert takes_what_is_left(GeneratorSettings(**section)) is waits

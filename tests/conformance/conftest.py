@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx2
 import pytest
@@ -53,11 +53,11 @@ def server(task: str) -> Iterator[str]:
 
 def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
     until = time.monotonic() + STARTUP_S
-    while time.monotonic() < until and process.poll() is None:
-        try:
-            if httpx2.get(f"{url}/health").is_success:
-                return
-        except httpx2.TransportError:
+    with httpx2.Client(base_url=url, verify=False) as client:
+        while time.monotonic() < until and process.poll() is None:
+            with suppress(httpx2.TransportError):
+                if client.get("/health").is_success:
+                    return
             time.sleep(0.05)
     pytest.fail(f"no server at {url}")
 

@@ -17,7 +17,7 @@ from indexing.settings import MilvusSettings
 from indexing.store.interface import Stores
 from indexing.store.local import LocalStores
 from services.client import EmbedClient
-from services.settings import ServiceSettings
+from services.settings import EndpointSettings
 
 DIMENSION = 32
 
@@ -101,7 +101,7 @@ class EmbedServer:
         return f"http://127.0.0.1:{self._http.server_address[1]}"
 
     def client(self) -> EmbedClient:
-        return EmbedClient(ServiceSettings(url=self.url, model="hashed", timeout_s=10))
+        return EmbedClient(EndpointSettings(url=self.url, model="hashed", timeout_s=10))
 
     def close(self) -> None:
         self.closing.set()

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import httpx2
@@ -30,7 +30,7 @@ class Served:
         self.log = log
 
     def client(self, **options) -> httpx2.Client:
-        return httpx2.Client(base_url=self.url, timeout=60.0, **options)
+        return httpx2.Client(base_url=self.url, timeout=60.0, verify=False, **options)
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -63,13 +63,13 @@ def serving(log: Path, *arguments: str, env: dict[str, str] | None = None) -> It
 
 def _until_healthy(served: Served) -> None:
     until = time.monotonic() + STARTUP_S
-    while time.monotonic() < until:
-        if served.process.poll() is not None:
-            pytest.fail(f"the server ended with {served.process.returncode}:\n{served.log.read_text()}")
-        try:
-            if httpx2.get(f"{served.url}/health", timeout=5.0).is_success:
-                return
-        except httpx2.TransportError:
+    with served.client() as client:
+        while time.monotonic() < until:
+            if served.process.poll() is not None:
+                pytest.fail(f"the server ended with {served.process.returncode}:\n{served.log.read_text()}")
+            with suppress(httpx2.TransportError):
+                if client.get("/health", timeout=5.0).is_success:
+                    return
             time.sleep(0.05)
     pytest.fail(f"no server within {STARTUP_S:.0f} s:\n{served.log.read_text()}")
 

@@ -23,7 +23,7 @@ from services.errors import (
     OverloadedError,
     UnavailableError,
 )
-from services.settings import ServiceSettings
+from services.settings import ScoreSettings
 
 pytestmark = pytest.mark.anyio
 
@@ -47,7 +47,7 @@ class Made:
 
     def client(self, kind: type[C], **fields: Any) -> C:
         """A client of the model "m"; fields: of its settings. It is closed with the server."""
-        made = kind(ServiceSettings(**{"url": self.url, "model": "/models/m", **fields}))
+        made = kind(ScoreSettings(**{"url": self.url, "model": "/models/m", **fields}))
         self.clients.append(made)
         return made
 
@@ -271,6 +271,21 @@ async def test_a_stream(server: Made) -> None:
 async def test_a_stream_of_a_server_without_usage(server: Made) -> None:
     server.routes["/v1/chat/completions"] = events(chunk("Paris", "length"), done=False)
     assert await collected(server.client(GenerateClient)) == [Delta("Paris"), Delta("", "length")]
+
+
+async def test_the_tokens_to_keep_out_of_texts(server: Made) -> None:
+    told = {"0": "<|im_end|>", "7": "<tool_call>", "8": "\n\n", "9": "▁▁", "10": "{"}
+    server.routes["/tokenizer_info"] = answer({"tokenizer_class": "Tokenizer", "added_tokens_decoder": told})
+    generate = server.client(GenerateClient)
+    assert await generate.added_tokens() == {"<|im_end|>", "<tool_call>"}
+    assert await generate.added_tokens() == {"<|im_end|>", "<tool_call>"}
+    assert server.paths() == ["/tokenizer_info"]
+
+
+@pytest.mark.parametrize("told", [answer({}, status=404), answer({"error": "Unexpected endpoint"}), answer(b"<html>")])
+async def test_a_server_that_tells_no_tokens(server: Made, told: Answer) -> None:
+    server.routes["/tokenizer_info"] = told
+    assert await server.client(GenerateClient).added_tokens() == frozenset()
 
 
 @pytest.mark.parametrize("body", [{"tokens": []}, {"error": "Unexpected endpoint or method."}])

@@ -15,6 +15,26 @@ from services.settings import Settings
         ("RAGLINE_ASK_MIN_SCORE", "0.5", "RAGLINE_ASK_MIN_SCORE is no setting; did you mean RAGLINE_ASK__MIN_SCORE?"),
         ("RAGLINE_EMBD__PORT", "1", "RAGLINE_EMBD__PORT is no setting; did you mean RAGLINE_EMBED__PORT?"),
         ("RAGLINE_ASK__TOPN", "1", "RAGLINE_ASK__TOPN is no setting; did you mean RAGLINE_ASK__TOP_N?"),
+        (
+            "RAGLINE_SCORE__KV_CACHE_GB",
+            "1",
+            "RAGLINE_SCORE__KV_CACHE_GB is no setting; did you mean RAGLINE_GENERATE__KV_CACHE_GB?",
+        ),
+        (
+            "RAGLINE_EMBED__IGNORE_TOOLS",
+            "1",
+            "RAGLINE_EMBED__IGNORE_TOOLS is no setting; did you mean RAGLINE_GENERATE__IGNORE_TOOLS?",
+        ),
+        (
+            "RAGLINE_EMBED__SCORE_ROUTE",
+            "/rerank",
+            "RAGLINE_EMBED__SCORE_ROUTE is no setting; did you mean RAGLINE_SCORE__SCORE_ROUTE?",
+        ),
+        (
+            "RAGLINE_GENERATE__CACHE_ENTRIES",
+            "1",
+            "RAGLINE_GENERATE__CACHE_ENTRIES is no setting; did you mean RAGLINE_SCORE__CACHE_ENTRIES?",
+        ),
         ("ragline_zebra", "1", "RAGLINE_ZEBRA is no setting"),
         ("RAGLINE_EMBED__PORT", "-1", "RAGLINE_EMBED__PORT: Input should be greater than or equal to 0"),
     ],

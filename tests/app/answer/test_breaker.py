@@ -16,7 +16,7 @@ import pytest
 from app.answer.breaker import FAILURES, Breaker
 from services.client import ScoreClient
 from services.errors import OverloadedError, UnavailableError
-from services.settings import ServiceSettings
+from services.settings import ScoreSettings
 from tests.app.http.test_server import ASK, TEXTS, add, serving, settings_over
 from tests.conftest import Stack
 from tests.services.conftest import serving as service
@@ -71,7 +71,7 @@ async def test_a_stopped_generator_is_left_alone_too(stack: Stack, tmp_path: Pat
 
 async def test_an_open_circuit_lets_one_caller_probe_and_closes_when_it_succeeds(tmp_path: Path) -> None:
     with service(tmp_path / "log", "--task", "score") as score:
-        client = ScoreClient(ServiceSettings(url=score.url))
+        client = ScoreClient(ScoreSettings(url=score.url))
         breaker = Breaker(client)
         for _ in range(FAILURES):
             with pytest.raises(UnavailableError, match="gone"):
@@ -91,7 +91,7 @@ async def test_an_open_circuit_lets_one_caller_probe_and_closes_when_it_succeeds
 
 
 async def test_a_service_that_refuses_is_not_away(tmp_path: Path) -> None:
-    breaker = Breaker(ScoreClient(ServiceSettings(url="http://127.0.0.1:9")))
+    breaker = Breaker(ScoreClient(ScoreSettings(url="http://127.0.0.1:9")))
     for _ in range(FAILURES * 2):
         with pytest.raises(OverloadedError):
             async with breaker.guard():

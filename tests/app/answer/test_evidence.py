@@ -9,7 +9,7 @@ from app.answer.evidence import quote, select_evidence
 from app.answer.passages import Fused, Passage
 from indexing.document import StoredChunk
 from services.client import ScoreClient
-from services.settings import ServiceSettings
+from services.settings import ScoreSettings
 from tests.conftest import Stack
 
 pytestmark = pytest.mark.anyio
@@ -49,7 +49,7 @@ def passage(text: str, heading: str = "", index: int = 1) -> Passage:
 
 
 async def answer(stack: Stack, question: str, *passages: Passage) -> str:
-    scorer = ScoreClient(ServiceSettings(url=stack.addresses["score"]))
+    scorer = ScoreClient(ScoreSettings(url=stack.addresses["score"]))
     try:
         found = await select_evidence(scorer, question, passages, 2, time.monotonic() + 60)
     finally:

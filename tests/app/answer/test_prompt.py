@@ -14,7 +14,7 @@ from app.settings import AskSettings
 from indexing.document import StoredChunk
 from services.client import GenerateClient, Message
 from services.errors import TooLargeError
-from services.settings import ServiceSettings
+from services.settings import EndpointSettings
 from tests.conftest import Stack
 
 FORGED = [
@@ -110,7 +110,7 @@ def turns(count: int) -> tuple[Message, ...]:
 @pytest.mark.anyio
 @pytest.mark.parametrize("count", [0, 2, 40])
 async def test_the_oldest_turns_make_room_and_the_passages_stay(stack: Stack, count: int) -> None:
-    generator = GenerateClient(ServiceSettings(url=stack.addresses["generate"]))
+    generator = GenerateClient(EndpointSettings(url=stack.addresses["generate"]))
     builder = PromptBuilder(AskSettings(context_tokens=CONTEXT_TOKENS, prompt="answer"), generator)
     trace = Trace.starting(60)
     question = Question("And wasps?", turns(count), {"max_tokens": 64})
@@ -128,7 +128,7 @@ async def test_the_oldest_turns_make_room_and_the_passages_stay(stack: Stack, co
 
 @pytest.mark.anyio
 async def test_a_question_that_leaves_no_room_is_refused(stack: Stack) -> None:
-    generator = GenerateClient(ServiceSettings(url=stack.addresses["generate"]))
+    generator = GenerateClient(EndpointSettings(url=stack.addresses["generate"]))
     builder = PromptBuilder(AskSettings(context_tokens=CONTEXT_TOKENS, prompt="answer"), generator)
     question = Question("What do bees do? " * 200, turns(2), {"max_tokens": 64})
     with pytest.raises(TooLargeError, match="ask a shorter question"):

@@ -20,7 +20,7 @@ from indexing.document import Chunk, Document
 from indexing.store.local import Store, collection_path
 from services.client import EmbedClient, GenerateClient, Message
 from services.errors import DeadlineError
-from services.settings import ServiceSettings
+from services.settings import EndpointSettings
 from tests.conftest import Stack
 
 NOBODY = "http://127.0.0.1:9"
@@ -441,7 +441,7 @@ async def test_what_a_service_refuses_is_not_the_users_fault_and_its_address_is_
 
 
 async def test_the_deadline_of_a_stream_ends_it_and_not_who_reads_it(stack: Stack) -> None:
-    client = GenerateClient(ServiceSettings(url=stack.addresses["generate"]))
+    client = GenerateClient(EndpointSettings(url=stack.addresses["generate"]))
     deadline = time.monotonic() + 5.0
     messages: list[Message] = [{"role": "user", "content": "Count to a thousand."}]
     deltas = client.stream(messages, deadline=deadline, max_tokens=1500, extra_body={"ignore_eos": True})

@@ -8,7 +8,7 @@ import pytest
 from indexing.sync.embed import Embedder
 from services.client import EmbedClient
 from services.errors import EngineError, UnavailableError
-from services.settings import ServiceSettings
+from services.settings import EndpointSettings
 from tests.indexing.conftest import DIMENSION, FAULTS
 
 pytestmark = pytest.mark.anyio
@@ -83,7 +83,7 @@ async def test_a_service_that_fails_on_everything_is_away_and_works_again_afterw
 
 
 async def test_a_service_that_hangs_is_asked_twice_and_no_more(embed_server) -> None:
-    client = EmbedClient(ServiceSettings(url=embed_server.url, model="hashed", timeout_s=0.5))
+    client = EmbedClient(EndpointSettings(url=embed_server.url, model="hashed", timeout_s=0.5))
     embed_server.fault = "hang"
     async with Embedder(client, batch_size=64, in_flight=1, retry_for_s=0.1) as embeds:
         async with asyncio.timeout(60):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from services.client import EmbedClient
-from services.settings import ServiceSettings
+from services.settings import EndpointSettings
 
 PREFIX = "Represent this sentence for searching relevant passages: "
 QUERY = "what is a barrel"
@@ -104,7 +104,7 @@ def test_cosine_says_so(embed):
 
 @pytest.mark.anyio
 async def test_our_own_client(embed_server):
-    client = EmbedClient(ServiceSettings(url=embed_server.url, model="bge-small-en-v1.5-int8"))
+    client = EmbedClient(EndpointSettings(url=embed_server.url, model="bge-small-en-v1.5-int8"))
     rows = await client.embed([QUERY, "word " * 1000], input_type="query")
     assert rows.shape == (2, 384)
     assert np.linalg.norm(rows, axis=1) == pytest.approx([1, 1], abs=1e-5)

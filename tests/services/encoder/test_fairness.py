@@ -4,8 +4,10 @@ import asyncio
 import json
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,14 +20,14 @@ from services.encoder.tokenizer import SLICE_CHARS, Tokenizer, Truncation, slice
 from services.engines.encoder.interface import Tokens
 from services.errors import BadRequestError, TooLargeError
 from services.score.score_template import ScoreTemplate
-from services.settings import ServiceSettings
+from services.settings import EncoderSettings
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 async def model(embed_folder: Path) -> AsyncIterator[EncoderModel]:
-    settings = ServiceSettings(model="bge-small-en-v1.5-int8", max_queue_tokens=20_000)
+    settings = EncoderSettings(model="bge-small-en-v1.5-int8", max_queue_tokens=20_000)
     model = open_model(settings, embed_folder, kind="embed")
     await model.batcher.start()
     yield model
@@ -57,20 +59,21 @@ async def test_requests_take_turns_at_the_tokenizer(model: EncoderModel) -> None
     begun = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def counted(name: str, parts: int) -> Iterator[Sequence[Tokens]]:
-        for _ in range(parts):
-            taken.append(name)
-            loop.call_soon_threadsafe(begun.set)
-            yield model.tokenizer.encode(["word " * 5000], Truncation(limit=16))
+    def until_small() -> Iterator[Sequence[Tokens]]:
+        while "small" not in taken and len(taken) < 500:
+            yield slice_of("large")
 
-    large = asyncio.create_task(model.read(request(), counted("large", 500)))
+    def slice_of(name: str) -> Sequence[Tokens]:
+        taken.append(name)
+        loop.call_soon_threadsafe(begun.set)
+        return model.tokenizer.encode(["word " * 500], Truncation(limit=16))
+
+    large = asyncio.create_task(model.read(request(), until_small()))
     await begun.wait()
-    small = await model.read(request(), counted("small", 1))
-    before = taken.index("small")
+    small = await model.read(request(), (slice_of("small") for _ in range(1)))
     assert small.tokens == 16
-    assert not large.done()
-    assert before < 50, "the small one waits for a slice or two, not for all 500"
-    assert (await large).rows.shape == (500, 384)
+    assert taken.index("small") < 50, "the small one waits for a slice or two, not for all 500"
+    assert len((await large).rows) == taken.count("large")
 
 
 async def test_slices_are_read_as_the_whole_is(model: EncoderModel) -> None:
@@ -110,7 +113,7 @@ def test_a_long_query_is_not_multiplied_by_its_documents(embed_folder: Path, cut
 
 
 async def test_the_loop_runs_while_a_large_answer_is_written() -> None:
-    rows = np.random.default_rng(0).normal(size=(10_000, 384)).astype(np.float32)
+    rows = np.random.default_rng(0).normal(size=(1000, 384)).astype(np.float32)
     ticks = 0
 
     async def tick() -> None:
@@ -126,3 +129,38 @@ async def test_the_loop_runs_while_a_large_answer_is_written() -> None:
     read = json.loads(response.body)
     assert read["n"] == 1
     np.testing.assert_array_equal(np.array(read["rows"]["float"], dtype=np.float32), rows)
+
+
+@pytest.mark.parametrize(
+    ("server", "path", "body"),
+    [
+        ("embed_server", "/v1/embeddings", {"input": ["word " * 20_000] * 4}),
+        ("score_server", "/v1/score", {"queries": "word", "documents": ["word " * 20_000] * 4}),
+    ],
+)
+def test_health_answers_while_a_large_request_is_read(
+    server: str, path: str, body: dict[str, object], request: pytest.FixtureRequest
+) -> None:
+    served = request.getfixturevalue(server)
+    sent, answered = Event(), Event()
+    answers: list[int] = []
+
+    def content() -> Iterator[bytes]:
+        # cut so short that the answers come while it is read, not while the engine runs
+        yield json.dumps({**body, "truncate_prompt_tokens": 8}).encode()
+        sent.set()
+
+    def ask() -> None:
+        headers = {"Content-Type": "application/json"}
+        with served.client() as client, client.stream("POST", path, content=content(), headers=headers) as response:
+            answers.append(response.status_code)
+            answered.set()
+
+    with served.client() as client, ThreadPoolExecutor(1) as threads:
+        asking = threads.submit(ask)
+        sent.wait(60)
+        while not (answered.is_set() or asking.done()):
+            answers.append(client.get("/health").status_code)
+        asking.result()
+    assert set(answers) == {200}
+    assert len(answers) > 20

@@ -23,23 +23,26 @@ def answers(engine, prompts, temperature):
     made = {name: [] for name in range(1, len(prompts) + 1)}
     for name, prompt in zip(made, prompts, strict=True):
         drawn = {"temperature": temperature, "top_p": 1.0, "min_p": 0.0, "top_k": 0, "seed": 7}
-        engine.add(name, prompt, {"max_tokens": 24, "stop_token_ids": [2], **drawn})
+        engine.add(name, prompt, {"max_tokens": 16, "stop_token_ids": [2], **drawn})
     while engine.busy:
         for name, tokens, _, _ in engine.step():
             made[name] += tokens
     return list(made.values())
 
 
-def test_a_restart_and_other_steps_answer_the_same(folder, prompts):
-    found = []
-    for step in (512, 512, 7):
-        engine = opened(folder, step)
-        found.append([answers(engine, [prompt], temperature)[0] for temperature in (0.0, 0.8) for prompt in prompts])
-        del engine
-    assert found[0] == found[1] == found[2]
-    assert found[0][: len(prompts)] != found[0][len(prompts) :]
+@pytest.fixture(scope="module")
+def engine(folder):
+    return opened(folder, 512)
 
 
-def test_greedy_answers_are_the_same_beside_others(folder, prompts):
-    engine = opened(folder, 512)
-    assert answers(engine, prompts, 0.0) == [answers(engine, [prompt], 0.0)[0] for prompt in prompts]
+def test_another_engine_with_other_steps_answers_the_same(folder, prompts, engine):
+    cut = opened(folder, 7)
+    for temperature in (0.0, 0.8):
+        found = [[answers(each, [prompt], temperature)[0] for prompt in prompts] for each in (engine, cut)]
+        assert found[0] == found[1]
+
+
+def test_greedy_answers_are_the_same_beside_others_and_drawn_ones_are_not_greedy(prompts, engine):
+    alone = [answers(engine, [prompt], 0.0)[0] for prompt in prompts]
+    assert answers(engine, prompts, 0.0) == alone
+    assert answers(engine, prompts, 0.8) != alone

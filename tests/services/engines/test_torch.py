@@ -16,7 +16,7 @@ from services.encoder.tokenizer import Tokenizer, Truncation
 from services.errors import BadRequestError
 from services.presets import Preset
 from services.score.score_template import ScoreTemplate
-from services.settings import ServiceSettings
+from services.settings import EncoderSettings
 from services.weights.checkpoint import read_checkpoint
 
 torch = pytest.importorskip("torch")
@@ -174,7 +174,7 @@ def ettin(folder, labels=1):
 def test_modular_cross_encoders(tmp_path, labels, task):
     fast = tiny.tokenizer(tmp_path, frame=True)
     model, head = ettin(tmp_path, labels)
-    opened = open_model(ServiceSettings(model=str(tmp_path), engine="torch", device="cpu"), tmp_path)
+    opened = open_model(EncoderSettings(model=str(tmp_path), engine="torch", device="cpu"), tmp_path)
     assert (opened.checkpoint.kind, opened.checkpoint.activation) == (task, "identity")
     assert len(opened.checkpoint.labels) == opened.batcher.width == labels
     tokens = list(chain(*opened.tokenizer.encode_pairs([QUERY], DOCUMENTS, Truncation(limit=64))))

@@ -1,4 +1,4 @@
-"""POST /v1/completions, /tokenize and /detokenize."""
+"""POST /v1/completions, /tokenize, /detokenize and /tokenizer_info."""
 
 import json
 
@@ -119,3 +119,11 @@ def test_tokens_of_a_text_and_of_a_chat(client):
     text = client.post("/detokenize", json={"tokens": chat["tokens"]}).json()["prompt"]
     assert text.endswith("<|im_start|>user\nSay hi<|im_end|>\n<|im_start|>assistant\n")
     assert client.post("/detokenize", json={"tokens": [28120, 99999, 2**62, 905]}).json() == {"prompt": "hello world"}
+
+
+def test_the_added_tokens_are_told(client):
+    told = client.get("/tokenizer_info").json()
+    assert told["tokenizer_class"] == "PreTrainedTokenizerFast"
+    for token_id, token in told["added_tokens_decoder"].items():
+        assert client.post("/tokenize", json={"prompt": f"a{token}b"}).json()["tokens"][1:-1] == [int(token_id)]
+    assert {"<|im_start|>", "<|im_end|>", "<|endoftext|>"} <= set(told["added_tokens_decoder"].values())

@@ -15,7 +15,7 @@ from services.generate.generator_model import GeneratorModel
 from services.generate.queue import GenerationQueue
 from services.generate.vocabulary import Vocabulary
 from services.http.metrics import Metrics
-from services.settings import ServiceSettings
+from services.settings import GeneratorSettings
 
 FEW = Sampling(max_tokens=4)
 SOUND, BROKEN = 0, 1
@@ -48,7 +48,7 @@ def model() -> GeneratorModel:
     metrics, engine = Metrics("m"), Echo()
     queue = GenerationQueue(engine, max_queue_tokens=100, metrics=GenerationMetrics(metrics))
     folder = GeneratorFolder(Path(), Vocabulary(words), ChatTemplate(None, {}), (), 8, 1)
-    return GeneratorModel("m", folder, 8, engine, queue, ServiceSettings(model="m"), metrics, "")
+    return GeneratorModel("m", folder, 8, engine, queue, GeneratorSettings(model="m"), metrics, "")
 
 
 @pytest.mark.anyio

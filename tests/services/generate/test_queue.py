@@ -11,7 +11,7 @@ from services.generate.generation_metrics import GenerationMetrics
 from services.generate.open import open_engine
 from services.generate.queue import GenerationQueue
 from services.http.metrics import Metrics
-from services.settings import ServiceSettings
+from services.settings import GeneratorSettings
 
 FEW = Sampling(max_tokens=16)
 
@@ -96,7 +96,7 @@ class Watching(GenerationQueue):
 @pytest.mark.anyio
 async def test_an_engine_that_reads_a_long_prompt_is_seen_to_work(folder):
     prompt = [5 + n % 999 for n in range(4 * CPU_STEP_TOKENS)]
-    engine = open_engine(ServiceSettings(model="m"), folder, len(prompt) + 8)
+    engine = open_engine(GeneratorSettings(model="m"), folder, len(prompt) + 8)
     queue = Watching(engine, max_queue_tokens=len(prompt), metrics=GenerationMetrics(Metrics("m")))
     await queue.start()
     generation = queue.submit(prompt, Sampling(max_tokens=1, temperature=0.0))

@@ -62,9 +62,7 @@ def test_a_client_that_goes_away_frees_its_place(generate_server, client):
     with pytest.raises(httpx2.TimeoutException):
         client.post("/v1/chat/completions", json={**endless, "stream": False}, timeout=0.5)
     until(lambda: gauge(client, "vllm:num_requests_running") == 0)
-    began = time.perf_counter()
     client.post("/v1/chat/completions", json=body("Say hi", max_tokens=1)).raise_for_status()
-    assert time.perf_counter() - began < 5
     until(lambda: gauge(client, "vllm:num_requests_running") == 0)
 
 
@@ -78,15 +76,19 @@ def test_what_was_generated_is_counted(client):
         assert gauge(client, f"vllm:{name}_count") > 0
 
 
+@pytest.fixture(scope="module")
+def small(launch):
+    """The cache has room for one request."""
+    limits = {"MAX_MODEL_LEN": "512", "KV_CACHE_GB": "0.001", "MAX_QUEUE_TOKENS": "300"}
+    return launch("--task", "generate", **{f"RAGLINE_GENERATE__{name}": value for name, value in limits.items()})
+
+
 @pytest.mark.anyio
-async def test_requests_in_flight_are_counted_apart_from_those_that_run(launch):
-    """The cache has room for one of them."""
-    small = {"RAGLINE_GENERATE__MAX_MODEL_LEN": "512", "RAGLINE_GENERATE__KV_CACHE_GB": "0.001"}
-    served = launch("--task", "generate", **small)
+async def test_requests_in_flight_are_counted_apart_from_those_that_run(small):
     names = ("http_requests_in_flight", "vllm:num_requests_running", "vllm:num_requests_waiting")
-    endless = body("Count. " * 30, max_tokens=400, ignore_eos=True)
-    with served.client() as probe:
-        async with httpx2.AsyncClient(base_url=served.url, timeout=120) as client:
+    endless = body("Count. " * 20, max_tokens=400, ignore_eos=True)
+    with small.client() as probe:
+        async with httpx2.AsyncClient(base_url=small.url, timeout=120) as client:
             asked = [asyncio.create_task(client.post("/v1/chat/completions", json=endless)) for _ in range(4)]
             for left in (4, 3):
                 async with asyncio.timeout(20):
@@ -96,14 +98,11 @@ async def test_requests_in_flight_are_counted_apart_from_those_that_run(launch):
             for each in asked:
                 each.cancel()
         until(lambda: not any(gauge(probe, name) for name in names))
-    served.stop()
 
 
 @pytest.mark.anyio
-async def test_past_a_full_queue_there_is_a_429(launch):
-    small = {"RAGLINE_GENERATE__MAX_MODEL_LEN": "512", "RAGLINE_GENERATE__KV_CACHE_GB": "0.001"}
-    served = launch("--task", "generate", RAGLINE_GENERATE__MAX_QUEUE_TOKENS="300", **small)
-    async with httpx2.AsyncClient(base_url=served.url, timeout=120) as client:
+async def test_past_a_full_queue_there_is_a_429(small):
+    async with httpx2.AsyncClient(base_url=small.url, timeout=120) as client:
         asked = [body(f"{n} " + "word " * 60, max_tokens=40, ignore_eos=True) for n in range(12)]
         answers = await asyncio.gather(*(client.post("/v1/chat/completions", json=each) for each in asked))
     statuses = [answer.status_code for answer in answers]
@@ -111,10 +110,9 @@ async def test_past_a_full_queue_there_is_a_429(launch):
     full = answers[statuses.index(429)]
     assert int(full.headers["retry-after"]) >= 1
     assert "max_queue_tokens is 300" in full.json()["error"]["message"]
-    served.stop()
 
 
-def test_an_engine_that_dies_fails_what_it_was_doing_and_comes_back(launch):
+def test_an_engine_that_dies_comes_back_and_one_that_only_dies_ends_the_service(launch):
     served = launch("--task", "generate")
     endless = body("Count.", max_tokens=4000, ignore_eos=True, stream=True)
     with served.client() as client:
@@ -128,11 +126,6 @@ def test_an_engine_that_dies_fails_what_it_was_doing_and_comes_back(launch):
         again = client.post("/v1/chat/completions", json=body("What is the capital of France?"))
         assert again.json()["choices"][0]["message"]["content"] == "The capital of France is Paris."
         assert client.get("/health").status_code == 200
-    assert served.stop() == 0
-
-
-def test_an_engine_that_only_dies_ends_the_service(launch):
-    served = launch("--task", "generate")
     for _ in range(3):
         until(lambda: children(served.process.pid))
         engine = children(served.process.pid)[0]

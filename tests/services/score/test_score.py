@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from services.client import ScoreClient
-from services.settings import ServiceSettings
+from services.settings import ScoreSettings
 
 QUERY = "What is the capital of France?"
 PARIS = "Paris is the capital and most populous city of France."
@@ -66,7 +66,7 @@ def test_a_cross_encoder_has_no_embeddings(score):
 
 @pytest.mark.anyio
 async def test_our_own_client(score_server):
-    client = ScoreClient(ServiceSettings(url=score_server.url, model="ms-marco-MiniLM-L-12-v2-int8"))
+    client = ScoreClient(ScoreSettings(url=score_server.url, model="ms-marco-MiniLM-L-12-v2-int8"))
     scores = await client.score(QUERY, [BERLIN, PARIS, "word " * 1000])
     assert scores.dtype == np.float32
     assert scores.argmax() == 1
