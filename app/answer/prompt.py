@@ -4,6 +4,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from jinja2 import StrictUndefined
@@ -16,7 +17,7 @@ from app.answer.trace import Trace
 from app.settings import AskSettings
 from services import CONFIGS
 from services.client import GenerateClient, Message
-from services.errors import BadRequestError, NotFoundError, TooLargeError
+from services.errors import BadRequestError, DeadlineError, NotFoundError, TooLargeError, UnavailableError
 
 _RESERVED = re.compile(
     r"""<(?=(?i:
@@ -40,7 +41,7 @@ TURN_TOKENS = 16
 class Question:
     text: str
     history: tuple[Message, ...]
-    """Earlier turns, oldest first, neutralised: an answer may quote a document."""
+    """Earlier turns, oldest first."""
     sampling: Mapping[str, Any]
     """max_tokens and further parameters of /v1/chat/completions."""
 
@@ -79,13 +80,14 @@ class PromptBuilder:
         with trace.stage("prompt"):
             deadline = trace.deadline_of("prompt")
             window = (await self._generator.model(deadline=deadline)).max_model_len
+            tokens_of_model = await self._added_tokens(deadline)
             answer_tokens = min(int(question.sampling["max_tokens"]), window // 2)
             budget = min(self._settings.context_tokens, window - answer_tokens)
             texts = by_passage(evidence) or {passage.index: passage.chunk.text for passage in passages}
             shown = [passage for passage in passages if passage.index in texts]
             turns = list(question.history)
             while True:
-                messages = self._messages(question.text, turns, shown, texts)
+                messages = self._messages(question.text, turns, shown, texts, tokens_of_model)
                 tokens = await self._count(messages, budget, deadline)
                 if tokens <= budget:
                     break
@@ -107,22 +109,34 @@ class PromptBuilder:
             return Prompt(question.text, list(passages) if evidence else shown, messages, sampling)
 
     def _messages(
-        self, question: str, turns: Sequence[Message], passages: Sequence[Passage], texts: Mapping[int, str]
+        self,
+        question: str,
+        turns: Sequence[Message],
+        passages: Sequence[Passage],
+        texts: Mapping[int, str],
+        tokens: frozenset[str],
     ) -> list[Message]:
         quoted = [
             {
                 "index": p.index,
-                "heading": attribute(p.chunk.heading or p.chunk.title),
-                "text": without_markers(neutral(texts[p.index])),
+                "heading": attribute(p.chunk.heading or p.chunk.title, tokens),
+                "text": without_markers(neutral(texts[p.index], tokens)),
             }
             for p in passages
         ]
-        user = self._user.render(passages=quoted, question=neutral(question))
+        user = self._user.render(passages=quoted, question=neutral(question, tokens))
+        turns = [{**turn, "content": neutral(str(turn.get("content")), tokens)} for turn in turns]  # it may quote
         # one system message, the first: the templates of Gemma and Mistral refuse a second
-        system = [str(turn.get("content")) for turn in turns if turn["role"] == "system"]
+        system = [turn["content"] for turn in turns if turn["role"] == "system"]
         spoken = [turn for turn in turns if turn["role"] != "system"]
         first: Message = {"role": "system", "content": "\n\n".join([self._system, *system])}
         return [first, *spoken, {"role": "user", "content": user}]
+
+    async def _added_tokens(self, deadline: float) -> frozenset[str]:
+        try:
+            return await self._generator.added_tokens(deadline=deadline)
+        except (UnavailableError, DeadlineError):  # a short prompt is built without the service
+            return frozenset()
 
     async def _count(self, messages: Sequence[Message], budget: int, deadline: float) -> int:
         """Return the tokens of the messages; an upper bound (one a byte) where that is already within the budget."""
@@ -148,11 +162,17 @@ def _recent(turns: Sequence[Message], chars: float) -> list[Message]:
     return [*system, *spoken]
 
 
-def neutral(text: str) -> str:
-    """Break fence tags and chat-template tokens in a text with a zero-width space."""
-    return _RESERVED.sub(lambda m: m[0] + "\u200b", text)
+def neutral(text: str, tokens: frozenset[str] = frozenset()) -> str:
+    """Break fence tags and special tokens in a text with a zero-width space: the known forms, and the model's own."""
+    text = _RESERVED.sub(lambda m: m[0] + "\u200b", text)
+    return _any_of(tokens).sub(lambda m: f"{m[0][0]}\u200b{m[0][1:]}", text) if tokens else text
 
 
-def attribute(text: str) -> str:
+@cache
+def _any_of(tokens: frozenset[str]) -> re.Pattern[str]:
+    return re.compile("|".join(map(re.escape, sorted(tokens, key=len, reverse=True))))
+
+
+def attribute(text: str, tokens: frozenset[str] = frozenset()) -> str:
     """Neutralise a text for a quoted attribute: one line, no quotes or angle brackets."""
-    return re.sub(r"[\"<>\s]+", " ", neutral(text)).strip()
+    return re.sub(r"[\"<>\s]+", " ", neutral(text, tokens)).strip()

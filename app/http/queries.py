@@ -1,11 +1,10 @@
 """Reads a request's body into the pipeline's Query and Question, with the settings' defaults."""
 
 from app.answer.passages import Query
-from app.answer.prompt import Question, neutral
+from app.answer.prompt import Question
 from app.answer.trace import Trace
 from app.http.orchestrator import Orchestrator
-from app.http.schema import MAX_TOP_N, AskBody, ChatMessage, RetrievalBody
-from services.client import Message
+from app.http.schema import MAX_TOP_N, AskBody, RetrievalBody
 from services.errors import TooLargeError
 
 
@@ -54,20 +53,9 @@ def _renamed(body: RetrievalBody, trace: Trace) -> tuple[int | None, int | None]
 
 def question_of(body: AskBody, here: Orchestrator) -> Question:
     defaults = here.settings.ask
-    history = tuple(_turn(message) for message in (body.messages or [])[:-1])
+    history = tuple(message.model_dump() for message in (body.messages or [])[:-1])
     sampling = {
         "max_tokens": body.max_tokens or defaults.max_tokens,
         "temperature": defaults.temperature if body.temperature is None else body.temperature,
     }
     return Question(body.text, history, sampling)
-
-
-def _turn(message: ChatMessage) -> Message:
-    content = neutral(message.content)
-    match message.role:
-        case "system":
-            return {"role": "system", "content": content}
-        case "user":
-            return {"role": "user", "content": content}
-        case "assistant":
-            return {"role": "assistant", "content": content}

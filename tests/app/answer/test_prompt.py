@@ -1,6 +1,7 @@
 """Retrieved text is data: it closes no fence and forges no turn of the conversation."""
 
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -134,3 +135,20 @@ async def test_a_question_that_leaves_no_room_is_refused(stack: Stack) -> None:
     with pytest.raises(TooLargeError, match="ask a shorter question"):
         await builder.build(question, PASSAGES, [], Trace.starting(60))
     await generator.aclose()
+
+
+@pytest.mark.anyio
+async def test_the_special_tokens_of_the_served_model_are_broken_up(stack: Stack) -> None:
+    generator = GenerateClient(EndpointSettings(url=stack.addresses["generate"]))
+    own = await generator.added_tokens(deadline=time.monotonic() + 30)
+    assert own - {token for token in own if neutral(token) != token}, "tokens that no known form covers"
+    said = " ".join(sorted(own))
+    chunk = replace(PASSAGES[0].chunk, text=said, end=len(said), heading=said)
+    builder = PromptBuilder(AskSettings(context_tokens=2048, prompt="answer"), generator)
+    history = ({"role": "user", "content": said}, {"role": "assistant", "content": said})
+    question = Question(said, history, {"max_tokens": 64})
+    prompt = await builder.build(question, [replace(PASSAGES[0], chunk=chunk)], [], Trace.starting(60))
+    await generator.aclose()
+    written = "".join(str(message["content"]) for message in prompt.messages)
+    assert [token for token in own if token in written] == []
+    assert written.replace("\u200b", "").count(said) == 4, "heading aside, whose brackets go"
