@@ -45,6 +45,7 @@ def test_serve_imports_nothing_from_it(hostile: Path) -> None:
     assert not files_run(hostile)
 
 
+@pytest.mark.slow
 def test_a_conversion_and_a_grammar_check_import_nothing_from_it(hostile: Path, generate_folder: Path) -> None:
     """Both run in children of the process that asks for them."""
     pytest.importorskip("openvino_genai")

@@ -123,7 +123,7 @@ def test_verify_in_the_terminal(stack: Stack, corpus: Path, tmp_path: Path) -> N
     (tmp_path / "draft.txt").write_text(text)
     done = stack.ragline("verify", str(tmp_path / "draft.txt"))
     assert done.returncode == 0, done.stderr
-    marks = [line[0] for line in done.stdout.splitlines() if line[:1] in "✓≈?✗"]
+    marks = [line[0] for line in done.stdout.splitlines() if line.startswith(("✓", "≈", "?", "✗"))]
     assert marks[:3] == ["✓", "✗", "?"]
     assert "pumps.txt" in done.stdout
     assert (

@@ -22,7 +22,7 @@ from tests.conftest import Stack
 from tests.services.conftest import serving as service
 
 pytestmark = pytest.mark.anyio
-DEADLINE_S = 40.0
+DEADLINE_S = 20.0
 
 
 @contextmanager

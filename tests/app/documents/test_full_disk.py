@@ -19,7 +19,7 @@ from tests.chaos.test_kills import ready
 from tests.indexing.conftest import EmbedServer
 from tests.indexing.store.local.test_disk import PRIVATE_MOUNTS, can_mount
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.chaos]
 
 MIB = 2**20
 

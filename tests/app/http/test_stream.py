@@ -45,7 +45,7 @@ async def events_of(http: httpx2.AsyncClient, **body: Any) -> list[tuple[str, di
 
 
 async def test_a_stream_says_what_it_waits_for(stack: Stack, tmp_path: Path) -> None:
-    with slow_scorer(7.0) as url:
+    with slow_scorer(5.5) as url:
         async with listening(settings_over(stack, tmp_path, score={"url": url})) as http:
             await add(http, "pump", TEXTS["pump"])
             events = await events_of(http)

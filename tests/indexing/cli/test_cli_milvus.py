@@ -8,6 +8,7 @@ import pytest
 from tests.indexing.cli.test_cli import docs, environment, ragline
 
 __all__ = ["docs", "environment"]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -35,6 +35,7 @@ def engine(folder):
     return opened(folder, 512)
 
 
+@pytest.mark.slow
 def test_another_engine_with_other_steps_answers_the_same(folder, prompts, engine):
     cut = opened(folder, 7)
     for temperature in (0.0, 0.8):

@@ -129,5 +129,5 @@ class StoreMachine(RuleBasedStateMachine):
 
 TestStoreMachine = StoreMachine.TestCase
 TestStoreMachine.settings = settings(
-    max_examples=12, stateful_step_count=12, deadline=None, phases=(Phase.reuse, Phase.generate)
+    max_examples=8, stateful_step_count=12, deadline=None, phases=(Phase.reuse, Phase.generate)
 )
