@@ -58,6 +58,11 @@ def codes_asked(question: str, there: Codes) -> Codes:
     return {name: numbers for name, numbers in _grouped(_CODE.finditer(question)).items() if name in there}
 
 
+def as_written(question: str, asked: Codes) -> str:
+    """Return the numbered names of a question as it writes them: "P-99, P-98"."""
+    return ", ".join(found[0] for found in _CODE.finditer(question) if found[1].casefold() in asked)
+
+
 def is_of_another(text: str, asked: Codes) -> bool:
     """Return True where a text names others of a kind that was asked for, and none that was."""
     there = codes_in(text)

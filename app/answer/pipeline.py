@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from app.answer.breaker import Breaker
 from app.answer.citations import Citation, CitationChecker
-from app.answer.codes import codes_asked, codes_in, is_of_another
+from app.answer.codes import as_written, codes_asked, codes_in, is_of_another
 from app.answer.evidence import Evidence, quote, select_evidence
 from app.answer.languages import answer_in, language_of
 from app.answer.neighbours import join
@@ -278,9 +278,7 @@ def _asked_for_others(question: str, passages: Sequence[Passage]) -> str:
     """Return the numbered names of a question, where the passages hold others of their kinds and none of them."""
     text = "\n".join(f"{each.chunk.title}\n{each.chunk.heading}\n{each.chunk.text}" for each in passages)
     asked = codes_asked(question, codes_in(text))
-    if not is_of_another(text, asked):
-        return ""
-    return ", ".join(f"{name} {number}" for name, numbers in asked.items() for number in sorted(numbers))
+    return as_written(question, asked) if is_of_another(text, asked) else ""
 
 
 def sigmoid(logit: float) -> float:

@@ -134,6 +134,16 @@ async def test_what_the_documents_do_not_answer_is_said_in_the_questions_languag
     assert (body["answer"], body["finish_reason"]) == ("Die Dokumente beantworten diese Frage nicht.", "not_found")
 
 
+async def test_a_question_about_one_pump_is_not_answered_from_another(stack: Stack, data_dir: Path) -> None:
+    async with serving(settings_over(stack, data_dir)) as http:
+        body = (await http.post("/ask", json={"question": "Who replaced pump P-99?"})).json()
+        right = (await http.post("/ask", json={"question": "Who replaced pump P17?"})).json()
+    assert (body["answered"], body["finish_reason"], body["citations"]) == (False, "not_found", [])
+    assert body["warnings"] == ["search: no passage is about P-99"]
+    assert body["sources"][0]["document_id"] == "pump"
+    assert "Ana Ruiz" in right["answer"]
+
+
 async def test_each_sentence_of_a_text_is_verified_against_the_documents(stack: Stack, data_dir: Path) -> None:
     text = (
         "# Notes\n\nIts pressure limit is 8 bar. The lighthouse was not built in 1862 by Thomas Leask. "
