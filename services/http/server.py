@@ -20,6 +20,7 @@ from fastapi.responses import PlainTextResponse
 
 from services import __version__
 from services.errors import EngineError, NotFoundError, RaglineError, UnavailableError
+from services.http import paths  # noqa: F401 - the addresses' {name:id}
 from services.http.admission import Admission, AdmissionMiddleware, Limits
 from services.http.api_key import ApiKeyMiddleware, check_address
 from services.http.errors import RESPONSES, RequestShapeError, install
@@ -158,7 +159,7 @@ def _common_routes(service: Service, admission: Admission) -> APIRouter:
     async def models() -> ModelList:
         return ModelList(data=[entry()])
 
-    @router.get("/v1/models/{name:path}", responses={404: {"model": ErrorBody}})
+    @router.get("/v1/models/{name:id}", responses={404: {"model": ErrorBody}})
     async def model(name: str) -> ModelEntry:
         service.check_model(name, aliases=True)
         return entry()

@@ -10,7 +10,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import TypeAdapter, ValidationError
-from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.datastructures import FormData, UploadFile
 
 from app.documents.spool import Submission
@@ -30,16 +29,9 @@ from app.http.uploads import name_of, received
 from indexing.store.interface import DocumentRow, DocumentStore
 from services.disk import sha256
 from services.errors import BadRequestError, NotFoundError
+from services.http import paths  # noqa: F401 - the addresses' {name:id}
 from services.protocol import ErrorBody
 
-
-class _IdConvertor(PathConvertor):
-    """An id in an address may hold slashes, and line breaks, which `path` does not match."""
-
-    regex = "(?s:.+)"
-
-
-register_url_convertor("id", _IdConvertor())
 router = APIRouter(tags=["documents"])
 
 InCollection = Annotated[Collection | None, Query(description="Empty: the server's default.")]

@@ -97,6 +97,9 @@ def test_a_body_that_is_not_read_is_the_clients_fault(keyed, body):
 
 def test_an_unknown_path_and_a_wrong_method_answer_as_fastapi_does(keyed):
     assert keyed.get("/nope").json() == {"detail": "Not Found"}
+    for name in ("nope", "a/b", "a%0Ab", "%3F%0A"):
+        answer = keyed.get(f"/v1/models/{name}")
+        assert (answer.status_code, list(answer.json())) == (404, ["error"])
     wrong = keyed.get("/score")
     assert (wrong.status_code, wrong.json()) == (405, {"detail": "Method Not Allowed"})
     assert wrong.headers["allow"] == "POST"
