@@ -15,8 +15,6 @@ _EXACT = 2**53
 """A larger float need not be the whole number that was typed."""
 _LONGEST = 255
 """Characters of a code, by spreadsheets' own limit."""
-_DIGITS = 15
-"""That a spreadsheet keeps of a number."""
 _NUDGE = 1 + 1e-15
 """Rounds up the half that is written in 15 digits, though the binary value is a little less."""
 _SECTION = re.compile(r'((?:"[^"]*"?|[\\_*].|\[[^\]]*\]|[^;"\\_*\[])+|(?=;))(?:;|$)')
@@ -39,7 +37,8 @@ Show = Callable[[float], str]
 
 def plain(value: float) -> str:
     """The 15 digits that a spreadsheet keeps of a number; whole numbers without ".0"."""
-    return str(int(value)) if value.is_integer() and abs(value) < _EXACT else f"{value:.{_DIGITS}g}"
+    text = f"{value + 0.0:.15g}"  # -0.0 + 0.0 is 0.0
+    return str(int(value)) if "e" in text and value.is_integer() and abs(value) < _EXACT else text
 
 
 @lru_cache(maxsize=4096)

@@ -88,6 +88,9 @@ def _rows(sheet: python_calamine.CalamineSheet) -> Iterator[list[str]]:
     current: list[tuple[str, int, int, int]] = []
     for at, cells in enumerate(sheet.iter_rows()):
         row = [cell if isinstance(cell, str) else _text(cell) for cell in cells]
+        if not merged and not current:
+            yield row
+            continue
         current = [area for area in current if area[3] >= at]
         while merged and merged[-1][0][0] <= at:
             (top, first), (bottom, last) = merged.pop()
@@ -101,10 +104,10 @@ def _rows(sheet: python_calamine.CalamineSheet) -> Iterator[list[str]]:
 
 def _text(cell: float | bool | dt.time | dt.date | dt.datetime | dt.timedelta) -> str:
     """A number without format by its 15 digits, dates without 00:00:00, durations in hours; TRUE and FALSE."""
-    if isinstance(cell, bool):
-        return str(cell).upper()
     if isinstance(cell, float):
         return plain(cell)
+    if isinstance(cell, bool):
+        return str(cell).upper()
     if isinstance(cell, dt.datetime) and cell.time() == dt.time():
         return str(cell.date())
     if isinstance(cell, dt.timedelta):
