@@ -17,6 +17,8 @@ _OWN_LINE = re.compile(r"\s*[#|]|[^:|,\n]{1,80}: [^\n]+?, [^:|,\n]{1,80}: ")
 """A heading, or a row of a table: "| value | value |" or "name: value, name: value"."""
 _WHOLE = re.compile(r"[.!?;:。！？।؟][\"'”’)\]」』”）]*$|: |\||^\s*(?:[-*•>#]|\d{1,3}[.)]\s)")
 """Of a line that stands by itself: the end of a sentence, "name: value", a row, a heading, a list item."""
+_GOES_ON = re.compile(r"[(a-zà-ÿ]")
+"""The start of a line that continues a long one without a full stop, however much room that had."""
 _FRAGMENT_WORDS = 6
 _LEAD = re.compile(r"\s*(?:(?:[-*•>#]+|\d{1,3}[.)])\s+)*")
 _ROW = re.compile(r"\s*\|")
@@ -95,6 +97,8 @@ def _unwrapped(text: str) -> str:
     joined = lines[0]
     for line, following in pairwise(lines):
         word = following.lstrip().partition(" ")[0]
-        ends = len(line) + 1 + len(word) <= width or _BLOCK.match(following) or _OWN_LINE.match(line)
+        goes_on = len(line) >= _WRAPPED.start and _GOES_ON.match(following) and not _WHOLE.search(line.rstrip())
+        has_room = len(line) + 1 + len(word) <= width and not goes_on
+        ends = has_room or _BLOCK.match(following) or _OWN_LINE.match(line)
         joined += ("\n" if ends else " ") + following
     return joined

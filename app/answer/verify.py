@@ -107,7 +107,8 @@ class _Match:
             against = [term for term in missing if lang.opposites.get(term.key, frozenset()) & held]
             why = f"not there: {', '.join(term.word for term in missing)}"
             return "contradicted" if missing == against else "unsupported", why
-        return None if self.pairs else ("unsupported", "only the heading says it")
+        enough = max(min(2, len(self.claim)), len(self.claim) / 2)
+        return None if len(self.pairs) >= enough else ("unsupported", "the heading says more of it than the quote")
 
     def other_voice(self) -> Fault | None:
         for i, at in enumerate(self.found):

@@ -68,3 +68,8 @@ def test_short_lines_are_read_together_and_what_stands_by_itself_alone() -> None
         "item two",
         "| a | b |",
     ]
+
+
+def test_a_long_line_without_a_stop_goes_on_in_the_next_however_much_room_it_had() -> None:
+    text = "Each question has a deadline, and each stage a share of it\n(embed 10 %, rerank 25 %): so time is left.\n"
+    assert cut(text + "x" * 110) == [text.replace("\n", " ").strip(), "x" * 110]

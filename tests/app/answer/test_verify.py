@@ -135,3 +135,13 @@ def test_other_languages(passage: str, true: str, false: str) -> None:
 def test_who_did_it_to_whom_stays_where_the_voice_changes(claim: str, verified: bool) -> None:
     quote = "The lighthouse on Skerry Point was built in 1862 by the engineer Thomas Leask."
     assert verify(claim, quote).verified == verified, verify(claim, quote).why
+
+
+def test_a_heading_stands_in_for_a_name_and_makes_no_claim() -> None:
+    quote = "It stays because it is small, and because a machine with one card then needs one command."
+    assert not verify("Ragline needs a GPU.", quote, "Ragline > Two generators for a GPU").verified
+    assert (
+        verify("Ragline needs one command on a machine with one card.", quote, "Ragline > Generators").support
+        != "contradicted"
+    )
+    assert verify("The canteen opens at 9.", "It opens at 9.", "Canteen").verified
