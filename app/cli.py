@@ -17,7 +17,16 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from app.display import console, origin_of, print_claim, print_counts, print_json, print_outcome, print_sources
+from app.display import (
+    console,
+    origin_of,
+    print_claim,
+    print_counts,
+    print_json,
+    print_outcome,
+    print_sources,
+    print_warnings,
+)
 from app.settings import AppSettings
 from services.addresses import exclusive, http_url
 from services.errors import NotFoundError, RaglineError, UnavailableError
@@ -119,8 +128,7 @@ def verify(
                 print_claim(result)
         if as_json:
             print_json(answer)
-        for warning in answer["warnings"]:
-            console.print(f"[yellow]{escape(warning)}[/]")
+        print_warnings(answer)
     if not as_json:
         print_counts(counts)
 

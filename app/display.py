@@ -42,9 +42,13 @@ def print_claim(result: dict[str, Any]) -> None:
     console.print(f"    [dim]{escape(said)}[/]{origin_of(source, [result['page']])}", highlight=False)
 
 
-def print_outcome(outcome: dict[str, Any]) -> None:
+def print_warnings(outcome: dict[str, Any]) -> None:
     for warning in outcome["warnings"]:
         console.print(f"[yellow]{escape(warning)}[/]")
+
+
+def print_outcome(outcome: dict[str, Any]) -> None:
+    print_warnings(outcome)
     stages = "  ".join(f"{name} {ms:.0f}" for name, ms in outcome["timings_ms"].items())
     console.print(f"[dim]ms: {stages}[/]")
 

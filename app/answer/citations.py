@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from app.answer.languages import language_of
 from app.answer.passages import Passage
-from app.answer.segments import leans, sentences
+from app.answer.segments import is_fence, leans, sentences
 from app.answer.terms import terms
 from app.answer.verdict import VERIFIED, Outcome, Verdict
 from app.answer.verify import verify
@@ -32,7 +32,6 @@ _UNFINISHED = re.compile(
 """What may go on in the next piece: a marker, a stop or a word."""
 _TICKS = re.compile(r"(?<!`)`(?!`)")
 _LEAD = re.compile(r"\s*(?:[-*•>#]+|\d{1,3}[.)])\s*")
-_FENCE = re.compile(r"\s*(?:```|~~~)")
 _MAX_RANGE = 20
 _OWN_MARKER = re.compile(r"(?<![\w\])])\[(\d{1,3}(?:\s*,\s*\d{1,3})*)\]")
 _INDEX = re.compile(r"\[(?=\d{1,3}(?:\s*,\s*\d{1,3})*\])")
@@ -138,7 +137,7 @@ class CitationChecker:
         else:
             self._write(self._stop + (self._space if self._draft else ""))
         self._stop = self._space = ""
-        if _FENCE.match(word) and not self._draft[self._claim_start :].strip():
+        if is_fence(word) and not self._draft[self._claim_start :].strip():
             self._in_fence = not self._in_fence
         self._write(word)
 

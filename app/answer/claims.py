@@ -8,9 +8,10 @@ from app.answer.citations import verify_against
 from app.answer.languages import language_of
 from app.answer.passages import Passage, Query
 from app.answer.pipeline import Pipeline
-from app.answer.segments import leans, sentences
+from app.answer.segments import is_fence, leans, line_start, sentences
 from app.answer.trace import Trace
 from app.answer.verdict import NOTHING, Verdict
+from app.answer.verify import verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +40,20 @@ def claims_of(text: str) -> list[Claim]:
     found: list[Claim] = []
     in_fence = False
     for start, end in sentences(text):
-        line = text[text.rfind("\n", 0, start) + 1 : end].lstrip()
-        is_fence = line.startswith(("```", "~~~"))
-        in_fence ^= is_fence
-        if is_fence or in_fence or line.startswith("#"):
+        line = text[line_start(text, start) : end].lstrip()
+        ends = is_fence(line)
+        in_fence ^= ends
+        if ends or in_fence or line.startswith("#"):
             continue
         claim = text[start:end]
         before = f"{found[-1].text} " if found and leans(claim, code) else ""
         found.append(Claim(claim, start, end, before + claim))
     return found
+
+
+def check(claim: str, passage: str) -> Checked:
+    """Return what a passage that was given says of a claim."""
+    return Checked(verify(claim, passage), None, passage)
 
 
 async def check_each(pipeline: Pipeline, claims: Sequence[Claim], query: Query, trace: Trace) -> AsyncIterator[Checked]:

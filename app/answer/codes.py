@@ -12,36 +12,11 @@ _CODE = re.compile(r"(?<![\w-])([^\W\d_]+)([ -]?)(\d+(?:\.\d+)*[a-z]?)(?![\w%])"
 _YEAR = re.compile(r"1\d{3}|20\d\d")
 _ATTACHED_LETTERS = 4
 """Letters at most of a name in lower case, as in p17 or mp3; "after-2" is none."""
-_NO_NAMES = frozenset(
-    (
-        "after",
-        "as",
-        "at",
-        "before",
-        "between",
-        "during",
-        "since",
-        "until",
-        "within",
-        "under",
-        "over",
-        "above",
-        "below",
-        "around",
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-    )
-)
+_ENGLISH = language("en")
+_NO_NAMES = frozenset((
+    "after", "as", "at", "before", "between", "during", "since", "until", "within", "under", "over", "above", "below",
+    "around", *_ENGLISH.months, *_ENGLISH.function, *_ENGLISH.marks, *_ENGLISH.number_marks,
+))  # fmt: skip
 
 
 def codes_in(text: str) -> Codes:
@@ -71,11 +46,9 @@ def is_of_another(text: str, asked: Codes) -> bool:
 
 
 def _grouped(codes: Iterable[re.Match[str]]) -> Codes:
-    english = language("en")
-    no_names = _NO_NAMES | english.function | english.marks.keys() | english.number_marks.keys()
     found: dict[str, frozenset[str]] = {}
     for code in codes:
         name, joint, number = code[1].casefold(), code[2], code[3]
-        if not _YEAR.fullmatch(number) and (joint != " " or name not in no_names):
+        if not _YEAR.fullmatch(number) and (joint != " " or name not in _NO_NAMES):
             found[name] = found.get(name, frozenset()) | {number}
     return found

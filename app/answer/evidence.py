@@ -16,9 +16,9 @@ from app.answer.citations import Citation, citation_of, without_markers
 from app.answer.codes import codes_asked, codes_in, is_of_another
 from app.answer.languages import language_of
 from app.answer.passages import Passage
-from app.answer.segments import joined_fragments, leans, sentences
+from app.answer.segments import joined_fragments, leans, line_start, sentences
 from app.answer.tables import cells_of, is_row, is_rule, names_columns, row_said
-from app.answer.terms import terms
+from app.answer.terms import forms_of, terms
 from app.answer.verdict import Verdict
 from indexing.document import passage as under_heading
 from services.client import ScoreClient
@@ -42,10 +42,6 @@ class Evidence:
     start: int
     end: int
     score: float
-
-    @property
-    def text(self) -> str:
-        return self.passage.chunk.text[self.start : self.end]
 
     @property
     def said(self) -> str:
@@ -100,9 +96,7 @@ def quote(evidence: Sequence[Evidence]) -> list[str | Citation]:
     """Return sentences as an answer, in the order of their passage: texts with markers, and a Citation after each."""
     events: list[str | Citation] = []
     written = 0
-    for each in sorted(
-        evidence, key=lambda e: (evidence[0].passage.index != e.passage.index, e.passage.index, e.start)
-    ):
+    for each in sorted(evidence, key=lambda e: e.start):
         body = each.said.rstrip(".!?。！？")
         stop = each.said[len(body) :] or "."
         text = f"{' ' if written else ''}{body}"
@@ -115,11 +109,9 @@ def quote(evidence: Sequence[Evidence]) -> list[str | Citation]:
 
 
 def by_passage(evidence: Sequence[Evidence]) -> dict[int, str]:
-    """Join the evidence of each passage, in the order of its text, by the passage's index."""
-    texts: dict[int, list[str]] = {}
-    for each in sorted(evidence, key=lambda e: (e.passage.index, e.start)):
-        texts.setdefault(each.passage.index, []).append(each.said)
-    return {index: " ".join(parts) for index, parts in texts.items()}
+    """Join the evidence, which is of one passage, in the order of its text, by the passage's index."""
+    in_order = sorted(evidence, key=lambda e: e.start)
+    return {evidence[0].passage.index: " ".join(each.said for each in in_order)} if evidence else {}
 
 
 def _candidates(passage: Passage) -> list[_Candidate]:
@@ -131,7 +123,7 @@ def _candidates(passage: Passage) -> list[_Candidate]:
     before = ""
     for start, end in joined_fragments(text, sentences(text)):
         said = text[start:end]
-        if title := _HEADING.match(text[text.rfind("\n", 0, start) + 1 : end]):
+        if title := _HEADING.match(text[line_start(text, start) : end]):
             above = heading.split(" > ")[: len(title[1]) - 1]
             heading, before = " > ".join([*above, title[2].strip()]), ""
         elif _tells(said) and not names_columns(text, start):
@@ -158,11 +150,7 @@ def _tells(text: str) -> bool:
 
 def _overlap(question: str, candidates: Sequence[_Candidate], code: str) -> list[float]:
     """Return what of the question each sentence of a passage shares: log(1 + sentences / those that have it) a term."""
-    asked = _forms(question, code)
-    held = [_forms(each.said, code) & asked for each in candidates]
+    asked = forms_of(terms(question, code))
+    held = [forms_of(terms(each.said, code)) & asked for each in candidates]
     frequency = Counter(form for forms in held for form in forms)
     return [sum(math.log(1 + len(held) / frequency[form]) for form in forms) for forms in held]
-
-
-def _forms(text: str, code: str) -> set[str]:
-    return {form for term in terms(text, code) for form in (term.key, *term.forms)}

@@ -8,6 +8,7 @@ from itertools import pairwise
 import sentencex
 
 from app.answer.languages import language, language_of
+from app.answer.tables import is_row
 
 _WRAPPED = range(40, 200)
 """Characters of the longest line of a text whose lines were broken to fit a width."""
@@ -21,7 +22,7 @@ _GOES_ON = re.compile(r"[(a-zà-ÿ]")
 """The start of a line that continues a long one without a full stop, however much room that had."""
 _FRAGMENT_WORDS = 6
 _LEAD = re.compile(r"\s*(?:(?:[-*•>#]+|\d{1,3}[.)])\s+)*")
-_ROW = re.compile(r"\s*\|")
+_FENCE = re.compile(r"\s*(?:```|~~~)")
 _DOTTED_ORDINALS = frozenset(("de", "da", "no", "fi", "hu"))
 _ORDINAL = re.compile(r"(?<!\d)(?<!\d[.,])\d{1,2}\.\s*$")
 
@@ -36,7 +37,7 @@ def sentences(text: str) -> tuple[tuple[int, int], ...]:
     spans = []
     at = 0
     for line in _unwrapped(text).split("\n"):
-        for start, end in [(0, len(line))] if _ROW.match(line) else _cut(line, code):
+        for start, end in [(0, len(line))] if is_row(line) else _cut(line, code):
             lead = _LEAD.match(line, start, end)
             first = lead.end() if lead else start
             last = start + len(line[start:end].rstrip())
@@ -56,7 +57,7 @@ def joined_fragments(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tu
     for start, end in (*spans, (len(text), len(text))):
         is_fragment = _is_fragment(text, start, end)
         if run and not (is_fragment and text[run[-1][1] : start].strip(" \t\r") == "\n"):
-            sizes = {1} if len(run) == 1 else {2, 3, min(5, len(run))} - set(range(len(run) + 1, 6))
+            sizes = {n for n in (2, 3, 5, len(run)) if n <= min(len(run), 5)}
             yield from ((run[i][0], run[i + n - 1][1]) for n in sizes for i in range(len(run) - n + 1))
             run = []
         if is_fragment:
@@ -66,8 +67,18 @@ def joined_fragments(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tu
 
 
 def _is_fragment(text: str, start: int, end: int) -> bool:
-    line = text[text.rfind("\n", 0, start) + 1 : end]
+    line = text[line_start(text, start) : end]
     return 0 < len(line.split()) <= _FRAGMENT_WORDS and not _WHOLE.search(line)
+
+
+def line_start(text: str, at: int) -> int:
+    """Return where the line begins in which an offset lies."""
+    return text.rfind("\n", 0, at) + 1
+
+
+def is_fence(line: str) -> bool:
+    """Return True for a line that begins or ends a block of code."""
+    return bool(_FENCE.match(line))
 
 
 def leans(sentence: str, code: str) -> bool:

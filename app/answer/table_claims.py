@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from app.answer.tables import Cells
-from app.answer.terms import Term, terms
+from app.answer.terms import Term, forms_of, terms
 from app.answer.verdict import Fault
 
 
@@ -26,10 +26,12 @@ def row_fault(claim: Sequence[Term], cells: Cells, context: frozenset[str], code
     it names several with numbers, the numbers come in the same order.
     """
     values = [terms(value, code) for _, value in cells]
+    said = [(each.marks, _forms([each])) for value in values for each in value]
+    for term in claim:
+        if term.marks not in ({marks for marks, forms in said if forms & _forms([term])} or {frozenset()}):
+            return ("unsupported", "the table says it otherwise, or with less certainty"), 0.0
     names = [_forms(terms(name, code)) for name, _ in cells]
-    if any(term.marks not in _marks(term, values) for term in claim):
-        return ("unsupported", "the table says it otherwise, or with less certainty"), 0.0
-    placed = _place(claim, values, names, context)
+    placed = _place(claim, [_forms(value) for value in values], names, context)
     held = 1 - len(placed.missing) / len(claim)
     if placed.missing:
         return ("unsupported", f"not there: {', '.join(placed.missing)}"), held
@@ -43,12 +45,12 @@ def row_fault(claim: Sequence[Term], cells: Cells, context: frozenset[str], code
 
 
 def _place(
-    claim: Sequence[Term], values: Sequence[Sequence[Term]], names: Sequence[set[str]], context: frozenset[str]
+    claim: Sequence[Term], values: Sequence[set[str]], names: Sequence[set[str]], context: frozenset[str]
 ) -> _Placed:
     placed = _Placed()
     for term in claim:
         forms = _forms([term])
-        there = [i for i, value in enumerate(values) if forms & _forms(value)]
+        there = [i for i, value in enumerate(values) if forms & value]
         columns = [i for i, name in enumerate(names) if forms & name]
         if there:
             placed.used.setdefault(next((i for i in there if i in placed.named), there[0]), set()).update(forms)
@@ -59,11 +61,5 @@ def _place(
     return placed
 
 
-def _marks(term: Term, values: Sequence[Sequence[Term]]) -> set[frozenset[str]]:
-    """Return the marks that a term has in the values; none elsewhere."""
-    forms = _forms([term])
-    return {each.marks for value in values for each in value if forms & _forms([each])} or {frozenset()}
-
-
 def _forms(said: Sequence[Term]) -> set[str]:
-    return {form for term in said for form in (term.key, *term.forms, *term.parts())}
+    return forms_of(said).union(*(term.parts() for term in said))

@@ -1,7 +1,7 @@
 """Reads the rows of tables in passages by the names of their columns."""
 
 import re
-from collections.abc import Iterator
+from functools import lru_cache
 
 _ROW = re.compile(r"\s*\|")
 _RULE = re.compile(r"[\s|:-]+")
@@ -44,8 +44,9 @@ def row_said(cells: Cells) -> str:
     return "; ".join(f"{name}: {value}" if name else value for name, value in cells if value)
 
 
-def rows(text: str, heading: str) -> Iterator[tuple[int, int, Cells]]:
-    """Yield start, end and cells of each row of values.
+@lru_cache(maxsize=256)
+def rows(text: str, heading: str) -> tuple[tuple[int, int, Cells], ...]:
+    """Return start, end and cells of each row of values; cached, as each claim needs them.
 
     A row of a long table is a line of its own, "name: value, name: value", beside another with the same names.
     """
@@ -53,15 +54,17 @@ def rows(text: str, heading: str) -> Iterator[tuple[int, int, Cells]]:
     pairs = [_NAMED.findall(line) if not is_row(line) else [] for _, _, line in lines]
     keys = [[name for name, _ in found] for found in pairs]
     names = _names_in(heading)
+    found: list[tuple[int, int, Cells]] = []
     for i, (start, end, line) in enumerate(lines):
         if not is_row(line):
             names = _names_in(heading)
             if len(keys[i]) > 1 and keys[i] in keys[max(i - 1, 0) : i] + keys[i + 1 : i + 2]:
-                yield start, end, pairs[i]
+                found.append((start, end, pairs[i]))
         elif names_columns(text, start):
             names = _split(line)
         elif not is_rule(line):
-            yield start, end, _named(names, line)
+            found.append((start, end, _named(names, line)))
+    return tuple(found)
 
 
 def _named(names: list[str], row: str) -> Cells:

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -53,6 +53,11 @@ class Term:
     def is_number(self) -> bool:
         return self.key[0] in "#@"
 
+    @property
+    def all_forms(self) -> frozenset[str]:
+        """The key and its other forms."""
+        return self.forms | {self.key}
+
     def parts(self) -> Iterator[str]:
         """Yield what a date says beside itself: its year, its month and year, its month and day."""
         if self.key[0] == "@":
@@ -68,6 +73,10 @@ class Term:
         """Return this term as one of the sentence after that of `others`."""
         comma = max((term.comma for term in others), default=0) + 1
         return replace(self, sentence=self.sentence + 1, comma=self.comma + comma)
+
+
+def forms_of(said: Iterable[Term]) -> set[str]:
+    return {form for term in said for form in term.all_forms}
 
 
 @lru_cache(maxsize=4096)

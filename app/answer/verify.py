@@ -14,10 +14,10 @@ from functools import lru_cache
 from itertools import pairwise
 
 from app.answer.languages import language, language_of
-from app.answer.segments import sentences
+from app.answer.segments import line_start, sentences
 from app.answer.table_claims import row_fault
 from app.answer.tables import is_row, rows
-from app.answer.terms import Term, terms
+from app.answer.terms import Term, forms_of, terms
 from app.answer.verdict import NOTHING, Fault, Outcome, Verdict
 
 _DESCENT, _REPEAT, _OTHER_MARKS, _OTHER_LEAD, _JUMP = 4.0, 9.0, 1.5, 0.5, 1.0
@@ -33,23 +33,21 @@ def verify(claim: str, passage: str, heading: str = "") -> Verdict:
     best = NOTHING
     if not wanted or (len(wanted) == 1 and not wanted[0].is_key):
         return best
-    context = frozenset(form for term in terms(heading, code) for form in (term.key, *term.forms))
+    context = frozenset(forms_of(terms(heading, code)))
     for start, end, quote in _quotes(passage, code):
         match = _Match.of(wanted, quote, context)
         missing = match.missing_terms(code)
         fault = missing or match.other_voice() or match.fault(code)
-        if fault and not missing:
-            turned = _Match.of(_active(wanted), _active(quote), context)
-            if (turned.claim, turned.quote) != (wanted, quote) and not (
-                turned.missing_terms(code) or turned.fault(code)
-            ):
-                fault = None
+        if fault and not missing and match.carries_in_other_voice(code):
+            fault = None
         carried: Outcome = "quoted" if _squeezed(claim) in _squeezed(passage[start:end]) else "entailed"
         verdict = Verdict(*(fault or (carried, "")), match.held, start, end)
         best = max(best, verdict, key=lambda each: each.weight)
         if best.verified and best.score == 1:
             return best
-    for start, end, cells in () if best.verified else rows(passage, heading):
+    if best.verified:
+        return best
+    for start, end, cells in rows(passage, heading):
         fault, held = row_fault(wanted, cells, context, code)
         best = max(best, Verdict(*(fault or ("entailed", "")), held, start, end), key=lambda each: each.weight)
     return best
@@ -64,7 +62,7 @@ def _quotes(passage: str, code: str) -> tuple[tuple[int, int, tuple[Term, ...]],
     """Return start, end and terms of each sentence, then of each adjacent pair; cached, as each claim needs them."""
     one = [(start, end, terms(passage[start:end], code)) for start, end in sentences(passage)]
     row_lines = {start for start, _, _ in rows(passage, "")}
-    in_rows = {a for a, _, _ in one if is_row(passage[a : a + 1]) or passage.rfind("\n", 0, a) + 1 in row_lines}
+    in_rows = {a for a, _, _ in one if is_row(passage[a : a + 1]) or line_start(passage, a) in row_lines}
     pairs = [
         (a[0], b[1], (*a[2], *(term.after(a[2]) for term in b[2])))
         for a, b in pairwise(one)
@@ -100,10 +98,10 @@ class _Match:
         missing = [
             term
             for term, at in zip(self.claim, self.found, strict=True)
-            if at is None and not (self.context & {term.key, *term.forms})
+            if at is None and not self.context & term.all_forms
         ]
         if missing:
-            lang, held = language(code), {form for term in self.quote for form in (term.key, *term.forms)}
+            lang, held = language(code), forms_of(self.quote)
             against = [term for term in missing if lang.opposites.get(term.key, frozenset()) & held]
             why = f"not there: {', '.join(term.word for term in missing)}"
             return "contradicted" if missing == against else "unsupported", why
@@ -114,9 +112,15 @@ class _Match:
         for i, at in enumerate(self.found):
             if at is None or (term := self.claim[i]).is_number:
                 continue
-            if (_is_agent(self.claim, i)) != (_is_agent(self.quote, at)):
+            if _is_agent(self.claim, i) != _is_agent(self.quote, at):
                 return "unsupported", f"{term.word!r} in another role"
         return None
+
+    def carries_in_other_voice(self, code: str) -> bool:
+        """Return True where the quote carries the claim once both are in the active voice, and one of them was not."""
+        turned = _Match.of(_active(self.claim), _active(self.quote), self.context)
+        was_turned = (turned.claim, turned.quote) != (self.claim, self.quote)
+        return was_turned and not (turned.missing_terms(code) or turned.fault(code))
 
     def fault(self, code: str) -> Fault | None:
         found = self.marks() or self.order() or self.exchanged()
@@ -184,7 +188,7 @@ def _aligned(claim: Sequence[Term], quote: Sequence[Term]) -> list[int | None]:
     """Return for each term of a claim the term of the quote that says it, in the order that costs least (Viterbi)."""
     places: dict[str, list[int]] = {}
     for at, term in enumerate(quote):
-        for form in {term.key, *term.forms, *term.parts()}:
+        for form in {*term.all_forms, *term.parts()}:
             places.setdefault(form, []).append(at)
     options = [places.get(t.key) or sorted({at for form in t.forms for at in places.get(form, ())}) for t in claim]
     known = [i for i, there in enumerate(options) if there]

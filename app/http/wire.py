@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from app.answer.citations import Citation
+from app.answer.claims import Checked, Claim
 from app.answer.passages import Passage
 from app.answer.pipeline import AnswerDone
 from app.answer.trace import Trace
 from app.http.orchestrator import Orchestrator
-from app.http.schema import CitationOut, Done, Source, UsageOut
+from app.http.schema import CitationOut, ClaimOut, Done, Source, UsageOut
 from app.http.tracing import concluded
 
 
@@ -53,6 +54,25 @@ def citation_out(citation: Citation, passages: Sequence[Passage]) -> CitationOut
         verified=citation.verified,
         support=citation.support,
         support_score=citation.support_score,
+    )
+
+
+def claim_out(claim: Claim, checked: Checked) -> ClaimOut:
+    verdict, passage = checked.verdict, checked.passage
+    offset = passage.chunk.start if passage else 0
+    return ClaimOut(
+        claim=claim.text,
+        start=claim.start,
+        end=claim.end,
+        support=verdict.support,
+        support_score=round(verdict.score, 3),
+        verified=verdict.verified,
+        why=verdict.why,
+        quote=checked.text[verdict.start : verdict.end],
+        quote_start=offset + verdict.start,
+        quote_end=offset + verdict.end,
+        page=passage.page_at(offset + verdict.start) if passage else None,
+        source=source_out(passage) if passage else None,
     )
 
 

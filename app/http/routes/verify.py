@@ -4,14 +4,13 @@ import asyncio
 
 from fastapi import APIRouter, Request
 
-from app.answer.claims import Checked, Claim, check_each, claims_of
+from app.answer.claims import Checked, Claim, check, check_each, claims_of
 from app.answer.passages import Query
 from app.answer.trace import Trace
-from app.answer.verify import verify as verify_against
 from app.http.orchestrator import Here, Orchestrator
-from app.http.schema import MAX_CLAIMS, ClaimOut, VerifyBody, VerifyOut
+from app.http.schema import MAX_CLAIMS, VerifyBody, VerifyOut
 from app.http.tracing import concluded, traced
-from app.http.wire import source_out
+from app.http.wire import claim_out
 from services.errors import DeadlineError, TooLargeError
 
 router = APIRouter(tags=["verify"])
@@ -30,7 +29,7 @@ async def verify(body: VerifyBody, here: Here, request: Request) -> VerifyOut:
                 f"{len(claims)} claims could not be checked within ask.deadline_s = {trace.seconds:g} s; send fewer"
             ) from exc
         return VerifyOut(
-            results=[_claim_out(claim, found) for claim, found in zip(claims, checked, strict=True)],
+            results=[claim_out(claim, found) for claim, found in zip(claims, checked, strict=True)],
             degraded=trace.degraded,
             warnings=trace.warnings,
             timings_ms=concluded(trace, "done", here, here.bulkheads.searches),
@@ -54,7 +53,7 @@ async def _check(body: VerifyBody, claims: list[Claim], here: Orchestrator, trac
     for claim, passage in zip(claims, passages, strict=True):
         if passage is not None:
             with trace.stage("verify"):
-                checked.append(Checked(await asyncio.to_thread(verify_against, claim.text, passage), None, passage))
+                checked.append(await asyncio.to_thread(check, claim.text, passage))
         elif found is not None:
             checked.append(await anext(found))
     return checked
@@ -65,22 +64,3 @@ async def _query(body: VerifyBody, here: Orchestrator) -> Query:
     collection = body.collection or await here.library.default()
     top_k = max(here.settings.ask.top_k, body.top_n)
     return Query("", collection, body.filters, top_k, rerank_depth=0, top_n=body.top_n, min_score=None)
-
-
-def _claim_out(claim: Claim, checked: Checked) -> ClaimOut:
-    verdict, passage = checked.verdict, checked.passage
-    offset = passage.chunk.start if passage else 0
-    return ClaimOut(
-        claim=claim.text,
-        start=claim.start,
-        end=claim.end,
-        support=verdict.support,
-        support_score=round(verdict.score, 3),
-        verified=verdict.verified,
-        why=verdict.why,
-        quote=checked.text[verdict.start : verdict.end],
-        quote_start=offset + verdict.start,
-        quote_end=offset + verdict.end,
-        page=passage.page_at(offset + verdict.start) if passage else None,
-        source=source_out(passage) if passage else None,
-    )
