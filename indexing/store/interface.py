@@ -47,6 +47,11 @@ class DocumentRow:
     """As of a Document; "" in Milvus, which does not keep it."""
 
 
+def after_all(prefix: str) -> str:
+    """The first text after all that begin with a prefix."""
+    return prefix[:-1] + chr(ord(prefix[-1]) + 1)
+
+
 class Known(NamedTuple):
     """What a run compares with the files."""
 

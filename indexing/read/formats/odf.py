@@ -12,12 +12,9 @@ from indexing.markdown import escaped
 from indexing.read.formats import table_text
 from indexing.read.formats.extract import Extract, Limits, counted, joined_pages, tidy
 from indexing.read.formats.markup import Package, local_name
-from indexing.read.formats.odf_tables import rows_of
-from indexing.read.formats.odf_text import SKIPPED, Reader, running_lines
+from indexing.read.formats.odf_tables import TABLE, rows_of
+from indexing.read.formats.odf_text import OFFICE, SKIPPED, TEXT, Reader, running_lines
 
-_TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
-_TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
-_OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 _DRAW = "{urn:oasis:names:tc:opendocument:xmlns:drawing:1.0}"
 _PRESENTATION = "{urn:oasis:names:tc:opendocument:xmlns:presentation:1.0}"
 _DC = "{http://purl.org/dc/elements/1.1/}"
@@ -28,7 +25,7 @@ def load(content: bytes, media_type: str, limits: Limits) -> Extract:
     if "META-INF/manifest.xml" in package.names and b"encryption-data" in package.read("META-INF/manifest.xml"):
         raise UnreadableError("protected by a password")
     root = package.xml("content.xml")
-    body = root.find(f"{_OFFICE}body")
+    body = root.find(f"{OFFICE}body")
     if body is None or not len(body):
         raise UnreadableError("empty: it has no body")
     title = one_line(package.xml("meta.xml").findtext(f".//{_DC}title") or "") if "meta.xml" in package.names else ""
@@ -69,15 +66,15 @@ class _Blocks:
         blocks: list[str] = []
         for element in parent:
             name = local_name(element)
-            if element.tag == f"{_TEXT}h":
-                level = int(element.get(f"{_TEXT}outline-level", "1"))
+            if element.tag == f"{TEXT}h":
+                level = int(element.get(f"{TEXT}outline-level", "1"))
                 text = self.reader.text_of(element)
                 blocks += [f"{'#' * min(max(level, 1), 6)} {text}"] if text else []
-            elif element.tag == f"{_TEXT}p":
+            elif element.tag == f"{TEXT}p":
                 blocks += [escaped(self.reader.text_of(element)), *self._anchored(element)]
-            elif element.tag == f"{_TEXT}list":
+            elif element.tag == f"{TEXT}list":
                 blocks.append("\n".join(self._items(element, depth)))
-            elif element.tag == f"{_TABLE}table":
+            elif element.tag == f"{TABLE}table":
                 blocks.append(self._table(element))
             elif name == "annotation":
                 blocks += self.reader.comments_of(element)
@@ -94,7 +91,7 @@ class _Blocks:
         lines: list[str] = []
         for item in element:
             for child in item:
-                if child.tag == f"{_TEXT}list":
+                if child.tag == f"{TEXT}list":
                     lines += self._items(child, depth + 1)
                 elif text := self.reader.text_of(child):
                     lines.append(f"{'  ' * depth}- {text}")

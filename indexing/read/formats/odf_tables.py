@@ -9,15 +9,14 @@ from itertools import accumulate, repeat
 from lxml import etree
 
 from indexing.read.formats.markup import own_rows
-from indexing.read.formats.odf_text import Reader
+from indexing.read.formats.odf_text import OFFICE, TEXT, Reader
 from indexing.read.formats.table_spans import Cell, spanned, whole_rows
 
-_TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
-_OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
-_ROWS, _COLUMNS = f"{_TABLE}number-rows-repeated", f"{_TABLE}number-columns-repeated"
-_ROWS_SPANNED, _COLUMNS_SPANNED = f"{_TABLE}number-rows-spanned", f"{_TABLE}number-columns-spanned"
-_CELL, _VALUE = f"{_TABLE}table-cell", f"{_OFFICE}value"
-_PARAGRAPH = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}p"
+TABLE = "{urn:oasis:names:tc:opendocument:xmlns:table:1.0}"
+_ROWS, _COLUMNS = f"{TABLE}number-rows-repeated", f"{TABLE}number-columns-repeated"
+_ROWS_SPANNED, _COLUMNS_SPANNED = f"{TABLE}number-rows-spanned", f"{TABLE}number-columns-spanned"
+_CELL, _VALUE = f"{TABLE}table-cell", f"{OFFICE}value"
+_PARAGRAPH = f"{TEXT}p"
 _MOST_REPEATED = 64
 """Cells or rows with the same text, one after the other."""
 _NOT_PLAIN = (
@@ -49,7 +48,7 @@ def as_shown(sheets: bytes) -> bytes:
 def sheets(root: etree._Element, omitted: Counter[str]) -> Iterator[tuple[str, Iterator[list[str]], list[str]]]:
     """The name, the rows and the comments of each sheet."""
     reader = Reader((root,), omitted)
-    for table in root.iter(f"{_TABLE}table"):
+    for table in root.iter(f"{TABLE}table"):
         found = list(rows_of(table, omitted))
         width = max((len(cells) for cells, _ in found), default=0)
         rows = (
@@ -59,15 +58,15 @@ def sheets(root: etree._Element, omitted: Counter[str]) -> Iterator[tuple[str, I
                 ["" if cell is None else _text(cell, reader) for cell in cells] + [""] * (width - len(cells)), repeated
             )
         )
-        yield table.get(f"{_TABLE}name", ""), rows, reader.comments_of(table)
+        yield table.get(f"{TABLE}name", ""), rows, reader.comments_of(table)
 
 
 def _text(cell: etree._Element, reader: Reader) -> str:
     """As it is shown; dates and times of day as ISO 8601 has them."""
-    if date := cell.get(f"{_OFFICE}date-value"):
+    if date := cell.get(f"{OFFICE}date-value"):
         return date.replace("T", " ")
     found = [(p.text or "") if not len(p) else reader.text_of(p) for p in cell if p.tag == _PARAGRAPH]
-    return " ".join(found) if found else cell.get(f"{_OFFICE}value", "")
+    return " ".join(found) if found else cell.get(f"{OFFICE}value", "")
 
 
 def rows_of(table: etree._Element, omitted: Counter[str]) -> Iterator[tuple[list[etree._Element | None], int]]:

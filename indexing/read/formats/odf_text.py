@@ -9,9 +9,9 @@ from indexing.document import one_line
 from indexing.read.formats.markup import local_name
 from indexing.read.formats.superscript import joined
 
-_TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
+TEXT = "{urn:oasis:names:tc:opendocument:xmlns:text:1.0}"
 _STYLE = "{urn:oasis:names:tc:opendocument:xmlns:style:1.0}"
-_OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
+OFFICE = "{urn:oasis:names:tc:opendocument:xmlns:office:1.0}"
 SKIPPED = frozenset(("tracked-changes", "sequence-decls", "forms", "desc", "title", "settings"))
 _NOT_IN_LINE = SKIPPED | {"annotation-end", "note-citation", "frame", "custom-shape"}
 _BLANKS = frozenset(("tab", "s", "line-break"))
@@ -37,14 +37,13 @@ class Reader:
     def comments_of(self, element: etree._Element) -> list[str]:
         """The comments that are anchored in it."""
         found = (
-            one_line(" ".join(map(self.text_of, note.iter(f"{_TEXT}p"))))
-            for note in element.iter(f"{_OFFICE}annotation")
+            one_line(" ".join(map(self.text_of, note.iter(f"{TEXT}p")))) for note in element.iter(f"{OFFICE}annotation")
         )
         return [f"Comment: {text}" for text in found if text]
 
     def is_hidden(self, element: etree._Element) -> bool:
         """Whether no reader sees it, whose text is counted then."""
-        hidden = local_name(element).startswith("hidden-") or self._property(element, "display", _TEXT) == "none"
+        hidden = local_name(element).startswith("hidden-") or self._property(element, "display", TEXT) == "none"
         if hidden and "".join(map(str, element.itertext())).strip():
             self._omitted["hidden text"] += 1
         return hidden
@@ -54,7 +53,7 @@ class Reader:
         if name in _NOT_IN_LINE or name == "annotation" or self.is_hidden(element):
             return
         if name == "note":
-            text = " ".join(map(self.text_of, element.iterfind(f"{_TEXT}note-body/*")))
+            text = " ".join(map(self.text_of, element.iterfind(f"{TEXT}note-body/*")))
             yield (f" [{text}] " if text else ""), 0
             return
         if name in _BLANKS:
@@ -70,7 +69,7 @@ class Reader:
     def _property(self, element: etree._Element, name: str, namespace: str) -> str | None:
         """Of the text in this element, by its style."""
         family = {"span": "text", "a": "text", "p": "paragraph", "h": "paragraph"}.get(local_name(element))
-        style = element.get(f"{_TEXT}style-name") if family else None
+        style = element.get(f"{TEXT}style-name") if family else None
         for _ in range(_DEEPEST):
             found = self._styles.get((style, family))
             if found is None:
@@ -88,9 +87,9 @@ def running_lines(styles: etree._Element, reader: Reader) -> list[str]:
     kinds = (f"{_STYLE}{kind}{which}" for kind in ("header", "footer") for which in ("", "-left", "-first"))
     for part in styles.iter(*kinds):
         kind = "Footer" if local_name(part).startswith("footer") else "Header"
-        for paragraph in part.iter(f"{_TEXT}p", f"{_TEXT}h"):
+        for paragraph in part.iter(f"{TEXT}p", f"{TEXT}h"):
             text = reader.text_of(paragraph)
-            counts = paragraph.find(f".//{_TEXT}page-number") is not None
+            counts = paragraph.find(f".//{TEXT}page-number") is not None
             if any(map(str.isalpha, text)) and len(text.split()) >= _LEAST_WORDS * counts:
                 lines[f"{kind}: {text}"] = None
     return list(lines)

@@ -20,7 +20,7 @@ from indexing.store.analyzer import MAX_REPEATS, MAX_TERMS, analyzer, folded
 from indexing.store.check import check_item, check_query
 from indexing.store.database import Database
 from indexing.store.filters import Filters
-from indexing.store.interface import DocumentRow, DocumentStore, Item, Known, Problem, Stats, Vectors
+from indexing.store.interface import DocumentRow, DocumentStore, Item, Known, Problem, Stats, Vectors, after_all
 from indexing.store.jobs import JobStore
 from indexing.store.manifest import Manifest
 from indexing.store.milvus import maintenance, rows
@@ -200,12 +200,12 @@ class MilvusStore(MilvusJobs, DocumentStore):
         wanted = [among("content_hash", some) for some in slices(list(hashes), _HASHES)]
         wanted += [among("document", some) for some in slices(list(ids), _HASHES)]
         for some in slices(list(files), _HASHES):
-            wanted.append(any_of([among("source", some), *map(_records, some)]))
+            wanted.append(any_of([among("source", some), *(_below(file + RECORD) for file in some)]))
         found = [row for where in wanted for row in self._client.query(self._names.documents, where, _KNOWN, "Strong")]
         return self._known(found)
 
     def known_below(self, prefix: str) -> Iterator[Known]:
-        where = _between(prefix, prefix[:-1] + chr(ord(prefix[-1]) + 1)) if prefix else ""
+        where = _below(prefix) if prefix else ""
         for page in self._client.pages(self._names.documents, where, _KNOWN, consistency="Strong"):
             yield from self._known(page)
 
@@ -298,10 +298,6 @@ class MilvusStore(MilvusJobs, DocumentStore):
         return [" ".join(self._analyzer.analyze(folded(text))) for text in texts]
 
 
-def _records(file: str) -> str:
-    """The condition that a source is that of a record in a file."""
-    return _between(file + RECORD, file + RECORD[:-1] + chr(ord(RECORD[-1]) + 1))
-
-
-def _between(first: str, last: str) -> str:
-    return f"source >= {literal(first)} and source < {literal(last)}"
+def _below(prefix: str) -> str:
+    """The condition that a source begins with a prefix."""
+    return f"source >= {literal(prefix)} and source < {literal(after_all(prefix))}"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from indexing.document import RECORD, Chunk, Document, StoredChunk, passage
 from indexing.store.filters import kind
-from indexing.store.interface import DocumentRow, Known, Vectors, text_hash
+from indexing.store.interface import DocumentRow, Known, Vectors, after_all, text_hash
 
 BLOCK_BITS = 20
 BLOCK_CHARS = 16_384
@@ -161,7 +161,7 @@ def known(
 
 def known_below(connection: sqlite3.Connection, prefix: str, after: Known | None, limit: int) -> list[Known]:
     """In the order of sources and ids; `after` is the last of the page before."""
-    last = prefix[:-1] + chr(ord(prefix[-1]) + 1) if prefix else chr(0x10FFFF)
+    last = after_all(prefix) if prefix else chr(0x10FFFF)
     sql = f"{_KNOWN} WHERE source >= ? AND source < ? AND (source, id) > (?, ?) ORDER BY source, id LIMIT ?"
     source, identity = (after.source, after.id) if after else ("", "")
     return [Known(*row) for row in connection.execute(sql, (source or prefix, last, source, identity, limit))]
@@ -172,7 +172,7 @@ _KNOWN = "SELECT source, id, content_hash, reader FROM documents"
 _OF_FILES = f"""
     SELECT source, documents.id, content_hash, reader FROM json_each(?) CROSS JOIN documents ON source = value
     UNION ALL SELECT source, documents.id, content_hash, reader FROM json_each(?) CROSS JOIN documents
-        ON source >= value || '{RECORD}' AND source < value || '{RECORD[:-1]}{chr(ord(RECORD[-1]) + 1)}'
+        ON source >= value || '{RECORD}' AND source < value || '{after_all(RECORD)}'
 """  # noqa: S608 (ours)
 _AMONG = "(SELECT value FROM json_each(?))"
 _CHUNK = (
