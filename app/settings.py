@@ -57,6 +57,8 @@ class ServerSettings(Section):
     """Addresses or networks of proxies whose X-Forwarded-Host counts, as "127.0.0.1" or "10.0.0.0/8"."""
     root_path: str = Field(default="", pattern=r"^(/[\w.~-]+)*$")
     """Where a proxy puts it, as "/rag", whether or not the proxy takes that off the path."""
+    public_url: str = Field(default="", pattern=r"^(https?://[^/?#@\s]+(/[\w.~-]+)*/?)?$")
+    """Its address as browsers reach it, for the links in answers; empty: the one that a request was sent to."""
     read_only: tuple[str, ...] = ()
     """Collections that the API changes nothing in; an upload that names none goes to ask.collection instead."""
     max_question_chars: int = Field(default=20_000, gt=0)

@@ -6,8 +6,9 @@ is not what was asked for. A `deadline` is a time of `time.monotonic()`; request
 until then.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack
+from http import HTTPStatus
 from typing import Any
 
 import httpx2
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.answers import Delta, Usage, added_tokens, chat_chunk, embeddings, message, natural, scores
-from services.errors import EngineError, NotFoundError, UnavailableError
+from services.errors import BadRequestError, EngineError, NotFoundError, UnavailableError
 from services.service_client import ModelCard, ServiceClient, error_of
 from services.settings import EndpointSettings, ScoreSettings
 
@@ -70,6 +71,20 @@ class EmbedClient(ServiceClient):
         except EngineError:  # a page, or LM Studio's 200 for an unknown path
             return None
         return None
+
+    async def forward(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """The service's own answer to a caller's body of /v1/embeddings, which goes without prefixes to its own model.
+
+        Raises BadRequestError for what the service refuses.
+        """
+        async with self._boundary(None):
+            own = {**body, "model": self.endpoint.model_name}
+            response = await self._http.post("/v1/embeddings", json=own)
+            if response.is_client_error and response.status_code != HTTPStatus.TOO_MANY_REQUESTS:
+                raise BadRequestError(message(response.json()))
+            if not response.is_success:
+                raise error_of(response, self.role)
+            return dict(response.json())
 
 
 class ScoreClient(ServiceClient):

@@ -57,7 +57,12 @@ class Passage:
 
     def page_at(self, offset: int) -> int | None:
         """Return the page, from 1, of an offset in the document's text."""
-        return max(1, bisect_right(self.pages, offset)) if self.pages else None
+        return page_at(self.pages, offset)
+
+
+def page_at(pages: Sequence[int], offset: int) -> int | None:
+    """Return the page, from 1, of an offset, by the start of each page; None without pages."""
+    return max(1, bisect_right(pages, offset)) if pages else None
 
 
 def reciprocal_rank_fusion(dense: Sequence[Hit], sparse: Sequence[Hit], k: int = 60) -> list[Fused]:

@@ -85,8 +85,8 @@ class Bulkheads:
         """Return the limits of a route; None for uploads, which are streamed to the spool."""
         if is_upload(method, path):
             return None
-        if path == "/ask":
+        if path in ("/ask", "/v1/chat/completions", "/v1/responses"):
             return self.questions
-        if path in ("/search", "/verify"):
+        if path in ("/search", "/verify") or (path.startswith("/v1/vector_stores/") and path.endswith("/search")):
             return self.searches
         return self._others

@@ -11,6 +11,7 @@ from fastapi import Depends, Request
 from app.answer.breaker import Breaker
 from app.answer.pipeline import Pipeline
 from app.answer.prompt import PromptBuilder
+from app.documents.files import Files
 from app.documents.ingest import Ingest
 from app.documents.library import Library
 from app.http.bulkheads import Bulkheads
@@ -25,6 +26,7 @@ class Orchestrator:
     library: Library
     pipeline: Pipeline
     ingest: Ingest
+    files: Files
     metrics: AppMetrics
     bulkheads: Bulkheads
 
@@ -47,12 +49,13 @@ async def open_orchestrator(
     generator = GenerateClient(settings.generate, transport=transport)
     library = Library(settings)
     ingest = Ingest(settings, library, embedder)
+    files = Files(settings.data_dir / "files")
     prompts = PromptBuilder(settings.ask, generator)
     breakers = {client.role: Breaker(client) for client in (embedder, scorer, generator)}
     pipeline = Pipeline(settings.ask, library, embedder, scorer, generator, prompts, breakers)
     try:
         async with ingest.working():
-            yield Orchestrator(settings, library, pipeline, ingest, metrics, bulkheads)
+            yield Orchestrator(settings, library, pipeline, ingest, files, metrics, bulkheads)
     finally:
         for client in (embedder, scorer, generator):
             await client.aclose()

@@ -226,6 +226,29 @@ class ChunkOut(BaseModel):
     heading: str
 
 
+class TextPart(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    collection: Collection | None = Field(None, description="Empty: the server's default.")
+    start: int = Field(0, ge=0, description="In characters.")
+    end: int | None = Field(None, ge=0, description="null: the document's end.")
+    page: int | None = Field(None, ge=1, description="This page, instead of start and end.")
+
+
+class TextOut(BaseModel):
+    """A part of a document's text."""
+
+    document_id: str
+    title: str
+    url: str
+    text: str
+    start: int = Field(description="text is the document's text[start:end], in characters.")
+    end: int
+    characters: int = Field(description="Of the whole document.")
+    page: int | None = Field(description="The page of `start`, from 1; null: its format has none.")
+    pages: int = Field(description="Pages of the document; 0: its format has none.")
+
+
 class CollectionBody(Body):
     name: Collection
 

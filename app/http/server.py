@@ -3,21 +3,21 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import httpx2
 import uvicorn
 from fastapi import FastAPI
-from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.http.bulkheads import Bulkheads
 from app.http.metrics import AppMetrics
+from app.http.openai import chat, embeddings, files, responses
 from app.http.orchestrator import open_orchestrator
-from app.http.routes import ask, collections, documents, health, verify
+from app.http.pages import PAGE, PAGE_FILES, Page, is_page
+from app.http.routes import ask, collections, documents, health, reading, verify
 from app.settings import AppSettings
 from services import __version__
 from services.addresses import http_url
@@ -30,14 +30,6 @@ from services.http.same_origin import SameOrigin
 from services.http.server import KEEP_ALIVE_S
 
 log = logging.getLogger(__name__)
-
-PAGE = Path(__file__).parent.parent / "page"
-_PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
 
 
 def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | None = None) -> FastAPI:
@@ -85,8 +77,8 @@ def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | Non
         )
     app.add_middleware(RequestLine, root_path=server.root_path)
     app.include_router(health.router)
-    for router in (ask.router, verify.router, documents.router, collections.router):
-        app.include_router(router, responses=RESPONSES)
+    for routes in (ask, verify, reading, documents, collections, chat, responses, files, embeddings):
+        app.include_router(routes.router, responses=RESPONSES)
     page = Page(directory=PAGE, html=True)
     for path in PAGE_FILES:
         app.add_route(path, page, include_in_schema=False)  # type: ignore[arg-type]  # an ASGI app serves as well
@@ -115,21 +107,9 @@ class RequestLine:
         await self.app(scope, receive, send)
 
 
-class Page(StaticFiles):
-    """Serves the chat page with headers that forbid scripts and content from other origins."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
-        response.headers.update(_PAGE_HEADERS)
-        return response
-
-
 def _is_public(method: str, path: str) -> bool:
-    """Exempt probes, scrapers, and the chat page, which asks its user for the key."""
-    return path.startswith("/health/") or path == "/metrics" or (method == "GET" and path in PAGE_FILES)
-
-
-PAGE_FILES = frozenset({"/", *(f"/{file.name}" for file in PAGE.glob("*.*"))})
+    """Exempt probes, scrapers, and the pages, which ask their user for the key."""
+    return path.startswith("/health/") or path == "/metrics" or (method == "GET" and is_page(path))
 
 
 def serve(settings: AppSettings) -> None:

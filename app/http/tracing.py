@@ -35,6 +35,16 @@ def traced(request: Request, text: str, here: Orchestrator) -> Iterator[Trace]:
         log.info(" ".join(f"{name}={value!r}" for name, value in fields.items()), extra=fields)
 
 
+@contextmanager
+def failing(trace: Trace) -> Iterator[None]:
+    """Note in the trace how a stream failed; the log's line of its request is written after it."""
+    try:
+        yield
+    except Exception as exc:
+        trace.outcome = exc.type if isinstance(exc, RaglineError) else "failed"
+        raise
+
+
 def concluded(trace: Trace, outcome: str, here: Orchestrator, places: MeasuredAdmission) -> dict[str, float]:
     """Count an answer in the metrics, and among those that its kind's places are measured by; return its timings."""
     timings = trace.finish()

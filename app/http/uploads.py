@@ -34,11 +34,13 @@ _ABSOLUTE = re.compile(r"[A-Za-z]:/|/")
 
 def is_upload(method: str, path: str) -> bool:
     """Whether a request is for the routes that read their bodies by `received`."""
-    return method in ("POST", "PUT") and (path == "/documents" or path.startswith("/documents/"))
+    return method in ("POST", "PUT") and (path in ("/documents", "/v1/files") or path.startswith("/documents/"))
 
 
 @asynccontextmanager
-async def received(request: Request, spool: Spool, max_bytes: int) -> AsyncIterator[tuple[Path, FormData | None]]:
+async def received(
+    request: Request, spool: Spool, max_bytes: int, fields: frozenset[str] = FIELDS
+) -> AsyncIterator[tuple[Path, FormData | None]]:
     """Write what is sent to the spool: (the file's or the body's content, the form or None).
 
     What is not taken from there is deleted at the end. Raises TooLargeError, StorageError, SlowClientError, and
@@ -47,7 +49,7 @@ async def received(request: Request, spool: Spool, max_bytes: int) -> AsyncItera
     content = await asyncio.to_thread(spool.receive)
     try:
         with storage_errors(content):
-            yield content, await _receive(request, content, max_bytes)
+            yield content, await _receive(request, content, max_bytes, fields)
     except ClientDisconnect as exc:
         request.state.disconnected = True
         raise BadRequestError("the client left before its upload was complete") from exc
@@ -55,7 +57,7 @@ async def received(request: Request, spool: Spool, max_bytes: int) -> AsyncItera
         await asyncio.shield(asyncio.to_thread(spool.discard, content))  # also of a request that is cancelled
 
 
-async def _receive(request: Request, content: Path, max_bytes: int) -> FormData | None:
+async def _receive(request: Request, content: Path, max_bytes: int, fields: frozenset[str]) -> FormData | None:
     opening = asyncio.ensure_future(asyncio.to_thread(content.open, "wb"))
     try:
         file = await asyncio.shield(opening)
@@ -73,9 +75,9 @@ async def _receive(request: Request, content: Path, max_bytes: int) -> FormData 
         raise BadRequestError(f"the form cannot be read: {exc.message}") from exc
     finally:
         await asyncio.shield(asyncio.to_thread(file.close))
-    if unknown := sorted(set(form) - FIELDS):
+    if unknown := sorted(set(form) - fields):
         raise BadRequestError(
-            f"the form has the unknown field {unknown[0]!r}; it takes {', '.join(sorted(FIELDS))}", param=unknown[0]
+            f"the form has the unknown field {unknown[0]!r}; it takes {', '.join(sorted(fields))}", param=unknown[0]
         )
     return form
 

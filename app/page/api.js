@@ -50,6 +50,7 @@ const query = (fields) => new URLSearchParams(Object.entries(fields).filter(([, 
 export const collections = () => json("collections");
 export const job = (id) => json(`jobs/${encodeURIComponent(id)}`);
 export const documents = (collection, cursor) => json(`documents?${query({ collection, cursor, limit: 50 })}`);
+export const text = (id, part) => json(`documents/${encodeURIComponent(id)}/text?${query(part)}`);
 export const remove = (id, collection) =>
   request(`documents/${encodeURIComponent(id)}?${query({ collection })}`, { method: "DELETE" });
 

@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { Conversation } from "./conversation.js";
+import { unlockBy } from "./key.js";
 import { Library } from "./library.js";
 import { SourcePanel } from "./sources.js";
 
@@ -61,22 +62,10 @@ function submit(event) {
   conversation.ask(question, collection());
 }
 
-api.onLocked((refused) => {
-  $("key-refused").hidden = !refused;
-  $("key-value").value = "";
-  $("key").returnValue = "";
-  $("key").showModal();
-  return new Promise((resolve) => {
-    const closed = () => {
-      const key = $("key").returnValue === "use" ? $("key-value").value : null;
-      resolve(key);
-      if (key && !$("collection").length) loadCollections();
-    };
-    $("key").addEventListener("close", closed, { once: true });
-  });
+unlockBy($("key"), () => {
+  if (!$("collection").length) loadCollections();
 });
 
-$("key-cancel").addEventListener("click", () => $("key").close()); // no submit button: Enter presses the first of those
 $("ask").addEventListener("submit", submit);
 $("question").addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return; // 229: Safari composing

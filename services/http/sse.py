@@ -20,21 +20,26 @@ UNBUFFERED = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 """Headers by which proxies pass events on as they come."""
 
 
-async def event_stream(events: AsyncGenerator[dict[str, Any], None]) -> StreamingResponse:
-    """Awaits the first event, so that an earlier failure still gets its own status. Raises RaglineError."""
+async def event_stream(events: AsyncGenerator[dict[str, Any], None], *, named: bool = False) -> StreamingResponse:
+    """Awaits the first event, so that an earlier failure still gets its own status. Raises RaglineError.
+
+    `named`: each event is named by its "type", as those of the Responses API are.
+    """
     try:
         first = await anext(events)
     except BaseException:
         await events.aclose()
         raise
-    return StreamingResponse(_lines(first, events), media_type="text/event-stream", headers=UNBUFFERED)
+    return StreamingResponse(_lines(first, events, named=named), media_type="text/event-stream", headers=UNBUFFERED)
 
 
-async def _lines(first: dict[str, Any], events: AsyncGenerator[dict[str, Any], None]) -> AsyncIterator[bytes]:
-    yield _line(first)
+async def _lines(
+    first: dict[str, Any], events: AsyncGenerator[dict[str, Any], None], *, named: bool
+) -> AsyncIterator[bytes]:
+    yield _line(first, named=named)
     try:
         async for event in events:
-            yield _line(event)
+            yield _line(event, named=named)
     except RaglineError as exc:
         yield _line(exc.body())
     except Exception:
@@ -45,5 +50,11 @@ async def _lines(first: dict[str, Any], events: AsyncGenerator[dict[str, Any], N
     yield b"data: [DONE]\n\n"
 
 
-def _line(event: dict[str, Any]) -> bytes:
-    return b"data: " + json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n\n"
+def _line(event: dict[str, Any], *, named: bool = False) -> bytes:
+    name = f"event: {event['type']}\n".encode() if named else b""
+    return (
+        name
+        + b"data: "
+        + json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        + b"\n\n"
+    )

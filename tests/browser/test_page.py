@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
@@ -147,3 +148,23 @@ def test_the_key_is_given_by_keyboard_and_the_collections_load(stack: Stack, tmp
     finally:
         server.terminate()
         server.wait(30)
+
+
+def test_the_address_of_a_citation_shows_its_document_at_the_quote(stack: Stack, page: Page, tmp_path: Path) -> None:
+    around = "Nothing happened on this day, and nobody wrote of it. " * 200
+    put(stack, tmp_path, "log.md", f"# Log\n\n{around}\n\nThe brig Tern ran aground at 04:10.\n\n{around}\n")
+    said = httpx2.post(
+        f"{stack.addresses['server']}/v1/chat/completions",
+        json={"model": "default", "messages": [{"role": "user", "content": "When did the brig Tern run aground?"}]},
+        timeout=60,
+    ).json()
+    page.goto(said["choices"][0]["message"]["annotations"][0]["url_citation"]["url"])
+    expect(page.locator("mark")).to_contain_text("The brig Tern ran aground at 04:10")
+    expect(page.locator("mark")).to_be_in_viewport()
+    expect(page.locator("#where")).to_contain_text("log.md")
+    shown = len(page.locator("#text").inner_text())
+    page.get_by_role("button", name="Earlier").click()
+    expect(page.locator("#text")).to_contain_text("Log")
+    assert len(page.locator("#text").inner_text()) > shown
+    page.goto(f"{stack.addresses['server']}/documents/no%2Fsuch/view#collection=default")
+    expect(page.locator("#text")).to_contain_text("no document 'no/such'")

@@ -3,9 +3,10 @@
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.sse import EventSourceResponse, format_sse_event
@@ -23,6 +24,7 @@ from services.http.errors import internal_error
 from services.http.sse import UNBUFFERED
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 STATUS_S = 5.0
 """A stream is never silent for longer: proxies cut a connection on which nothing comes."""
@@ -56,11 +58,9 @@ class Asked:
     trace: Trace
 
 
-async def asked(body: AskBody, here: Here, request: Request) -> AsyncIterator[Asked]:
-    """Retrieve in a dependency, so that a failure before the first event is answered with its own status.
-
-    A stream begins after STATUS_S all the same.
-    """
+@asynccontextmanager
+async def retrieving(body: AskBody, here: Orchestrator, request: Request) -> AsyncIterator[Asked]:
+    """Retrieve until the retrieval has ended; for a stream, until STATUS_S have passed."""
     with traced(request, body.text, here) as trace:
         query = await query_of(body, body.text, here, trace)
         retrieval = asyncio.create_task(here.pipeline.prepare(query, question_of(body, here), trace))
@@ -74,6 +74,12 @@ async def asked(body: AskBody, here: Here, request: Request) -> AsyncIterator[As
             await asyncio.gather(retrieval, return_exceptions=True)
 
 
+async def asked(body: AskBody, here: Here, request: Request) -> AsyncIterator[Asked]:
+    """Retrieve in a dependency, so that a failure before the first event is answered with its own status."""
+    async with retrieving(body, here, request) as retrieved:
+        yield retrieved
+
+
 @router.post("/ask", response_model=AskOut, responses={200: EVENTS})
 async def ask(asked: Annotated[Asked, Depends(asked)], here: Here) -> Any:
     """Answer a question from the documents, with citations; as server-sent events where `stream` is true.
@@ -82,7 +88,7 @@ async def ask(asked: Annotated[Asked, Depends(asked)], here: Here) -> Any:
     `status` names the stage wherever nothing else comes for some seconds.
     """
     if asked.body.stream:
-        events = _with_status(_events(asked, here), asked)
+        events = kept_alive(_events(asked, here), lambda: _status(asked))
         return EventSourceResponse(events, headers=UNBUFFERED)
     prepared = asked.retrieval.result()
     text, citations, done = "", list[CitationOut](), None
@@ -142,14 +148,14 @@ async def _events(asked: Asked, here: Orchestrator) -> AsyncGenerator[bytes]:
         yield _event("error", internal_error())
 
 
-async def _with_status(events: AsyncGenerator[bytes], asked: Asked) -> AsyncIterator[bytes]:
+async def kept_alive(events: AsyncGenerator[T], status: Callable[[], T]) -> AsyncGenerator[T]:
     """Yield the events, and a `status` whenever none has come for STATUS_S."""
-    following: asyncio.Future[bytes | None] | None = None
+    following: asyncio.Future[T | None] | None = None
     try:
         while True:
             following = following or asyncio.ensure_future(anext(events, None))
             if not (await asyncio.wait({following}, timeout=STATUS_S))[0]:
-                yield _status(asked)
+                yield status()
                 continue
             event, following = following.result(), None
             if event is None:

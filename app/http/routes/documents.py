@@ -1,4 +1,4 @@
-"""Documents and jobs."""
+"""Documents and jobs: add, list, delete."""
 
 import asyncio
 import dataclasses
@@ -15,7 +15,6 @@ from starlette.datastructures import FormData, UploadFile
 from app.documents.spool import Submission
 from app.http.orchestrator import Here, Orchestrator
 from app.http.schema import (
-    ChunkOut,
     Collection,
     DocumentAccepted,
     DocumentBody,
@@ -39,6 +38,8 @@ _METADATA = TypeAdapter(dict[str, Scalar])
 _NAME = TypeAdapter(Collection)
 _MAX_CHARS = {"id": 256, "title": 1000, "url": 4000, "file": 1000}
 _MAX_METADATA_BYTES = 16 * 2**10
+_BELOW = ("/chunks", "/text", "/view")
+"""What stands after an id in the addresses."""
 _FULL: dict[int | str, dict[str, Any]] = {507: {"model": ErrorBody, "description": "The disk is full."}}
 _BODY = {
     "requestBody": {
@@ -85,25 +86,14 @@ async def documents(
     cursor: str | None = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> DocumentPage:
-    store = await _store(here, collection)
+    store = await store_of(here, collection)
     rows, following = await here.library.run(store.documents, cursor, limit)
     return DocumentPage(documents=[_document(row) for row in rows], next_cursor=following)
 
 
-@router.get("/documents/{document_id:id}/chunks")
-async def chunks(document_id: str, here: Here, collection: InCollection = None) -> list[ChunkOut]:
-    """List a document's chunks in the order of its text."""
-    await _row(here, collection, document_id)
-    store = await _store(here, collection)
-    return [
-        ChunkOut(id=c.id, ordinal=c.ordinal, text=c.text, start=c.start, end=c.end, page=c.page, heading=c.heading)
-        for c in await here.library.run(store.document_chunks, document_id)
-    ]
-
-
 @router.get("/documents/{document_id:id}")
 async def document(document_id: str, here: Here, collection: InCollection = None) -> DocumentOut:
-    return _document(await _row(here, collection, document_id))
+    return _document(await row_of(here, collection, document_id))
 
 
 @router.delete("/documents/{document_id:id}", status_code=204)
@@ -203,9 +193,10 @@ def _agreed(name: str, in_address: str | None, in_body: str) -> str:
 def _check(submission: Submission) -> None:
     """Raises BadRequestError for what would be too long, or by which the document could not be addressed afterwards."""
     document_id, metadata = submission.document_id, submission.metadata
-    if document_id.endswith("/chunks") or {".", ".."} & set(document_id.split("/")):
+    if document_id.endswith(_BELOW) or {".", ".."} & set(document_id.split("/")):
         raise BadRequestError(
-            f"the id {document_id[:80]!r} cannot be used in an address: it ends in /chunks, or has a part . or ..",
+            f"the id {document_id[:80]!r} cannot be used in an address: it ends in {' or '.join(_BELOW)}, or has a "
+            "part . or ..",
             param="id",
         )
     strings = {"id": document_id, "title": submission.title, "url" if submission.is_text else "file": submission.name}
@@ -227,12 +218,12 @@ def _id_of(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()
 
 
-async def _store(here: Orchestrator, collection: str | None) -> DocumentStore:
+async def store_of(here: Orchestrator, collection: str | None) -> DocumentStore:
     return await here.library.store(collection or await here.library.default())
 
 
-async def _row(here: Orchestrator, collection: str | None, document_id: str) -> DocumentRow:
-    store = await _store(here, collection)
+async def row_of(here: Orchestrator, collection: str | None, document_id: str) -> DocumentRow:
+    store = await store_of(here, collection)
     row = await here.library.run(store.document, document_id)
     if row is None:
         raise _no_document(document_id)
