@@ -151,7 +151,7 @@ def test_the_key_is_given_by_keyboard_and_the_collections_load(stack: Stack, tmp
 
 
 def test_the_address_of_a_citation_shows_its_document_at_the_quote(stack: Stack, page: Page, tmp_path: Path) -> None:
-    around = "Nothing happened on this day, and nobody wrote of it. " * 200
+    around = "Nothing happened on this day, and nobody wrote of it. " * 110
     put(stack, tmp_path, "log.md", f"# Log\n\n{around}\n\nThe brig Tern ran aground at 04:10.\n\n{around}\n")
     said = httpx2.post(
         f"{stack.addresses['server']}/v1/chat/completions",
