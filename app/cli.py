@@ -165,6 +165,19 @@ def up(
 
 
 @cli.command()
+def mcp() -> None:
+    """Serve the documents to an agent's client over standard input and output (MCP)."""
+    from app.mcp import server_over  # noqa: PLC0415 - its libraries are of no use to the other commands
+
+    async def serve() -> None:
+        options = _client_options()
+        async with httpx2.AsyncClient(transport=httpx2.AsyncHTTPTransport(), **options) as http:
+            await server_over(http).run_stdio_async()
+
+    asyncio.run(serve())
+
+
+@cli.command()
 def orchestrate() -> None:
     """Run the orchestrator alone, against services that run elsewhere."""
     from app.http.server import serve  # noqa: PLC0415 - FastAPI and FAISS are of no use to the other commands
@@ -206,13 +219,16 @@ def stop_on_signals() -> None:
 
 
 def _client() -> httpx2.Client:
+    return httpx2.Client(transport=httpx2.HTTPTransport(), **_client_options())  # without the environment's proxies
+
+
+def _client_options() -> dict[str, Any]:
     settings = AppSettings.load().running()
     server = settings.server
     url = server.url.rstrip("/") or http_url(server.host, server.port)
     key = server.api_key.get_secret_value() if server.api_key else None
     headers = {"Authorization": f"Bearer {key}"} if key else None
-    transport = httpx2.HTTPTransport()  # without the proxies of the environment
-    return httpx2.Client(base_url=url, headers=headers, timeout=settings.ask.deadline_s + 5, transport=transport)
+    return {"base_url": url, "headers": headers, "timeout": settings.ask.deadline_s + 5}
 
 
 @contextmanager

@@ -59,6 +59,8 @@ class ServerSettings(Section):
     """Where a proxy puts it, as "/rag", whether or not the proxy takes that off the path."""
     public_url: str = Field(default="", pattern=r"^(https?://[^/?#@\s]+(/[\w.~-]+)*/?)?$")
     """Its address as browsers reach it, for the links in answers; empty: the one that a request was sent to."""
+    oauth_issuers: tuple[str, ...] = ()
+    """Who gives the tokens of MCP clients, where a gateway checks them and sends the API key on in their place."""
     read_only: tuple[str, ...] = ()
     """Collections that the API changes nothing in; an upload that names none goes to ask.collection instead."""
     max_question_chars: int = Field(default=20_000, gt=0)

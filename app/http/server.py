@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.http.agents import METADATA, Agents
 from app.http.bulkheads import Bulkheads
 from app.http.metrics import AppMetrics
 from app.http.openai import chat, embeddings, files, responses
@@ -39,7 +40,7 @@ def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | Non
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_orchestrator(settings, metrics, bulkheads, transport) as orchestrator:
+        async with open_orchestrator(settings, metrics, bulkheads, transport) as orchestrator, agents.running():
             app.state.orchestrator = orchestrator
             yield
 
@@ -79,6 +80,8 @@ def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | Non
     app.include_router(health.router)
     for routes in (ask, verify, reading, documents, collections, chat, responses, files, embeddings):
         app.include_router(routes.router, responses=RESPONSES)
+    agents = Agents(app, settings)
+    app.router.routes.extend(agents.routes)
     page = Page(directory=PAGE, html=True)
     for path in PAGE_FILES:
         app.add_route(path, page, include_in_schema=False)  # type: ignore[arg-type]  # an ASGI app serves as well
@@ -109,7 +112,7 @@ class RequestLine:
 
 def _is_public(method: str, path: str) -> bool:
     """Exempt probes, scrapers, and the pages, which ask their user for the key."""
-    return path.startswith("/health/") or path == "/metrics" or (method == "GET" and is_page(path))
+    return path.startswith("/health/") or path in ("/metrics", METADATA) or (method == "GET" and is_page(path))
 
 
 def serve(settings: AppSettings) -> None:
