@@ -1,6 +1,7 @@
 // One question and its answer, as it is written.
 
 import { button, element } from "./element.js";
+import { withSources } from "./history.js";
 import { draw } from "./markdown.js";
 
 const WITHOUT = {
@@ -22,6 +23,7 @@ export class Answer {
   citations = [];
   answered = false;
   ended = false;
+  done = null; // the event
   #frame = 0;
   #notes = element("div");
   #footer = element("footer");
@@ -41,6 +43,19 @@ export class Answer {
     };
     if (name === "error") throw new Error(data.error.message);
     takes[name]?.call(this, data);
+  }
+
+  /** What replay() draws again. */
+  get kept() {
+    const { text, sources, citations, done } = this;
+    return { text, sources, citations, done };
+  }
+
+  replay({ text, sources, citations, done }) {
+    this.receive({ name: "sources", data: { sources } });
+    this.receive({ name: "delta", data: { text } });
+    for (const data of citations) this.receive({ name: "citation", data });
+    this.receive({ name: "done", data: done });
   }
 
   wait(what) {
@@ -91,14 +106,15 @@ export class Answer {
     this.#frame ||= requestAnimationFrame(() => this.#draw());
   }
 
-  #onDone({ answered, degraded, warnings, finish_reason: reason, timings_ms: timings }) {
-    this.answered = answered;
+  #onDone(done) {
+    const { answered, degraded, warnings, finish_reason: reason, timings_ms: timings } = done;
+    Object.assign(this, { answered, done });
     this.end(ENDED[reason]);
     this.body.classList.toggle("unanswered", !answered);
     for (const stage of degraded) this.note(WITHOUT[stage] ?? `Answered without ${stage}.`);
     if (warnings.length) this.#notes.append(details("warnings", "Why", warnings.join("\n")));
     if (this.sources.length) this.#offerSources();
-    if (navigator.clipboard) this.offer("Copy", () => navigator.clipboard.writeText(this.text));
+    if (navigator.clipboard) this.offer("Copy", () => navigator.clipboard.writeText(withSources(this)));
     this.#footer.append(timed(timings));
   }
 

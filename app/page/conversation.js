@@ -12,9 +12,12 @@ export class Conversation {
   #running = null;
   #follows = true;
 
-  /** `list` shows the turns, `panel` their sources; `announce(text)` tells a screen reader; `busy(flag)` on both ends. */
-  constructor({ list, panel, announce, busy }) {
-    Object.assign(this, { list, panel, announce, busy });
+  /**
+   * `list` shows the turns, `panel` their sources; `announce(text)` tells a screen reader; `busy(flag)` on both ends of an
+   * answer; `changed(turns)` after each, with what load() takes; `edit(question)` puts one into the box.
+   */
+  constructor({ list, panel, announce, busy, changed, edit }) {
+    Object.assign(this, { list, panel, announce, busy, changed, edit });
     list.addEventListener("scroll", () => {
       this.#follows = list.scrollHeight - list.scrollTop - list.clientHeight < NEAR_END_PX;
     });
@@ -36,6 +39,7 @@ export class Conversation {
     try {
       for await (const event of api.ask({ messages, collection: collection || null }, running.signal)) answer.receive(event);
       if (!answer.ended) throw new Error("The connection broke off before the end of the answer.");
+      this.#offerEdit(turn);
     } catch (error) {
       answer.end(running.signal.aborted ? "Stopped." : error.message);
       answer.offer("Ask again", () => this.#again(turn));
@@ -45,18 +49,43 @@ export class Conversation {
       this.busy(false);
       this.announce(answer.node.innerText);
     }
+    this.#save();
   }
 
   stop() {
     this.#running?.abort();
   }
 
-  /** A new conversation. */
-  clear() {
+  /** A conversation that was kept; [] for a new one. */
+  load(turns) {
     this.stop();
     this.#turns = [];
     this.list.replaceChildren();
     this.panel.show(null);
+    for (const { question, answer: kept, collection } of turns) {
+      const answer = new Answer(question, this.panel, () => this.#follow());
+      const turn = { question, answer, collection };
+      this.#turns.push(turn);
+      this.#show(answer);
+      answer.replay(kept);
+      this.#offerEdit(turn);
+    }
+  }
+
+  /** Takes a question back, with what was asked after it. */
+  #offerEdit(turn) {
+    turn.answer.offer("Edit question", () => {
+      if (this.running) return;
+      for (const taken of this.#turns.splice(this.#turns.indexOf(turn))) taken.answer.node.remove();
+      this.panel.show(this.#turns.at(-1)?.answer ?? null);
+      this.edit(turn.question);
+      this.#save();
+    });
+  }
+
+  #save() {
+    const ended = this.#turns.filter((turn) => turn.answer.done);
+    this.changed(ended.map(({ question, answer, collection }) => ({ question, answer: answer.kept, collection })));
   }
 
   #again(turn) {

@@ -2,11 +2,13 @@
 
 import * as api from "./api.js";
 import { Conversation } from "./conversation.js";
+import { History } from "./history.js";
 import { unlockBy } from "./key.js";
 import { Library } from "./library.js";
 import { SourcePanel } from "./sources.js";
 
 const HEALTH_MS = 10_000;
+const NAMED = 4; // documents on the first screen
 const SERVICES = { embed: "embedder", score: "reranker", generate: "language model" };
 const $ = (id) => document.getElementById(id);
 const collection = () => $("collection").value;
@@ -21,6 +23,18 @@ const conversation = new Conversation({
     $("send").hidden = is;
     $("stop").hidden = !is;
   },
+  edit: (question) => {
+    $("question").value = question;
+    $("question").focus();
+  },
+  changed: (turns) => {
+    history.save(turns);
+    titled(turns);
+  },
+});
+const history = new History($("history"), (turns) => {
+  conversation.load(turns);
+  titled(turns);
 });
 const library = new Library($("documents"), collection, () => held.get(collection())?.read_only ?? false, loadCollections);
 
@@ -34,12 +48,18 @@ async function loadCollections(wanted) {
   showWelcome();
 }
 
-function showWelcome() {
-  const none = held.get(collection())?.documents === 0;
-  $("welcome").querySelector("p").textContent = none
-    ? "There are no documents here yet. Add some, or drop them on this page."
-    : "The answer comes from your documents, and shows where it stands in them.";
-  $("welcome").querySelector("button").hidden = !none;
+async function showWelcome() {
+  const count = held.get(collection())?.documents ?? 0;
+  const says = $("welcome").querySelector("p");
+  says.textContent = count
+    ? "The answer comes from your documents, and shows where it stands in them."
+    : "There are no documents here yet. Add some, or drop them on this page.";
+  $("welcome").querySelector("button").hidden = count > 0;
+  const listed = count ? await api.documents(collection()).catch(() => ({ documents: [] })) : { documents: [] };
+  const names = [...new Set(listed.documents.map(({ title, url }) => title || url.split("/").pop()))].slice(0, NAMED);
+  const others = count - names.length;
+  const all = others > 0 ? [...names, `${others} more`] : names;
+  $("holds").textContent = names.length ? `It holds ${new Intl.ListFormat("en").format(all)}.` : "";
 }
 
 async function showHealth() {
@@ -52,6 +72,11 @@ async function showHealth() {
   $("health").textContent = says;
   $("health").classList.toggle("degraded", says !== "ready");
   if (services && !$("collection").length) loadCollections();
+}
+
+/** The browser's tab is named by what was asked first. */
+function titled(turns) {
+  document.title = turns.length ? `${turns[0].question.slice(0, 60)} – ragline` : "ragline";
 }
 
 function submit(event) {
@@ -73,13 +98,17 @@ $("question").addEventListener("keydown", (event) => {
   $("ask").requestSubmit();
 });
 $("stop").addEventListener("click", () => conversation.stop());
+$("show-history").addEventListener("click", () => history.open());
 $("new").addEventListener("click", () => {
-  conversation.clear();
+  history.leave();
+  conversation.load([]);
+  titled([]);
   $("question").focus();
 });
 for (const opener of document.querySelectorAll(".opens-documents")) opener.addEventListener("click", () => library.open());
 $("collection").addEventListener("change", showWelcome);
 document.addEventListener("visibilitychange", showHealth);
 loadCollections();
+history.restore();
 showHealth();
 setInterval(showHealth, HEALTH_MS);

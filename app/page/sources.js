@@ -14,6 +14,7 @@ export class SourcePanel {
     this.#list = aside.querySelector("ol");
     aside.querySelector("button").addEventListener("click", () => this.#leave());
     aside.addEventListener("keydown", (event) => event.key === "Escape" && this.#leave());
+    addEventListener("popstate", () => this.#close());
   }
 
   /** The sources of `answer`; null: none. */
@@ -41,6 +42,9 @@ export class SourcePanel {
   open(answer, from, index, citation) {
     this.show(answer);
     this.#cameFrom = from;
+    if (getComputedStyle(this.#aside).position === "fixed" && !this.#aside.classList.contains("open")) {
+      history.pushState({ sheet: true }, ""); // a sheet over the answer: Back closes it
+    }
     this.#aside.classList.add("open");
     for (const card of this.#cards.values()) card.leave();
     if (index) this.#cards.get(index).point(citation);
@@ -48,6 +52,11 @@ export class SourcePanel {
   }
 
   #leave() {
+    if (history.state?.sheet) history.back();
+    else this.#close();
+  }
+
+  #close() {
     this.#aside.classList.remove("open");
     this.#cameFrom?.focus();
   }

@@ -81,7 +81,7 @@ def test_hostile_text_stays_text(stack: Stack, page: Page, tmp_path: Path) -> No
     expect(page.locator(".source").first).to_contain_text("<img src=x onerror=")
     expect(page.locator("img")).to_have_count(0)
     expect(page.locator("a")).to_have_count(0)
-    assert page.title() == "ragline"
+    assert page.title() == "Who painted pump P-99? – ragline"
 
 
 def test_a_document_is_uploaded_found_and_deleted(page: Page, tmp_path: Path) -> None:
@@ -168,3 +168,76 @@ def test_the_address_of_a_citation_shows_its_document_at_the_quote(stack: Stack,
     assert len(page.locator("#text").inner_text()) > shown
     page.goto(f"{stack.addresses['server']}/documents/no%2Fsuch/view#collection=default")
     expect(page.locator("#text")).to_contain_text("no document 'no/such'")
+
+
+def test_conversations_are_kept_with_their_citations(stack: Stack, page: Page, tmp_path: Path) -> None:
+    put(stack, tmp_path, "inn.md", "# Inn\n\nThe inn Golden Carp was opened in 1781 by Jakob Moser.\n")
+    page.reload()
+    ask(page, "Who opened the inn Golden Carp?")
+    said = page.locator(".answer").inner_text()
+    page.reload()
+    expect(page.locator(".answer")).to_have_text(said)
+    expect(page.locator(".question")).to_have_text("Who opened the inn Golden Carp?")
+    assert page.title() == "Who opened the inn Golden Carp? – ragline"
+    page.locator(".cite").first.click()
+    expect(page.locator(".source[aria-current=true] mark.chosen")).to_contain_text("Jakob Moser")
+    page.get_by_role("button", name="New chat").click()
+    expect(page.locator(".answer")).to_have_count(0)
+    page.get_by_role("button", name="History").click()
+    page.on("dialog", lambda dialog: dialog.accept("The inn"))
+    page.get_by_role("button", name="Rename").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Export The inn").click()
+    text = download.value.path().read_text()
+    assert text.startswith("# The inn\n\n## Who opened the inn Golden Carp?\n\n")
+    assert "> The inn Golden Carp was opened in 1781 by Jakob Moser." in text
+    page.get_by_role("button", name="The inn", exact=True).click()
+    expect(page.locator(".answer")).to_have_text(said)
+    page.get_by_role("button", name="Edit question").click()
+    expect(page.get_by_label("Question")).to_have_value("Who opened the inn Golden Carp?")
+    expect(page.locator(".answer")).to_have_count(0)
+
+
+def test_on_a_phone_nothing_is_cut_and_back_closes_the_sources(stack: Stack, page: Page, tmp_path: Path) -> None:
+    put(stack, tmp_path, "mill.md", "# Mill\n\nThe mill at Vadum grinds 12 tonnes of rye a day.\n")
+    page.set_viewport_size({"width": 375, "height": 700})
+    page.reload()
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    ask(page, "How much rye does the mill at Vadum grind?")
+    address = page.url
+    page.locator(".cite").first.click()
+    expect(page.locator("#sources h2")).to_be_in_viewport()
+    expect(page.locator("mark.chosen")).to_be_in_viewport()
+    page.go_back()
+    expect(page.locator("#sources")).to_be_hidden()
+    expect(page.locator(".answer")).to_be_visible()
+    assert page.url == address
+
+
+def test_markdown_is_drawn_and_nothing_of_it_loaded(page: Page) -> None:
+    text = (
+        "A *fine* [link](http://127.0.0.1:9/x) [1].\n\n| Pump | Limit |\n|---|---|\n| P-17 | 8 bar [1] |\n\n"
+        "> Said\n> so.\n\n- one\n  - inner\n- two\n\n![](http://127.0.0.1:9/y.png) 2*3*4 snake_case_name"
+    )
+    drawn = page.evaluate(
+        """async (text) => {
+            const { draw } = await import("./markdown.js");
+            const target = document.createElement("div");
+            const at = [];
+            draw(target, text, (index, where) => {
+                at.push(text.slice(where, where + 4));
+                return document.createElement("i");
+            });
+            return [target.innerHTML, at];
+        }""",
+        text,
+    )
+    assert drawn[1] == [" [1]", " [1]"]
+    assert drawn[0] == (
+        "<p>A <em>fine</em> link (http://127.0.0.1:9/x)<i></i>.</p>"
+        '<div class="table"><table><tr><th>Pump</th><th>Limit</th></tr>'
+        "<tr><td>P-17</td><td>8 bar<i></i></td></tr></table></div>"
+        "<blockquote>Said\nso.</blockquote>"
+        "<ul><li>one<ul><li>inner</li></ul></li><li>two</li></ul>"
+        "<p>http://127.0.0.1:9/y.png 2*3*4 snake_case_name</p>"
+    )
