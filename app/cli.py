@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from importlib.metadata import entry_points, version
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +23,7 @@ from app.display import (
     origin_of,
     print_claim,
     print_counts,
+    print_findings,
     print_json,
     print_outcome,
     print_sources,
@@ -175,6 +177,20 @@ def mcp() -> None:
             await server_over(http).run_stdio_async()
 
     asyncio.run(serve())
+
+
+@cli.command()
+def doctor(*, as_json: JsonOption = False) -> None:
+    """Say what keeps ragline from starting or answering here, and how to cure it; exit status 1 with a problem."""
+    from app.doctor import examine  # noqa: PLC0415
+
+    findings = list(examine(AppSettings.load()))
+    if as_json:
+        typer.echo(json.dumps([asdict(each) for each in findings], indent=2))
+    else:
+        print_findings(findings)
+    if any(each.level == "problem" for each in findings):
+        raise typer.Exit(1)
 
 
 @cli.command()

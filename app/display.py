@@ -2,11 +2,15 @@
 
 import json
 from collections import Counter
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
+
+if TYPE_CHECKING:
+    from app.doctor import Finding
 
 console = Console(soft_wrap=True)
 
@@ -16,6 +20,7 @@ SUPPORT = {
     "unsupported": "[yellow]?[/]",
     "contradicted": "[red]✗[/]",
 }
+LEVELS = {"ok": "[green]✓[/]", "note": "[yellow]·[/]", "problem": "[red]✗[/]"}
 
 
 def print_json(answer: dict[str, Any]) -> None:
@@ -40,6 +45,13 @@ def print_claim(result: dict[str, Any]) -> None:
         return
     said = f"“{' '.join(result['quote'].split())}” - " if result["support"] != "quoted" else ""
     console.print(f"    [dim]{escape(said)}[/]{origin_of(source, [result['page']])}", highlight=False)
+
+
+def print_findings(findings: "Iterable[Finding]") -> None:
+    for each in findings:
+        console.print(f"{LEVELS[each.level]} {each.subject:<9} {escape(each.says)}", highlight=False)
+        if each.cure:
+            console.print(f"            [dim]{escape(each.cure)}[/]", highlight=False)
 
 
 def print_warnings(outcome: dict[str, Any]) -> None:
