@@ -2,6 +2,8 @@
 
     pull the weights -> start embed, score, generate and the orchestrator -> wait until each is healthy -> supervise
 
+Where the settings name an entailment model ([verify]), it is a fifth.
+
 A generator on a GPU is started last, since it takes the memory that is left. A process that dies is started again,
 after a pause that doubles up to half a minute; so is one that has been healthy and no longer answers. Ctrl-C and
 SIGTERM stop them all.
@@ -30,7 +32,6 @@ from services.child_process import python_command
 from services.errors import UnavailableError
 from services.settings import ServiceSettings
 
-SERVICES = ("embed", "score", "generate")
 QUICK_DEATH_S = 20.0
 MAX_QUICK_DEATHS = 3
 """Deaths after which a start is given up; once all four have been healthy, restarts never stop."""
@@ -62,7 +63,8 @@ class Supervisor:
     def __init__(self, settings: AppSettings, console: Console) -> None:
         self._console = console
         self._settings = settings
-        self.own = [name for name in SERVICES if not getattr(settings, name).url]
+        self._services = ["embed", "score", "generate", *(["verify"] if settings.verify.is_named else [])]
+        self.own = [name for name in self._services if not getattr(settings, name).url]
         """The services that are started here; the others serve elsewhere, at their `url`."""
         self._addresses = self._choose_addresses()
         self._started = False
@@ -119,9 +121,9 @@ class Supervisor:
 
     def _choose_addresses(self) -> dict[str, str]:
         addresses: dict[str, str] = {}
-        for name in (*SERVICES, "server"):
+        for name in (*self._services, "server"):
             section = getattr(self._settings, name)
-            if name in SERVICES and name not in self.own:
+            if name in self._services and name not in self.own:
                 addresses[name] = section.base_url
                 self._console.print(f"{name} serves at {section.base_url}, and is not started here")
                 continue
@@ -135,7 +137,7 @@ class Supervisor:
         ports = {
             f"RAGLINE_{name.upper()}__PORT": self._addresses[name].rpartition(":")[2] for name in (*self.own, "server")
         }
-        urls = {f"RAGLINE_{n.upper()}__URL": self._addresses[n] for n in SERVICES}
+        urls = {f"RAGLINE_{n.upper()}__URL": self._addresses[n] for n in self._services}
         data_dir = str(self._settings.data_dir)
         return {**ports, **urls, "RAGLINE_DATA_DIR": data_dir, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
 
@@ -157,7 +159,7 @@ class Supervisor:
         deaths, pause = 0, 1.0
         if child.name == "generate" and takes_what_is_left(self._settings.generate):
             for other in self._children:
-                if other.name in ("embed", "score"):
+                if other.name in ("embed", "score", "verify"):
                     await other.healthy.wait()
         while True:
             status = await (await self._start(child)).wait()

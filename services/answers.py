@@ -97,6 +97,16 @@ def scores(answer: Any, count: int) -> NDArray[np.float32]:
     return read.astype(np.float32)
 
 
+def predictions(answer: Any, count: int) -> list[dict[str, float]]:
+    """The probability of each label, for each input of TEI's /predict."""
+    read = [{text(each["label"]): each["score"] for each in labels} for labels in answer]
+    if len(read) != count or not all(read):
+        raise ValueError(f"labels of {len(read)} inputs, for {count} inputs")
+    for labels in read:
+        _finite(list(labels.values()))
+    return read
+
+
 def _in_order(items: Any, count: int) -> list[dict[str, Any]]:
     """The items by their `index`. Raises ValueError unless each of 0 .. count - 1 is there exactly once."""
     found = {natural(item["index"]): item for item in items}

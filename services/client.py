@@ -1,4 +1,4 @@
-"""Clients to the three model services; any server of the same routes serves as well (docs/compatibility.md).
+"""Clients to the model services; any server of the same routes serves as well (docs/compatibility.md).
 
 Each method raises only `services.errors`: UnavailableError for a service that cannot be reached or is draining,
 DeadlineError for one that takes too long, OverloadedError for one whose queue is full, EngineError for an answer that
@@ -15,12 +15,32 @@ import httpx2
 import numpy as np
 from numpy.typing import NDArray
 
-from services.answers import Delta, Usage, added_tokens, chat_chunk, embeddings, message, natural, scores
+from services.answers import (
+    Delta,
+    Usage,
+    added_tokens,
+    chat_chunk,
+    embeddings,
+    message,
+    natural,
+    predictions,
+    scores,
+)
 from services.errors import BadRequestError, EngineError, NotFoundError, UnavailableError
 from services.service_client import ModelCard, ServiceClient, error_of
 from services.settings import EndpointSettings, ScoreSettings
 
-__all__ = ["Delta", "EmbedClient", "GenerateClient", "Message", "ModelCard", "ScoreClient", "ServiceClient", "Usage"]
+__all__ = [
+    "Delta",
+    "EmbedClient",
+    "EntailmentClient",
+    "GenerateClient",
+    "Message",
+    "ModelCard",
+    "ScoreClient",
+    "ServiceClient",
+    "Usage",
+]
 
 Message = dict[str, Any]
 """A turn of a chat: `role`, `content`."""
@@ -132,6 +152,21 @@ def _score_body(route: str, query: str, documents: list[str]) -> dict[str, Any]:
         "truncate_prompt_tokens": -1,
     }
     return body | {"texts": documents, "truncate": True} if route == "/rerank" else body
+
+
+class EntailmentClient(ServiceClient):
+    """A model's labels for pairs of texts, by TEI's /predict: vLLM's /classify reads no pairs."""
+
+    role = "verify"
+
+    async def labels(
+        self, pairs: Sequence[tuple[str, str]], *, deadline: float | None = None
+    ) -> list[dict[str, float]]:
+        """The probability of each label for n pairs of premise and hypothesis; over-long pairs are cut."""
+        body = {"inputs": [list(pair) for pair in pairs], "truncate": True}
+        return await self._request(
+            "POST", "/predict", lambda answer: predictions(answer, len(pairs)), body, deadline=deadline
+        )
 
 
 class GenerateClient(ServiceClient):

@@ -28,7 +28,7 @@ from services.presets import Preset, find_preset
 
 log = logging.getLogger(__name__)
 
-Task = Literal["embed", "score", "generate", "classify"]
+Task = Literal["embed", "score", "generate", "classify", "verify"]
 
 _PREFIX = "RAGLINE_"
 
@@ -57,6 +57,11 @@ class EndpointSettings(Section):
     @property
     def base_url(self) -> str:
         return self.url.rstrip("/").removesuffix("/v1") or http_url(self.host, self.port)
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the section says of a model, or where one serves."""
+        return bool(self.model or self.url)
 
     @property
     def preset(self) -> Preset | None:
@@ -145,6 +150,8 @@ class Settings(BaseSettings):
     embed: EncoderSettings = EncoderSettings(port=8001)
     score: ScoreSettings = ScoreSettings(port=8002)
     generate: GeneratorSettings = GeneratorSettings(port=8003)
+    verify: EncoderSettings = EncoderSettings(port=8004)
+    """An entailment model, asked about what the rules of the verifier leave open; off without `model` and `url`."""
     index: Any = None
     milvus: Any = None
     ask: Any = None

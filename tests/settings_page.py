@@ -19,8 +19,8 @@ A profile (TOML, see [models.md](models.md)) sets them, and the environment wins
 is `RAGLINE_ASK__MIN_SCORE`. A key that does not exist is an error that names it.
 """
 SERVICES = {
-    ServiceSettings: "The model services: `[embed]` on port 8001, `[score]` on 8002, `[generate]` on 8003",
-    EncoderSettings: "Beside these, of encoders: `[embed]` and `[score]`",
+    ServiceSettings: "The model services, on ports 8001 to 8004: `[embed]`, `[score]`, `[generate]`, `[verify]`",
+    EncoderSettings: "Beside these, of encoders: `[embed]`, `[score]` and `[verify]`",
     ScoreSettings: "Beside these, of the cross-encoder: `[score]`",
     GeneratorSettings: "Beside these, of the generator: `[generate]`",
 }

@@ -6,7 +6,7 @@ not `verified`; one that names no passage is dropped. Nothing else is altered: c
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from app.answer.languages import language_of
@@ -16,6 +16,10 @@ from app.answer.terms import terms
 from app.answer.verdict import VERIFIED, Outcome, Verdict
 from app.answer.verify import verify
 from app.settings import Grounding
+from indexing.document import passage as under_heading
+
+Settle = Callable[[str, Sequence[tuple[str, Verdict]]], Awaitable[Sequence[Verdict]]]
+"""(claim, (premise, verdict) of each passage) -> the verdicts, those that the rules leave open decided."""
 
 _NUMBERS = r"\d{1,3}(?: *[,;–-] *\d{1,3})*"
 _TOKEN = re.compile(
@@ -56,14 +60,22 @@ class Citation:
 
 
 class CitationChecker:
-    """Checks the sentences of an answer while it is generated; yields its text, and Citations after each sentence.
+    """Checks the sentences of an answer while it is generated; returns its text, and Citations after each sentence.
 
-    The texts that it yields join to `answer`. The end of a sentence is held back until the next one begins; under
+    The texts that it returns join to `answer`. The end of a sentence is held back until the next one begins; under
     `strict` and `repair` the whole sentence is. `strict` stops (`left_passages`) at the first that no passage supports
     or that only repeats the question; `repair` drops each of those, with what leans on it ("The second ...").
     """
 
-    def __init__(self, passages: Sequence[Passage], question: str = "", grounding: Grounding = "mark") -> None:
+    def __init__(
+        self,
+        passages: Sequence[Passage],
+        question: str = "",
+        grounding: Grounding = "mark",
+        settle: Settle | None = None,
+    ) -> None:
+        self._settle = settle
+        self._events: list[str | Citation] = []
         self._passages = {passage.index: passage for passage in passages}
         self._asked = {term.key for term in terms(question)}
         self._grounding = grounding
@@ -80,10 +92,10 @@ class CitationChecker:
 
     @property
     def answer(self) -> str:
-        """The text yielded so far."""
+        """The text returned so far."""
         return self._draft[: self._released]
 
-    def feed(self, text: str) -> Iterator[str | Citation]:
+    async def feed(self, text: str) -> list[str | Citation]:
         self._pending += text
         held = _UNFINISHED.search(self._pending)
         ready = self._pending[: held.start()] if held else self._pending
@@ -91,15 +103,21 @@ class CitationChecker:
         if len(_TICKS.findall(line)) % 2:  # code that does not end yet
             ready = ready[: ready.rfind("`")]
         self._pending = self._pending[len(ready) :]
-        yield from self._read(ready)
+        await self._read(ready)
+        return self._taken()
 
-    def finish(self) -> Iterator[str | Citation]:
-        yield from self._read(self._pending)
+    async def finish(self) -> list[str | Citation]:
+        await self._read(self._pending)
         self._pending = ""
         if not self.left_passages:
-            yield from self._end_sentence()
+            await self._end_sentence()
+        return self._taken()
 
-    def _read(self, text: str) -> Iterator[str | Citation]:
+    def _taken(self) -> list[str | Citation]:
+        events, self._events = self._events, []
+        return events
+
+    async def _read(self, text: str) -> None:
         for token in _TOKEN.finditer(text):
             if self.left_passages:
                 return
@@ -113,9 +131,9 @@ class CitationChecker:
             elif kind == "stop" and is_plain and not self._space:
                 self._stop += token[0]
             else:
-                yield from self._word(token[0])
+                await self._word(token[0])
         if self._grounding == "mark":
-            yield from self._release()
+            self._release()
 
     @property
     def _in_row(self) -> bool:
@@ -127,9 +145,9 @@ class CitationChecker:
         """True right behind a word, where a marker that names no passage is an index: `x[0]`."""
         return not self._space and not self._stop and self._draft[-1:].isalnum()
 
-    def _word(self, word: str) -> Iterator[str | Citation]:
+    async def _word(self, word: str) -> None:
         if self._ends_before(word):
-            yield from self._end_sentence()
+            await self._end_sentence()
             if self.left_passages:
                 return
             self._write(self._space if self._draft else "")
@@ -151,13 +169,13 @@ class CitationChecker:
         before = claim + self._stop
         return sentences(f"{before}{self._space}{word}")[-1][0] >= len(before)
 
-    def _end_sentence(self) -> Iterator[str | Citation]:
+    async def _end_sentence(self) -> None:
         """Check the sentence that ends here, and write its markers and its full stop."""
         claim = self._draft[self._claim_start :]
         lead = _LEAD.match(claim)
         said = claim[lead.end() :] if lead else claim
         named, self._named = list(dict.fromkeys(self._named)), []
-        found = [] if self._in_fence or not said.strip() else self._carried(said, named)
+        found = [] if self._in_fence or not said.strip() else await self._carried(said, named)
         if self._grounding != "mark" and said.strip() and not self._in_fence and not self._may_stay(said, found):
             self._draft = self.answer
             self._stop = ""
@@ -172,18 +190,20 @@ class CitationChecker:
         self._write(self._stop)
         self._stop = ""
         self._claim_start = len(self._draft)
-        yield from self._release()
-        yield from (citation_of(passage, verdict, start, end) for passage, verdict in found)
+        self._release()
+        self._events += [citation_of(passage, verdict, start, end) for passage, verdict in found]
 
-    def _carried(self, claim: str, named: Sequence[int]) -> list[tuple[Passage, Verdict]]:
+    async def _carried(self, claim: str, named: Sequence[int]) -> list[tuple[Passage, Verdict]]:
         """Return the passages to cite: those that the model named that carry the claim, else the first that does."""
-        mine = [(self._passages[n], verify_against(claim, self._passages[n])) for n in named]
-        if carried := [pair for pair in mine if pair[1].verified]:
-            return carried
-        for number, passage in self._passages.items():
-            if number not in named and (verdict := verify_against(claim, passage)).verified:
-                return [(passage, verdict)]
-        return mine
+        passages = [self._passages[n] for n in dict.fromkeys([*named, *self._passages])]
+        verdicts: Sequence[Verdict] = [verify_against(claim, passage) for passage in passages]
+        if self._settle and not any(verdict.verified for verdict in verdicts):
+            premises = [premise(passage, verdict) for passage, verdict in zip(passages, verdicts, strict=True)]
+            verdicts = await self._settle(claim, list(zip(premises, verdicts, strict=True)))
+        found = list(zip(passages, verdicts, strict=True))
+        mine, others = found[: len(named)], found[len(named) :]
+        carried = [pair for pair in mine if pair[1].verified] or [pair for pair in others if pair[1].verified][:1]
+        return carried or mine
 
     def _may_stay(self, claim: str, found: Sequence[tuple[Passage, Verdict]]) -> bool:
         if self._dropped_last and leans(claim, language_of(claim)):
@@ -194,10 +214,10 @@ class CitationChecker:
     def _write(self, text: str) -> None:
         self._draft += text
 
-    def _release(self) -> Iterator[str]:
+    def _release(self) -> None:
         if text := self._draft[self._released :]:
             self._released = len(self._draft)
-            yield text
+            self._events.append(text)
 
 
 def without_markers(text: str) -> str:
@@ -207,6 +227,11 @@ def without_markers(text: str) -> str:
 
 def verify_against(claim: str, passage: Passage) -> Verdict:
     return verify(claim, passage.chunk.text, passage.chunk.heading)
+
+
+def premise(passage: Passage, verdict: Verdict) -> str:
+    """Return the quote of a verdict under its passage's heading."""
+    return under_heading(passage.chunk.heading, passage.chunk.text[verdict.start : verdict.end])
 
 
 def citation_of(passage: Passage, verdict: Verdict, start: int, end: int) -> Citation:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
-from app.answer.citations import verify_against
+from app.answer.citations import premise, verify_against
 from app.answer.languages import language_of
 from app.answer.passages import Passage, Query
 from app.answer.pipeline import Pipeline
@@ -51,20 +51,29 @@ def claims_of(text: str) -> list[Claim]:
     return found
 
 
-def check(claim: str, passage: str) -> Checked:
-    """Return what a passage that was given says of a claim."""
-    return Checked(verify(claim, passage), None, passage)
+async def check(pipeline: Pipeline, claim: str, sources: Sequence[Passage] | str, trace: Trace) -> Checked:
+    """Return what passages, or a text that was given, say of a claim."""
+    with trace.stage("verify"):
+        found = await asyncio.to_thread(_checked, claim, sources)
+    if pipeline.entailment is not None:
+        verdicts = await pipeline.entailment.settle(claim, [(_premise(each), each.verdict) for each in found], trace)
+        found = [replace(each, verdict=verdict) for each, verdict in zip(found, verdicts, strict=True)]
+    return max(found, key=lambda each: each.verdict.weight, default=Checked(NOTHING, None, ""))
 
 
 async def check_each(pipeline: Pipeline, claims: Sequence[Claim], query: Query, trace: Trace) -> AsyncIterator[Checked]:
     """Yield what the documents say of each claim; `query` says where to search, and how far."""
     found = pipeline.retrieve_each([replace(query, text=claim.query) for claim in claims], trace)
     for claim in claims:
-        passages = await anext(found)
-        with trace.stage("verify"):
-            yield await asyncio.to_thread(_check, claim.text, passages)
+        yield await check(pipeline, claim.text, await anext(found), trace)
 
 
-def _check(claim: str, passages: Sequence[Passage]) -> Checked:
-    verdicts = (Checked(verify_against(claim, passage), passage, passage.chunk.text) for passage in passages)
-    return max(verdicts, key=lambda each: each.verdict.weight, default=Checked(NOTHING, None, ""))
+def _checked(claim: str, sources: Sequence[Passage] | str) -> list[Checked]:
+    if isinstance(sources, str):
+        return [Checked(verify(claim, sources), None, sources)]
+    return [Checked(verify_against(claim, each), each, each.chunk.text) for each in sources]
+
+
+def _premise(checked: Checked) -> str:
+    verdict = checked.verdict
+    return premise(checked.passage, verdict) if checked.passage else checked.text[verdict.start : verdict.end]

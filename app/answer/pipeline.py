@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from app.answer.breaker import Breaker
 from app.answer.citations import Citation, CitationChecker
 from app.answer.codes import as_written, codes_asked, codes_in, is_of_another
+from app.answer.entailment import Entailment
 from app.answer.evidence import Evidence, quote, select_evidence
 from app.answer.languages import answer_in, language_of
 from app.answer.neighbours import join
@@ -68,6 +70,7 @@ class Pipeline:
     prompts: PromptBuilder
     breakers: Mapping[str, Breaker]
     """By the service's role."""
+    entailment: Entailment | None = None
 
     async def prepare(self, query: Query, question: Question, trace: Trace) -> Prepared:
         """Retrieve the passages and build the prompt: everything before generation."""
@@ -182,19 +185,20 @@ class Pipeline:
 
     async def _generate(self, prompt: Prompt, trace: Trace) -> AsyncIterator[AnswerEvent]:
         """Yield what the model writes with checked citations; under strict grounding only what the passages support."""
-        checker = CitationChecker(prompt.passages, prompt.question, self.settings.grounding)
+        settle = partial(self.entailment.settle, trace=trace) if self.entailment else None
+        checker = CitationChecker(prompt.passages, prompt.question, self.settings.grounding, settle)
         finish, usage = "error", NO_USAGE
         with trace.optional("generate"):
             async with aclosing(self._deltas(prompt, trace)) as deltas:
                 async for delta in deltas:
                     trace.mark("ttft")
                     finish, usage = delta.finish_reason or finish, delta.usage or usage
-                    for event in checker.feed(delta.text):
+                    for event in await checker.feed(delta.text):
                         yield event
                     if checker.left_passages:
                         finish = "left_passages"
                         break
-        for event in checker.finish():
+        for event in await checker.finish():
             yield event
         yield AnswerDone(bool(checker.answer), finish, usage)
 

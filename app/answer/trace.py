@@ -11,7 +11,7 @@ from services.errors import EngineError, NotFoundError, OverloadedError, Unavail
 _FAILURES = (UnavailableError, OverloadedError, EngineError, NotFoundError, IndexMismatchError)
 """Failures of a service; a service of another model than the index is one, too."""
 
-SHARES = {"embed": 0.1, "rerank": 0.25, "evidence": 0.15, "prompt": 0.1, "first_token": 0.4}
+SHARES = {"embed": 0.1, "rerank": 0.25, "evidence": 0.15, "prompt": 0.1, "verify": 0.1, "first_token": 0.4}
 """The part of a request's time that a stage may take, so that a service that hangs leaves time for the others."""
 
 
@@ -54,8 +54,9 @@ class Trace:
             try:
                 yield
             except _FAILURES as exc:
-                self.degraded.append(name)
-                self.warnings.append(f"{name}: {exc}")
+                if name not in self.degraded:
+                    self.degraded.append(name)
+                    self.warnings.append(f"{name}: {exc}")
 
     def mark(self, name: str) -> None:
         """Note the time from the request's start to the first call with this name."""

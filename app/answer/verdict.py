@@ -17,18 +17,20 @@ class Verdict:
     why: str
     """What the quote lacks, "" where it carries the claim."""
     score: float
-    """The share of the claim's terms that the quote holds."""
+    """The share of the claim's terms that the quote holds; the probability, where an entailment model decided."""
     start: int
     end: int
+    is_open: bool = False
+    """The quote lacks words of the claim, but no name or number: it may say the same in other words."""
 
     @property
     def verified(self) -> bool:
         return self.support in VERIFIED
 
     @property
-    def weight(self) -> tuple[bool, bool, float]:
+    def weight(self) -> tuple[bool, bool, bool, float]:
         """Orders what several quotes say of one claim: the highest is the verdict."""
-        return self.verified, self.support == "contradicted", self.score
+        return self.verified, self.support == "contradicted", self.is_open, self.score
 
 
 NOTHING = Verdict("unsupported", "says nothing that can be checked", 0.0, 0, 0)

@@ -2,7 +2,8 @@
 
 A claim is `entailed` when each of its terms stands in the quote, as often negated, hedged and quantified, in the
 quote's order. A claim may leave words out, move a phrase to the other end, and turn active into passive; it may not
-jump past a name or number to another of its kind. What these rules cannot see is `unsupported`, never verified.
+jump past a name or number to another of its kind. What these rules cannot see is `unsupported`, never verified; where
+the quote lacks words alone, `is_open`, an entailment model may be asked (entailment.py).
 bench/verification.py measures how often each kind of false claim passes, and of true claim fails:
 docs/verification.md.
 """
@@ -41,7 +42,8 @@ def verify(claim: str, passage: str, heading: str = "") -> Verdict:
         if fault and not missing and match.carries_in_other_voice(code):
             fault = None
         carried: Outcome = "quoted" if _squeezed(claim) in _squeezed(passage[start:end]) else "entailed"
-        verdict = Verdict(*(fault or (carried, "")), match.held, start, end)
+        is_open = missing is not None and missing[0] == "unsupported" and match.lacks_words_alone()
+        verdict = Verdict(*(fault or (carried, "")), match.held, start, end, is_open)
         best = max(best, verdict, key=lambda each: each.weight)
         if best.verified and best.score == 1:
             return best
@@ -107,6 +109,14 @@ class _Match:
             return "contradicted" if missing == against else "unsupported", why
         enough = max(min(2, len(self.claim)), len(self.claim) / 2)
         return None if len(self.pairs) >= enough else ("unsupported", "the heading says more of it than the quote")
+
+    def lacks_words_alone(self) -> bool:
+        """Return True where the quote lacks words of the claim but no name or number, and says the others alike."""
+        lacks_key = any(term.is_key and at is None for term, at in zip(self.claim, self.found, strict=True))
+        numbers = [at for term, at in self.pairs if term.is_number]
+        if lacks_key or not self.pairs or numbers != sorted(numbers):
+            return False
+        return not self.marks() and not self.exchanged()
 
     def other_voice(self) -> Fault | None:
         for i, at in enumerate(self.found):

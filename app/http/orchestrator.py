@@ -9,6 +9,7 @@ import httpx2
 from fastapi import Depends, Request
 
 from app.answer.breaker import Breaker
+from app.answer.entailment import Entailment
 from app.answer.pipeline import Pipeline
 from app.answer.prompt import PromptBuilder
 from app.documents.files import Files
@@ -17,7 +18,7 @@ from app.documents.library import Library
 from app.http.bulkheads import Bulkheads
 from app.http.metrics import AppMetrics
 from app.settings import AppSettings
-from services.client import EmbedClient, GenerateClient, ScoreClient, ServiceClient
+from services.client import EmbedClient, EntailmentClient, GenerateClient, ScoreClient, ServiceClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,9 @@ class Orchestrator:
     @property
     def services(self) -> dict[str, ServiceClient]:
         pipeline = self.pipeline
-        return {"embed": pipeline.embedder, "score": pipeline.scorer, "generate": pipeline.generator}
+        return {"embed": pipeline.embedder, "score": pipeline.scorer, "generate": pipeline.generator} | (
+            {"verify": pipeline.entailment.client} if pipeline.entailment else {}
+        )
 
 
 @asynccontextmanager
@@ -52,12 +55,14 @@ async def open_orchestrator(
     files = Files(settings.data_dir / "files")
     prompts = PromptBuilder(settings.ask, generator)
     breakers = {client.role: Breaker(client) for client in (embedder, scorer, generator)}
-    pipeline = Pipeline(settings.ask, library, embedder, scorer, generator, prompts, breakers)
+    judge = EntailmentClient(settings.verify, transport=transport)
+    entailment = Entailment(judge, Breaker(judge)) if settings.verify.is_named else None
+    pipeline = Pipeline(settings.ask, library, embedder, scorer, generator, prompts, breakers, entailment)
     try:
         async with ingest.working():
             yield Orchestrator(settings, library, pipeline, ingest, files, metrics, bulkheads)
     finally:
-        for client in (embedder, scorer, generator):
+        for client in (embedder, scorer, generator, judge):
             await client.aclose()
         library.close()
 

@@ -126,7 +126,10 @@ class Support(BaseModel):
     support: Literal["quoted", "entailed", "unsupported", "contradicted"] = Field(
         description="The quote holds the claim word for word, in other words, not, or says the opposite."
     )
-    support_score: float = Field(description="Share of the claim's words, names and numbers that the quote holds.")
+    support_score: float = Field(
+        description="Share of the claim's words, names and numbers that the quote holds; where an entailment model "
+        "decided, its probability."
+    )
 
 
 class CitationOut(Support):

@@ -9,6 +9,7 @@ const WITHOUT = {
   rerank: "The reranker did not answer: the sources are in the order of the search.",
   evidence: "The reranker did not answer: the best sentences were not picked.",
   generate: "The language model did not answer.",
+  verify: "The entailment model did not answer: only what the documents say in the same words is verified.",
 };
 const WAITS = { rerank: "Reading what was found …", evidence: "Reading the sources …", generate: "Writing …", prompt: "Writing …" };
 const ENDED = {

@@ -9,7 +9,7 @@ import { SourcePanel } from "./sources.js";
 
 const HEALTH_MS = 10_000;
 const NAMED = 4; // documents on the first screen
-const SERVICES = { embed: "embedder", score: "reranker", generate: "language model" };
+const SERVICES = { embed: "embedder", score: "reranker", generate: "language model", verify: "entailment model" };
 const $ = (id) => document.getElementById(id);
 const collection = () => $("collection").value;
 let held = new Map(); // collection -> {documents, read_only}

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, FailFast, Field, WithJsonSchema
 from typing_extensions import TypedDict
 
-from services.protocol import Usage, ZeroIfNull, now
+from services.protocol import Usage, Wire, ZeroIfNull, now
 from services.protocol.pooling import ChatInputRequest, InputRequest, PoolingRequest
 
 Scale = Literal["logit", "probability", "cosine"]
@@ -30,6 +30,7 @@ _ITEM = {"anyOf": [_TEXT, _OBJECT, {**_CONTENT, "required": ["content"]}]}
 
 Item = Annotated[str | ScoreMultiModalParam, BeforeValidator(_plain), WithJsonSchema(_ITEM)]
 Items = Item | list[Item]
+Pair = Annotated[list[str], Field(min_length=2, max_length=2)]
 
 
 class ScoringRequest(PoolingRequest):
@@ -135,6 +136,15 @@ class ClassificationRequest(InputRequest):
     pass
 
 
+class PredictRequest(Wire):
+    """TEI's /predict: a text, a pair of texts, or a batch of [text] and [text, text]."""
+
+    inputs: str | Pair | Annotated[list[Annotated[list[str], Field(min_length=1, max_length=2)]], Field(min_length=1)]
+    raw_scores: bool = False
+    truncate: bool = False
+    truncation_direction: Literal["left", "right", "Left", "Right"] = "right"
+
+
 class ClassificationChatRequest(ChatInputRequest):
     pass
 
@@ -157,3 +167,8 @@ class ClassificationResponse(BaseModel):
 
 def as_list(items: Items) -> Sequence[Item]:
     return items if isinstance(items, list) else [items]
+
+
+class Prediction(BaseModel):
+    label: str
+    score: float

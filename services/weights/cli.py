@@ -66,7 +66,8 @@ def path(name: str) -> None:
 
 
 def profile_models(settings: Settings) -> list[str]:
-    return [section.model for section in (settings.embed, settings.score, settings.generate) if section.model]
+    sections = (settings.embed, settings.score, settings.generate, settings.verify)
+    return [section.model for section in sections if section.model]
 
 
 def preset_table(rows: list[tuple[Preset, Path | None]], active: list[str]) -> Table:

@@ -1,8 +1,12 @@
-"""Which of the four processes waits for the others' memory."""
+"""Which processes `ragline up` starts, and which waits for the others' memory."""
+
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from app.up import takes_what_is_left
+from app.settings import AppSettings
+from app.up import Supervisor, takes_what_is_left
 from services.settings import GeneratorSettings
 
 
@@ -19,3 +23,12 @@ from services.settings import GeneratorSettings
 )
 def test_a_generator_of_torch_on_a_gpu_starts_after_the_encoders(section, waits):
     assert takes_what_is_left(GeneratorSettings(**section)) is waits
+
+
+@pytest.mark.parametrize(
+    ("verify", "started"),
+    [({}, False), ({"model": "a/folder"}, True), ({"model": "a/folder", "url": "http://127.0.0.1:9"}, False)],
+)
+def test_an_entailment_model_is_started_where_one_is_named(verify, started, tmp_path: Path):
+    settings = AppSettings.load(data_dir=tmp_path, verify=verify)
+    assert Supervisor(settings, Console(quiet=True)).own == ["embed", "score", "generate", *["verify"] * started]

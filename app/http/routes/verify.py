@@ -52,8 +52,7 @@ async def _check(body: VerifyBody, claims: list[Claim], here: Orchestrator, trac
     checked = []
     for claim, passage in zip(claims, passages, strict=True):
         if passage is not None:
-            with trace.stage("verify"):
-                checked.append(await asyncio.to_thread(check, claim.text, passage))
+            checked.append(await check(here.pipeline, claim.text, passage, trace))
         elif found is not None:
             checked.append(await anext(found))
     return checked

@@ -1,5 +1,7 @@
 """Citations: whatever the pieces a model writes in, markers are checked and quotes lead back to the document."""
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,8 +24,12 @@ PASSAGES = [passage(1, FRANCE), passage(2, GERMANY, start=500)]
 
 def read(text: str, *, step: int = 4, grounding: Grounding = "mark", question: str = "") -> tuple[str, list[Citation]]:
     citer = CitationChecker(PASSAGES, question, grounding)
-    events = [event for at in range(0, len(text), step) for event in citer.feed(text[at : at + step])]
-    events += citer.finish()
+
+    async def fed() -> list[str | Citation]:
+        events = [event for at in range(0, len(text), step) for event in await citer.feed(text[at : at + step])]
+        return events + await citer.finish()
+
+    events = asyncio.run(fed())
     written = "".join(event for event in events if isinstance(event, str))
     assert written == citer.answer
     return written, [event for event in events if isinstance(event, Citation)]

@@ -57,7 +57,7 @@ async def test_neighbours_become_one_passage_in_the_place_of_the_best(library: L
 async def test_a_citation_in_a_joined_passage_leads_to_the_document(library: Library) -> None:
     found = await joined(library, ("a", 2), ("a", 1))
     citer = CitationChecker(found)
-    events = [*citer.feed("The pump weighs 40 kg [1]."), *citer.finish()]
+    events = [*await citer.feed("The pump weighs 40 kg [1]."), *await citer.finish()]
     (citation,) = (event for event in events if isinstance(event, Citation))
     assert citation.verified
     store = await library.store("default")
