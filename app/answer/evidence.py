@@ -16,7 +16,7 @@ from app.answer.citations import Citation, citation_of, without_markers
 from app.answer.codes import codes_asked, codes_in, is_of_another
 from app.answer.languages import language_of
 from app.answer.passages import Passage
-from app.answer.segments import joined_fragments, leans, line_start, sentences
+from app.answer.segments import joined_fragments, joined_lists, leans, line_start, list_said, sentences
 from app.answer.tables import cells_of, is_row, is_rule, names_columns, row_said
 from app.answer.terms import forms_of, terms
 from app.answer.verdict import Verdict
@@ -29,6 +29,8 @@ PASSAGE_WEIGHT = 0.5
 """What a logit of the passage counts beside one of the sentence."""
 OVERLAP_WEIGHT = 0.5
 """What the terms that a sentence shares with the question count, by how rare they are in its passage."""
+UNNAMED = 3.0
+"""What a row counts less of whose three cells or more no column is named: nobody knows what they are values of."""
 MARGIN = 5.0
 """Beside the best sentence stand others of its passage, at most this far under it."""
 _HEADING = re.compile(r"(#{1,6}) +(.+)")
@@ -44,6 +46,10 @@ class Evidence:
     score: float
 
     @property
+    def is_row(self) -> bool:
+        return is_row(self.passage.chunk.text[self.start : self.end])
+
+    @property
     def said(self) -> str:
         """The sentence in one line; a table row as "column: value; column: value"."""
         return without_markers(" ".join(_said(self.passage, self.start, self.end).split()))
@@ -57,6 +63,7 @@ class _Candidate:
     said: str
     context: str
     """The sentence under its own heading, after the sentence on which it leans: what the cross-encoder reads."""
+    is_unnamed: bool
 
 
 async def select_evidence(
@@ -64,31 +71,37 @@ async def select_evidence(
 ) -> list[Evidence]:
     """Score the sentences of the passages in their context; return the best, and others of its passage, best first.
 
-    Sentences about others of a kind that the question asks for by number are none.
+    Sentences about others of a kind that the question asks for by number are none. Nor does a row stand beside one that
+    has more of the question's words: it is of another name or year.
     """
     asked = codes_asked(question, codes_in("\n".join(passage.chunk.text for passage in passages)))
     every: list[_Candidate] = []
     shared: list[float] = []
+    words: list[set[str]] = []
     for passage in passages:
         own = [each for each in _candidates(passage) if not is_of_another(each.context, asked)]
         every += own
-        shared += _overlap(question, own, language_of(passage.chunk.text))
+        held, weights = _overlap(question, own, language_of(passage.chunk.text))
+        words += held
+        shared += weights
     best = sorted(np.argsort(-np.array(shared), kind="stable")[:MAX_SENTENCES])
     if not best:
         return []
     logits = await scorer.score(question, [every[i].context for i in best], deadline=deadline)
-    found = []
+    found: list[tuple[Evidence, set[str]]] = []
     for i, logit in zip(best, logits, strict=True):
         each = every[i]
         score = float(logit) + PASSAGE_WEIGHT * (each.passage.logit or 0.0) + OVERLAP_WEIGHT * shared[i]
-        found.append(Evidence(each.passage, each.start, each.end, score))
-    found.sort(key=lambda evidence: -evidence.score)
-    first, *others = found
+        score -= UNNAMED * each.is_unnamed
+        found.append((Evidence(each.passage, each.start, each.end, score), words[i]))
+    found.sort(key=lambda pair: -pair[0].score)
+    (first, of_first), *others = found
     chosen = [first]
-    for each in others:
-        overlaps = any(each.start < other.end and other.start < each.end for other in chosen)
-        if each.passage is first.passage and each.score >= first.score - MARGIN and not overlaps:
-            chosen.append(each)
+    for other, of_other in others:
+        overlaps = any(other.start < each.end and each.start < other.end for each in chosen)
+        is_another_row = first.is_row and other.is_row and not of_first <= of_other
+        if other.passage is first.passage and other.score >= first.score - MARGIN and not (overlaps or is_another_row):
+            chosen.append(other)
     return chosen[:count]
 
 
@@ -121,7 +134,7 @@ def _candidates(passage: Passage) -> list[_Candidate]:
     heading = passage.chunk.heading
     found: list[_Candidate] = []
     before = ""
-    for start, end in joined_fragments(text, sentences(text)):
+    for start, end in joined_lists(text, list(joined_fragments(text, sentences(text)))):
         said = text[start:end]
         if title := _HEADING.match(text[line_start(text, start) : end]):
             above = heading.split(" > ")[: len(title[1]) - 1]
@@ -129,7 +142,8 @@ def _candidates(passage: Passage) -> list[_Candidate]:
         elif _tells(said) and not names_columns(text, start):
             read = _said(passage, start, end)
             lead = f"{before} " if before and leans(said, code) else ""
-            found.append(_Candidate(passage, start, end, read, under_heading(heading, lead + read)))
+            context = under_heading(heading, lead + read)
+            found.append(_Candidate(passage, start, end, read, context, _is_unnamed(passage, start, end)))
             before = said
     return found
 
@@ -138,7 +152,13 @@ def _said(passage: Passage, start: int, end: int) -> str:
     """Return a sentence as it is, a row of a table with the names of its columns."""
     text = passage.chunk.text
     said = text[start:end]
-    return row_said(cells_of(text, passage.chunk.heading, start, end)) if is_row(said) else said
+    return row_said(cells_of(text, passage.chunk.heading, start, end)) if is_row(said) else list_said(said)
+
+
+def _is_unnamed(passage: Passage, start: int, end: int) -> bool:
+    text = passage.chunk.text
+    cells = cells_of(text, passage.chunk.heading, start, end) if is_row(text[start:end]) else []
+    return len(cells) > 2 and not any(name for name, _ in cells)  # noqa: PLR2004
 
 
 def _tells(text: str) -> bool:
@@ -148,9 +168,12 @@ def _tells(text: str) -> bool:
     return len(terms(text)) > 1 or ":" in text or any(char.isdigit() for char in text)
 
 
-def _overlap(question: str, candidates: Sequence[_Candidate], code: str) -> list[float]:
-    """Return what of the question each sentence of a passage shares: log(1 + sentences / those that have it) a term."""
+def _overlap(question: str, candidates: Sequence[_Candidate], code: str) -> tuple[list[set[str]], list[float]]:
+    """Return what of the question each sentence of a passage shares, and its weight.
+
+    A term weighs log(1 + sentences / those that have it).
+    """
     asked = forms_of(terms(question, code))
     held = [forms_of(terms(each.said, code)) & asked for each in candidates]
     frequency = Counter(form for forms in held for form in forms)
-    return [sum(math.log(1 + len(held) / frequency[form]) for form in forms) for forms in held]
+    return held, [sum(math.log(1 + len(held) / frequency[form]) for form in forms) for forms in held]

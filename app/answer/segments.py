@@ -20,6 +20,10 @@ _WHOLE = re.compile(r"[.!?;:。！？।؟][\"'”’)\]」』”）]*$|: |\||^\
 """Of a line that stands by itself: the end of a sentence, "name: value", a row, a heading, a list item."""
 _GOES_ON = re.compile(r"[(a-zà-ÿ]")
 """The start of a line that continues a long one without a full stop, however much room that had."""
+_ITEM = re.compile(r"[ \t]*(?:[-*•]|\d{1,3}[.)])\s")
+_COLONS = (":", "\uff1a")
+_LIST_CHARS = 600
+"""Of a list that is read with the line before it."""
 _FRAGMENT_WORDS = 6
 _LEAD = re.compile(r"\s*(?:(?:[-*•>#]+|\d{1,3}[.)])\s+)*")
 _FENCE = re.compile(r"\s*(?:```|~~~)")
@@ -64,6 +68,26 @@ def joined_fragments(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tu
             run.append((start, end))
         elif start < end:
             yield start, end
+
+
+def joined_lists(text: str, spans: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield the spans; one that ends in a colon before a list goes on to the list's end, or as far as there is room."""
+    for i, (start, end) in enumerate(spans):
+        last = end
+        if text[end - 1] in _COLONS:
+            for item, item_end in spans[i + 1 :]:
+                if not _ITEM.match(text, line_start(text, item)) or item_end - start > _LIST_CHARS:
+                    break
+                last = item_end
+        yield start, last
+
+
+def list_said(text: str) -> str:
+    """Write a list with the line before it as "line: item; item"; any other text as it is."""
+    lead, *items = text.split("\n")
+    if not items or lead.rstrip()[-1:] not in _COLONS:
+        return text
+    return f"{lead.rstrip()} {'; '.join(_LEAD.sub('', item, count=1).rstrip(' ;,.') for item in items if item.strip())}"
 
 
 def _is_fragment(text: str, start: int, end: int) -> bool:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from app.answer.evidence import quote, select_evidence
+from app.answer.evidence import Evidence, quote, select_evidence
 from app.answer.passages import Fused, Passage
 from indexing.document import StoredChunk
 from services.client import ScoreClient
@@ -48,13 +48,17 @@ def passage(text: str, heading: str = "", index: int = 1) -> Passage:
     return Passage(index, chunk, Fused(index, 1.0, None, None), rank_before=index, logit=0.0, score=0.5)
 
 
-async def answer(stack: Stack, question: str, *passages: Passage) -> str:
+async def found(stack: Stack, question: str, *passages: Passage) -> list[Evidence]:
     scorer = ScoreClient(ScoreSettings(url=stack.addresses["score"]))
     try:
-        found = await select_evidence(scorer, question, passages, 2, time.monotonic() + 60)
+        return await select_evidence(scorer, question, passages, 2, time.monotonic() + 60)
     finally:
         await scorer.aclose()
-    return "".join(event for event in quote(found) if isinstance(event, str))
+
+
+async def answer(stack: Stack, question: str, *passages: Passage) -> str:
+    events = quote(await found(stack, question, *passages))
+    return "".join(event for event in events if isinstance(event, str))
 
 
 @pytest.mark.parametrize(
@@ -81,6 +85,61 @@ async def test_the_names_of_a_tables_columns_are_no_evidence(stack: Stack) -> No
     assert await answer(stack, "Which pumps are there?", passage(PUMPS[PUMPS.index("|") :])) == (
         "Pump: P-17; Limit: 8 bar; Site: Berlin [1]. Pump: P-18; Limit: 12 bar; Site: Paris [1]."
     )
+
+
+REVENUE = (
+    "The table shows revenue by zone.\n\n| Revenue | 2022 | 2023 |\n|---|---|---|\n"
+    "| Zone EUR | 1,204 | 1,181 |\n| Zone USD | 802 | 911 |\n| Zone GBP | 310 | 295 |"
+)
+
+
+@pytest.mark.parametrize("zone", ["EUR: 1,204", "GBP: 310"])
+async def test_no_row_of_another_name_stands_beside_the_one_that_is_asked_for(stack: Stack, zone: str) -> None:
+    name, _, value = zone.partition(": ")
+    said = await answer(stack, f"How much revenue did zone {name} have in 2023?", passage(REVENUE, "Report > Revenue"))
+    assert said.startswith(f"Revenue: Zone {name}; 2022: {value}; 2023: ")
+    assert said.count("[1]") == 1
+
+
+async def test_a_row_that_names_its_values_is_before_one_that_does_not(stack: Stack) -> None:
+    named = "| Item | 2022 | 2023 |\n|---|---|---|\n| Net sales | 1,204 | 1,181 |\n| Tax | 3 | 5 |"
+    unnamed = "| Zone EUR | — | (23) |\n| Zone USD | 4 | (9) |"
+    passages = passage(named, "Report > Zone EUR > Income"), passage(unnamed, "Report > Net sales by zone", 2)
+    assert await answer(stack, "What were the net sales of zone EUR?", *passages) == (
+        "Item: Net sales; 2022: 1,204; 2023: 1,181 [1]."
+    )
+    assert (await answer(stack, "What were the net sales of zone EUR?", passages[1])).startswith(
+        "Zone EUR; —; (23) [2]."
+    )
+
+
+PARTS = (
+    "The pump has few parts. It is easy to service.\n\nThe parts of the pump are:\n\n- a valve\n- a rotor, of steel;\n"
+    "- seals\n\nSpare parts are kept in Berlin. The manual of the pump lists all tools:\n1. a wrench\n2. pliers\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("question", "expected"),
+    [
+        ("What are the parts of the pump?", "The parts of the pump are: a valve; a rotor, of steel; seals [1]."),
+        ("Which tools does the manual list?", "The manual of the pump lists all tools: a wrench; pliers [1]."),
+        ("Where are spare parts kept?", "Spare parts are kept in Berlin [1]."),
+    ],
+)
+async def test_a_list_is_quoted_with_its_items(stack: Stack, question: str, expected: str) -> None:
+    assert expected in await answer(stack, question, passage(PARTS, "Manual"))
+
+
+async def test_a_long_list_is_quoted_as_far_as_there_is_room(stack: Stack) -> None:
+    items = [f"part number {n} of the pump, which is made of steel" for n in range(30)]
+    text = "The parts are:\n" + "\n".join(f"* {item}" for item in items)
+    first, *_ = await found(stack, "What are the parts?", passage(text))
+    quoted = text[first.start : first.end]
+    assert text.startswith(quoted)
+    assert quoted.endswith("steel")
+    assert 3 < quoted.count("\n") < 30
+    assert first.said == "The parts are: " + "; ".join(items[: quoted.count("\n")])
 
 
 @pytest.mark.parametrize(
