@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from app.display import (
+    FORMS,
     console,
     origin_of,
     print_claim,
@@ -88,6 +89,8 @@ def ask(
                 raise RaglineError(payload["error"]["message"])
             case "done":
                 console.print("\n")
+                if payload["form"]:
+                    console.print(f"[dim]{FORMS[payload['form']]}[/]")
                 print_sources(sources, cited)
                 print_outcome(payload)
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 console = Console(soft_wrap=True)
 
+FORMS = {"quoted": "Quoted word for word.", "worded": "In the language model's own words."}
 SUPPORT = {
     "quoted": "[green]✓[/]",
     "entailed": "[green]≈[/]",

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +55,13 @@ class AnswerDone:
     answered: bool
     finish_reason: str
     usage: Usage
+
+    @property
+    def form(self) -> Literal["quoted", "worded"] | None:
+        """Whether it is of the passages' sentences or of the model's; None where it answers nothing."""
+        if not self.answered:
+            return None
+        return "quoted" if self.finish_reason == "quoted" else "worded"
 
 
 AnswerEvent = str | Citation | AnswerDone

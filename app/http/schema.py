@@ -176,6 +176,9 @@ class VerifyOut(Outcome):
 
 class Done(Outcome):
     answered: bool
+    form: Literal["quoted", "worded"] | None = Field(
+        description="quoted: sentences of the documents as they are; worded: the model's own; null: not answered."
+    )
     finish_reason: str
     usage: UsageOut
     model: str

@@ -80,6 +80,7 @@ def done_out(event: AnswerDone, trace: Trace, here: Orchestrator) -> Done:
     usage = event.usage
     return Done(
         answered=event.answered,
+        form=event.form,
         finish_reason=event.finish_reason,
         usage=UsageOut(
             prompt_tokens=usage.prompt_tokens,

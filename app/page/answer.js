@@ -14,9 +14,10 @@ const WITHOUT = {
 const WAITS = { rerank: "Reading what was found …", evidence: "Reading the sources …", generate: "Writing …", prompt: "Writing …" };
 const ENDED = {
   length: "The answer reached its limit of length.",
-  quoted: "Quoted word for word, because the language model wrote nothing that the sources carry.",
   left_passages: "Ended where the sources do not carry it any further.",
 };
+
+const FORMS = { quoted: "Quoted word for word.", worded: "In the language model's own words." };
 
 export class Answer {
   text = "";
@@ -108,9 +109,10 @@ export class Answer {
   }
 
   #onDone(done) {
-    const { answered, degraded, warnings, finish_reason: reason, timings_ms: timings } = done;
+    const { answered, form, degraded, warnings, finish_reason: reason, timings_ms: timings } = done;
     Object.assign(this, { answered, done });
     this.end(ENDED[reason]);
+    if (form) this.note(FORMS[form]);
     this.body.classList.toggle("unanswered", !answered);
     for (const stage of degraded) this.note(WITHOUT[stage] ?? `Answered without ${stage}.`);
     if (warnings.length) this.#notes.append(details("warnings", "Why", warnings.join("\n")));

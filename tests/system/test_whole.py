@@ -111,6 +111,8 @@ def test_ask_in_the_terminal(stack: Stack, corpus: Path) -> None:
     assert str(corpus / "pumps.txt") in done.stdout
     as_json = json.loads(stack.ragline("ask", "Who replaced pump P-17?", "--json").stdout)
     assert "Ana Ruiz" in as_json["answer"]
+    forms = {"quoted": "Quoted word for word.", "worded": "In the language model's own words."}
+    assert forms[as_json["form"]] in done.stdout
 
 
 def test_search_in_the_terminal(stack: Stack, corpus: Path) -> None:

@@ -16,7 +16,7 @@ import uvicorn
 from app.http.server import create_app
 from app.settings import AppSettings
 from tests.app.http.test_overload import slow_scorer
-from tests.app.http.test_server import ASK, TEXTS, add, answering, serving, settings_over
+from tests.app.http.test_server import ASK, NOBODY, TEXTS, add, answering, serving, settings_over
 from tests.conftest import Stack
 
 pytestmark = pytest.mark.anyio
@@ -139,3 +139,17 @@ async def test_the_log_has_a_question_only_where_a_setting_says_so(
         assert (await http.post("/ask", json=ASK)).status_code == 404
     (line,) = caplog.records
     assert (line.question, line.outcome) == (ASK["question"], "NotFoundError")
+
+
+async def test_an_answer_says_whether_it_is_quoted_or_worded(stack: Stack, tmp_path: Path) -> None:
+    end = CHUNK.replace('"Ana Ruiz "', '"replaced it."').replace("null", '"stop"')
+    with babbling(f"data: {end}\n\ndata: [DONE]\n\n".encode()) as url:
+        worded = settings_over(stack, tmp_path, generate={"url": url}, ask={"evidence_sentences": 0})
+        async with listening(worded) as http:
+            await add(http, "pump", TEXTS["pump"])
+            assert (await events_of(http, **ASK))[-1][1]["form"] == "worded"
+    async with listening(settings_over(stack, tmp_path, generate={"url": NOBODY})) as http:
+        assert (await events_of(http, **ASK))[-1][1]["form"] == "quoted"
+        assert (await http.post("/ask", json=ASK)).json()["form"] == "quoted"
+        none = await http.post("/ask", json={"question": "What is the boiling point of tungsten?"})
+        assert (none.json()["answered"], none.json()["form"]) == (False, None)
