@@ -71,6 +71,8 @@ async def select_evidence(
 ) -> list[Evidence]:
     """Score the sentences of the passages in their context; return the best, and others of its passage, best first.
 
+    In place of those stands one of another passage that has the names of the question which the first one lacks.
+
     Sentences about others of a kind that the question asks for by number are none. Nor does a row stand beside one that
     has more of the question's words: it is of another name or year.
     """
@@ -96,6 +98,8 @@ async def select_evidence(
         found.append((Evidence(each.passage, each.start, each.end, score), words[i]))
     found.sort(key=lambda pair: -pair[0].score)
     (first, of_first), *others = found
+    if count > 1 and (naming := _naming(question, first, [other for other, _ in others])):
+        return [first, naming]
     chosen = [first]
     for other, of_other in others:
         overlaps = any(other.start < each.end and each.start < other.end for each in chosen)
@@ -106,10 +110,10 @@ async def select_evidence(
 
 
 def quote(evidence: Sequence[Evidence]) -> list[str | Citation]:
-    """Return sentences as an answer, in the order of their passage: texts with markers, and a Citation after each."""
+    """Return sentences as an answer, in the order of their passages: texts with markers, and a Citation after each."""
     events: list[str | Citation] = []
     written = 0
-    for each in sorted(evidence, key=lambda e: e.start):
+    for each in _in_order(evidence):
         body = each.said.rstrip(".!?。！？")
         stop = each.said[len(body) :] or "."
         text = f"{' ' if written else ''}{body}"
@@ -122,9 +126,31 @@ def quote(evidence: Sequence[Evidence]) -> list[str | Citation]:
 
 
 def by_passage(evidence: Sequence[Evidence]) -> dict[int, str]:
-    """Join the evidence, which is of one passage, in the order of its text, by the passage's index."""
-    in_order = sorted(evidence, key=lambda e: e.start)
-    return {evidence[0].passage.index: " ".join(each.said for each in in_order)} if evidence else {}
+    """Join the evidence of each passage, in the order of its text, by the passage's index."""
+    said = [(each.passage.index, each.said) for each in _in_order(evidence)]
+    return {index: " ".join(text for place, text in said if place == index) for index, _ in said}
+
+
+def _in_order(evidence: Sequence[Evidence]) -> list[Evidence]:
+    """Sort by passage, that of the best sentence first, and by place."""
+    places = [each.passage.index for each in evidence]
+    return sorted(evidence, key=lambda each: (places.index(each.passage.index), each.start))
+
+
+def _naming(question: str, first: Evidence, others: Sequence[Evidence]) -> Evidence | None:
+    """Return the best sentence elsewhere with each name of the question that the first's passage lacks."""
+    chunk = first.passage.chunk
+    code = language_of(chunk.text)
+    held = forms_of(terms(f"{chunk.heading}\n{chunk.text}", code))
+    missing = [
+        term for term in terms(question, code) if term.is_key and not term.is_number and not term.all_forms & held
+    ]
+    for each in others if missing else ():
+        if each.passage is not first.passage and each.score >= first.score - MARGIN:
+            forms = forms_of(terms(f"{each.passage.chunk.heading}\n{each.said}", code))
+            if all(term.all_forms & forms for term in missing):
+                return each
+    return None
 
 
 def _candidates(passage: Passage) -> list[_Candidate]:

@@ -87,6 +87,22 @@ async def test_the_names_of_a_tables_columns_are_no_evidence(stack: Stack) -> No
     )
 
 
+ACME = "Acme makes pumps for mines in Chile. It was founded in 1921 by two sisters."
+BOREALIS = "Borealis Water was founded in 1934 in a garage in Oslo. It sells filters."
+HARBOUR = "The harbour was dredged in 1950. It freezes in winter."
+
+
+async def test_what_the_first_passage_leaves_unnamed_is_quoted_from_another(stack: Stack) -> None:
+    passages = passage(ACME, "Acme"), passage(HARBOUR, "Harbour", 2), passage(BOREALIS, "Borealis", 3)
+    said = await found(stack, "When were Acme and Borealis Water founded?", *passages)
+    assert {each.passage.index for each in said} == {1, 3}
+    text = await answer(stack, "When were Acme and Borealis Water founded?", *passages)
+    assert "It was founded in 1921 by two sisters [1]." in text
+    assert "Borealis Water was founded in 1934 in a garage in Oslo [3]." in text
+    for question in ("When was Acme founded?", "When was Acme in Uruguay founded?"):
+        assert {each.passage.index for each in await found(stack, question, *passages)} == {1}
+
+
 REVENUE = (
     "The table shows revenue by zone.\n\n| Revenue | 2022 | 2023 |\n|---|---|---|\n"
     "| Zone EUR | 1,204 | 1,181 |\n| Zone USD | 802 | 911 |\n| Zone GBP | 310 | 295 |"
