@@ -195,12 +195,15 @@ class CitationChecker:
 
     async def _carried(self, claim: str, named: Sequence[int]) -> list[tuple[Passage, Verdict]]:
         """Return the passages to cite: those that the model named that carry the claim, else the first that does."""
-        passages = [self._passages[n] for n in dict.fromkeys([*named, *self._passages])]
-        verdicts: Sequence[Verdict] = [verify_against(claim, passage) for passage in passages]
-        if self._settle and not any(verdict.verified for verdict in verdicts):
-            premises = [premise(passage, verdict) for passage, verdict in zip(passages, verdicts, strict=True)]
-            verdicts = await self._settle(claim, list(zip(premises, verdicts, strict=True)))
-        found = list(zip(passages, verdicts, strict=True))
+        found: list[tuple[Passage, Verdict]] = []
+        for number in dict.fromkeys([*named, *self._passages]):
+            found.append((self._passages[number], verify_against(claim, self._passages[number])))
+            if len(found) >= len(named) and (carried := [pair for pair in found if pair[1].verified]):
+                return carried
+        if self._settle:
+            passages = [passage for passage, _ in found]
+            verdicts = await self._settle(claim, [(premise(*pair), pair[1]) for pair in found])
+            found = list(zip(passages, verdicts, strict=True))
         mine, others = found[: len(named)], found[len(named) :]
         carried = [pair for pair in mine if pair[1].verified] or [pair for pair in others if pair[1].verified][:1]
         return carried or mine
