@@ -314,7 +314,7 @@ def interval(wrong: int, n: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share."""
     z, p = 1.96, wrong / n
     centre, half = p + z * z / (2 * n), z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return (centre - half) / (1 + z * z / n), (centre + half) / (1 + z * z / n)
+    return max((centre - half) / (1 + z * z / n), 0.0), (centre + half) / (1 + z * z / n)
 
 
 def main() -> None:
