@@ -1,5 +1,6 @@
 """The chat page in a real browser, against the real orchestrator."""
 
+import re
 import shutil
 import socket
 import subprocess
@@ -57,6 +58,9 @@ def test_an_answer_streams_with_its_sources_and_marks_the_quote(stack: Stack, pa
     page.reload()
     ask(page, "How many passengers does the ferry Marigold carry?")
     expect(page.locator(".answer")).to_contain_text("45")
+    expect(page.locator("#turns .note")).to_have_text(
+        re.compile("Quoted word for word|In the language model's own words")
+    )
     expect(page.locator(".cite").first).to_be_visible()
     first = page.locator(".source").first
     expect(first).to_have_class("source cited")
