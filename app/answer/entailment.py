@@ -33,11 +33,14 @@ class Entailment:
     breaker: Breaker
 
     async def settle(self, claim: str, found: Sequence[tuple[str, Verdict]], trace: Trace) -> list[Verdict]:
-        """Return the verdicts of premises, those that are open decided by the model; as they were where it fails."""
+        """Return the verdicts of premises, those that are open decided by the model.
+
+        They stay as they were where it fails, and where the rules found one that carries the claim or contradicts it.
+        """
         verdicts = [verdict for _, verdict in found]
         of_open = [i for i, verdict in enumerate(verdicts) if verdict.is_open]
         chosen = sorted(of_open, key=lambda i: -verdicts[i].score)[:MAX_QUOTES]
-        if chosen and not any(verdict.verified for verdict in verdicts):
+        if chosen and not any(verdict.verified or verdict.support == "contradicted" for verdict in verdicts):
             with trace.optional("verify"):
                 async with self.breaker.guard():
                     pairs = [(found[i][0], claim) for i in chosen]

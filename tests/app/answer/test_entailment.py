@@ -11,6 +11,7 @@ from app.answer.citations import CitationChecker
 from app.answer.entailment import Entailment
 from app.answer.passages import Fused, Passage
 from app.answer.trace import Trace
+from app.answer.verify import verify
 from app.settings import AppSettings, Grounding
 from indexing.document import StoredChunk
 from services.client import EntailmentClient
@@ -94,6 +95,19 @@ async def test_a_claim_in_other_words_is_decided_by_the_labels_names(urls: dict[
 async def test_numbers_names_and_contradictions_stay_as_the_rules_say(urls: dict[str, str], claim: str) -> None:
     ((_, support),) = (await checked(urls["mnli"], claim))[1]
     assert support in ("unsupported", "contradicted")
+
+
+async def test_what_the_rules_contradict_in_one_passage_no_model_carries_in_another(urls: dict[str, str]) -> None:
+    claim = "The tower was not built in 1862."
+    passages = ["The tower was built in 1862.", "In 1862 the tower was there, wrought by hand."]
+    found = [(text, verify(claim, text)) for text in passages]
+    assert [(verdict.support, verdict.is_open) for _, verdict in found] == [
+        ("contradicted", False),
+        ("unsupported", True),
+    ]
+    async with entailment(urls["mnli"]) as head:
+        assert await head.settle(claim, found, Trace.starting(60)) == [verdict for _, verdict in found]
+        assert (await head.settle(claim, found[1:], Trace.starting(60)))[0].support == "entailed"
 
 
 async def test_what_the_model_carries_is_kept_under_repair_and_what_it_does_not_is_dropped(
