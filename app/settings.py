@@ -35,7 +35,6 @@ class AskSettings(Section):
     grounding: Grounding = "mark"
     """mark: citations say whether they are verified; strict: the answer ends where no passage carries it; repair: what
     none carries is left out. The best sentences are quoted where nothing remains."""
-    rrf_k: int = Field(default=60, ge=1)
     deadline_s: float = Field(default=120.0, gt=0)
     """Time for one question, all stages together."""
 

@@ -25,7 +25,7 @@ from app.answer.entailment import Entailment
 from app.answer.evidence import Evidence, quote, select_evidence
 from app.answer.languages import answer_in, language_of
 from app.answer.neighbours import join
-from app.answer.passages import Candidate, Fused, Passage, Query, reciprocal_rank_fusion
+from app.answer.passages import Candidate, Fused, Passage, Query, best_first, fuse
 from app.answer.prompt import CHARS_PER_TOKEN, Prompt, PromptBuilder, Question
 from app.answer.trace import Trace
 from app.documents.library import Library
@@ -34,6 +34,7 @@ from indexing.document import Hit, passage
 from services.client import Delta, EmbedClient, GenerateClient, ScoreClient, Usage
 from services.errors import DeadlineError
 
+Vectors = Sequence[NDArray[np.float32]]
 NO_USAGE = Usage(0, 0)
 MARKERS = re.compile(r" \[\d+\]")
 
@@ -46,6 +47,8 @@ class Prepared:
     passages: list[Passage]
     evidence: list[Evidence]
     prompt: Prompt | None
+    searched_for: str | None = None
+    """What was searched for where that is not the question."""
     is_of_another: bool = False
     """The passages are about others of a kind, as P-17, that the question asks for by number, as P-99."""
 
@@ -83,28 +86,31 @@ class Pipeline:
     async def prepare(self, query: Query, question: Question, trace: Trace) -> Prepared:
         """Retrieve the passages and build the prompt: everything before generation."""
         passages = await self._join_neighbours(query, await self.retrieve(query, trace))
-        if other := _asked_for_others(question.text, passages):
+        searched_for = query.text if query.text != question.text else None
+        if other := _asked_for_others(query.text, passages):
             trace.warnings.append(f"search: no passage is about {other}")
-            return Prepared(question.text, passages, [], None, is_of_another=True)
-        evidence = await self._select_evidence(question, passages, trace)
+            return Prepared(question.text, passages, [], None, searched_for, is_of_another=True)
+        evidence = await self._select_evidence(query, passages, trace)
         prompt = await self._build_prompt(question, passages, evidence, trace)
-        return Prepared(question.text, passages, evidence, prompt)
+        return Prepared(question.text, passages, evidence, prompt, searched_for)
 
     async def retrieve(self, query: Query, trace: Trace) -> list[Passage]:
         """Return the top_n passages, best first; [] where none reaches `min_score`."""
-        vectors, sparse = await asyncio.gather(self._embed([query], trace), self._search_sparse(query))
-        return await self._passages(query, vectors[0], sparse, trace)
+        vectors, sparse = await asyncio.gather(
+            self._embed(query.collection, query.forms, trace), self._search_sparse(query)
+        )
+        return await self._passages(query, vectors, sparse, trace)
 
     async def retrieve_each(self, queries: Sequence[Query], trace: Trace) -> AsyncIterator[list[Passage]]:
         """Yield the passages for each query; all are of one collection, and embedded together."""
-        vectors = await self._embed(queries, trace)
-        for query, vector in zip(queries, vectors, strict=True):
-            yield await self._passages(query, vector, await self._search_sparse(query), trace)
+        vectors = await self._embed(queries[0].collection, [query.text for query in queries], trace)
+        for index, query in enumerate(queries):
+            yield await self._passages(query, vectors[index : index + 1], await self._search_sparse(query), trace)
 
     async def _passages(
-        self, query: Query, vector: NDArray[np.float32] | None, sparse: Sequence[Hit], trace: Trace
+        self, query: Query, vectors: Vectors, sparse: Sequence[Sequence[Hit]], trace: Trace
     ) -> list[Passage]:
-        candidates = await self._search(query, vector, sparse, trace)
+        candidates = await self._search(query, vectors, sparse, trace)
         if not candidates:
             await self.library.check_not_empty(query.collection)
         logits = await self._rerank(query, candidates[: query.rerank_depth], trace)
@@ -121,14 +127,14 @@ class Pipeline:
             return passages
         return await join(self.library, query.collection, passages, self.settings.context_tokens // 2 * CHARS_PER_TOKEN)
 
-    async def _select_evidence(self, question: Question, passages: Sequence[Passage], trace: Trace) -> list[Evidence]:
+    async def _select_evidence(self, query: Query, passages: Sequence[Passage], trace: Trace) -> list[Evidence]:
         """Return the `evidence_sentences` sentences that the cross-encoder ranks first."""
         count = self.settings.evidence_sentences
         if count and passages:
             with trace.optional("evidence"):
                 async with self.breakers["score"].guard(allowed=1):  # not after a rerank that failed just now
                     deadline = trace.deadline_of("evidence")
-                    return await select_evidence(self.scorer, question.text, passages, count, deadline)
+                    return await select_evidence(self.scorer, query.text, passages, count, deadline)
         return []
 
     async def _build_prompt(
@@ -155,7 +161,8 @@ class Pipeline:
         if prepared.prompt is not None:
             written = self._generate(prepared.prompt, trace)
             if prepared.evidence:
-                written = self._best(prepared.question, prepared.evidence, written, trace)
+                asked = prepared.searched_for or prepared.question
+                written = self._best(asked, prepared.evidence, written, trace)
             async for event in written:
                 if isinstance(event, AnswerDone):
                     done = event
@@ -226,30 +233,29 @@ class Pipeline:
             async for delta in stream:
                 yield delta
 
-    async def _embed(self, queries: Sequence[Query], trace: Trace) -> Sequence[NDArray[np.float32] | None]:
-        """Return the vector of each query; None for each where the embed service fails."""
+    async def _embed(self, collection: str, texts: Sequence[str], trace: Trace) -> Vectors:
+        """Return the vector of each text; [] where the embed service fails."""
         with trace.optional("embed"):
             async with self.breakers["embed"].guard():
                 deadline = trace.deadline_of("embed")
                 model = await self.embedder.model(deadline=deadline)
-                await self.library.check_model(queries[0].collection, model.id, self.embedder.prefix("query"))
-                texts = [query.text for query in queries]
+                await self.library.check_model(collection, model.id, self.embedder.prefix("query"))
                 return list(await self.embedder.embed(texts, input_type="query", deadline=deadline))
-        return [None] * len(queries)
+        return []
 
-    async def _search_sparse(self, query: Query) -> Sequence[Hit]:
-        return await self.library.search_sparse(query.collection, query.text, query.top_k, query.filters)
+    async def _search_sparse(self, query: Query) -> list[list[Hit]]:
+        """Return the hits of each form of the query."""
+        search = self.library.search_sparse
+        return await asyncio.gather(*(search(query.collection, t, query.top_k, query.filters) for t in query.forms))
 
     async def _search(
-        self, query: Query, vector: NDArray[np.float32] | None, sparse: Sequence[Hit], trace: Trace
+        self, query: Query, vectors: Vectors, sparse: Sequence[Sequence[Hit]], trace: Trace
     ) -> list[Candidate]:
-        """Return distinct candidates of both searches in fused order, as many as the rerank reads."""
+        """Return distinct candidates of all searches in fused order, as many as the rerank reads."""
         with trace.stage("search"):
-            dense: list[Hit] = []
-            if vector is not None:
-                dense = await self.library.search_dense(query.collection, vector, query.top_k, query.filters)
-            fused = reciprocal_rank_fusion(dense, sparse, self.settings.rrf_k)
-            return await self._distinct(query, fused, max(query.rerank_depth, query.top_n))
+            search = self.library.search_dense
+            dense = await asyncio.gather(*(search(query.collection, v, query.top_k, query.filters) for v in vectors))
+            return await self._distinct(query, fuse(dense, sparse, query.top_k), max(query.rerank_depth, query.top_n))
 
     async def _distinct(self, query: Query, fused: Sequence[Fused], count: int) -> list[Candidate]:
         """Return the first `count` candidates whose texts differ: a copy adds nothing to a prompt."""
@@ -278,10 +284,10 @@ class Pipeline:
 def _keep_best(
     query: Query, candidates: Sequence[Candidate], logits: NDArray[np.float32] | None
 ) -> Sequence[tuple[Candidate, float | None, float]]:
-    """Return the top_n that reach min_score, with logit and score; ties, and all without logits, in fused order."""
+    """Return the top_n that reach min_score, with logit and score, best first; without logits in fused order."""
     if logits is None:
-        return [(candidate, None, candidate.hit.rrf_score) for candidate in candidates[: query.top_n]]
-    order = np.argsort(-logits, kind="stable")
+        return [(candidate, None, candidate.hit.score) for candidate in candidates[: query.top_n]]
+    order = best_first(candidates, logits)
     scored = [(candidates[i], float(logits[i]), sigmoid(float(logits[i]))) for i in order]
     return [entry for entry in scored if query.min_score is None or entry[2] >= query.min_score][: query.top_n]
 

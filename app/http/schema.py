@@ -94,7 +94,10 @@ class VerifyBody(Body):
 
 
 class Source(BaseModel):
-    """A passage: `score` is a probability where the cross-encoder ran (`score_scale`), else the fused rank's score."""
+    """A passage: `score` is the cross-encoder's probability, or where it did not run the mean of the z-scores.
+
+    Sources are in the order of both together.
+    """
 
     index: int
     document_id: str
@@ -108,7 +111,7 @@ class Source(BaseModel):
     end: int
     text: str | None
     score: float
-    score_scale: Literal["probability", "rrf"]
+    score_scale: Literal["probability", "zscore"]
     rerank_score: float | None = Field(description="The cross-encoder's raw logit.")
     dense_score: float | None
     bm25_score: float | None

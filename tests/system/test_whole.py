@@ -144,7 +144,7 @@ def test_a_service_that_dies_is_started_again(stack: Stack, corpus: Path, http: 
     os.kill(score, signal.SIGKILL)
     answer = http.post("/ask", json={"question": "Who replaced pump P-17?"}).raise_for_status().json()
     assert "rerank" in answer["degraded"]
-    assert answer["sources"][0]["score_scale"] == "rrf"
+    assert answer["sources"][0]["score_scale"] == "zscore"
     deadline = time.monotonic() + 60
     while http.get("/health/ready").json()["status"] != "ok":
         assert time.monotonic() < deadline
