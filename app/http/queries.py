@@ -1,5 +1,8 @@
 """Reads a request's body into the pipeline's Query and Question, with the settings' defaults."""
 
+from dataclasses import replace
+
+from app.answer.followups import in_conversation
 from app.answer.passages import Query
 from app.answer.prompt import Question
 from app.answer.trace import Trace
@@ -8,14 +11,19 @@ from app.http.schema import MAX_TOP_N, AskBody, RetrievalBody
 from services.errors import TooLargeError
 
 
+async def query_in_conversation(body: AskBody, here: Orchestrator, trace: Trace) -> Query:
+    """Search for `searched_for` where it is given, else for the last turn with words of the turn before."""
+    query = await query_of(body, body.text, here, trace)
+    if body.searched_for is None:
+        return in_conversation(query, question_of(body, here).history)
+    _check_length(body.searched_for, here)
+    return replace(query, text=body.searched_for)
+
+
 async def query_of(body: RetrievalBody, text: str, here: Orchestrator, trace: Trace) -> Query:
     """Fill in the settings' defaults. The cross-encoder reads at least as many candidates as are kept."""
-    limits, defaults = here.settings.server, here.settings.ask
-    if len(text) > limits.max_question_chars:
-        raise TooLargeError(
-            f"the question has {len(text)} characters, more than server.max_question_chars = "
-            f"{limits.max_question_chars}; add long texts as documents, and ask about them"
-        )
+    defaults = here.settings.ask
+    _check_length(text, here)
     top_k, top_n = _renamed(body, trace)
     top_n = top_n or defaults.top_n
     depth = defaults.rerank_depth if body.rerank_depth is None else body.rerank_depth
@@ -34,6 +42,15 @@ async def query_of(body: RetrievalBody, text: str, here: Orchestrator, trace: Tr
         top_n=top_n,
         min_score=defaults.min_score if body.min_score is None else body.min_score,
     )
+
+
+def _check_length(text: str, here: Orchestrator) -> None:
+    most = here.settings.server.max_question_chars
+    if len(text) > most:
+        raise TooLargeError(
+            f"the question has {len(text)} characters, more than server.max_question_chars = {most}; add long texts as "
+            "documents, and ask about them"
+        )
 
 
 def _renamed(body: RetrievalBody, trace: Trace) -> tuple[int | None, int | None]:

@@ -54,6 +54,9 @@ class AskBody(RetrievalBody):
     messages: list[ChatMessage] | None = Field(
         None, max_length=MAX_MESSAGES, description="A conversation instead; the last turn is the question."
     )
+    searched_for: str | None = Field(
+        None, pattern=r"\S", description="What to search for instead of the question, as an answer's `searched_for`."
+    )
     stream: bool = False
     max_tokens: int | None = Field(None, ge=1, le=32_768)
     temperature: float | None = Field(None, ge=0, le=2)
@@ -190,6 +193,9 @@ class Done(Outcome):
 class AskOut(Done):
     id: str
     answer: str
+    searched_for: str | None = Field(
+        description="What was searched for: the last turn with words of the turn before; null: the question itself."
+    )
     citations: list[CitationOut]
     sources: list[Source]
 

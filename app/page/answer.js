@@ -23,6 +23,7 @@ export class Answer {
   text = "";
   sources = [];
   citations = [];
+  searchedFor = null;
   answered = false;
   ended = false;
   done = null; // the event
@@ -49,12 +50,12 @@ export class Answer {
 
   /** What replay() draws again. */
   get kept() {
-    const { text, sources, citations, done } = this;
-    return { text, sources, citations, done };
+    const { text, sources, searchedFor, citations, done } = this;
+    return { text, sources, searchedFor, citations, done };
   }
 
-  replay({ text, sources, citations, done }) {
-    this.receive({ name: "sources", data: { sources } });
+  replay({ text, sources, searchedFor, citations, done }) {
+    this.receive({ name: "sources", data: { sources, searched_for: searchedFor } });
     this.receive({ name: "delta", data: { text } });
     for (const data of citations) this.receive({ name: "citation", data });
     this.receive({ name: "done", data: done });
@@ -86,12 +87,25 @@ export class Answer {
     this.grew();
   }
 
+  /** What was searched for in place of the question, to be edited; `search(text)` asks again with another. */
+  offerSearch(search) {
+    const field = element("input");
+    field.value = this.searchedFor;
+    const form = element("form", "searched", element("label", "", "Searched for: ", field), element("button", "", "Search again"));
+    form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      if (field.value.trim()) search(field.value.trim());
+    });
+    this.#notes.append(form);
+    this.grew();
+  }
+
   #onStatus({ stage }) {
     if (!this.text && WAITS[stage]) this.wait(WAITS[stage]);
   }
 
-  #onSources({ sources }) {
-    this.sources = sources;
+  #onSources({ sources, searched_for: searchedFor }) {
+    Object.assign(this, { sources, searchedFor });
     this.panel.show(this);
     this.wait(sources.length ? `Reading ${counted(sources.length, "source")} …` : "…");
   }

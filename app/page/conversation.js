@@ -27,22 +27,24 @@ export class Conversation {
     return this.#running !== null;
   }
 
-  async ask(question, collection) {
+  /** `searchedFor`: what to search for in place of the question; null: what the server makes of the conversation. */
+  async ask(question, collection, searchedFor = null) {
     const running = (this.#running = new AbortController());
     const answer = new Answer(question, this.panel, () => this.#follow());
     const messages = [...this.#history(collection), { role: "user", content: question }];
     const turn = { question, answer, collection };
+    const asked = { messages, collection: collection || null, searched_for: searchedFor };
     this.#turns.push(turn);
     this.#show(answer);
     this.busy(true);
     this.announce("Searching");
     try {
-      for await (const event of api.ask({ messages, collection: collection || null }, running.signal)) answer.receive(event);
+      for await (const event of api.ask(asked, running.signal)) answer.receive(event);
       if (!answer.ended) throw new Error("The connection broke off before the end of the answer.");
-      this.#offerEdit(turn);
+      this.#offerChanges(turn);
     } catch (error) {
       answer.end(running.signal.aborted ? "Stopped." : error.message);
-      answer.offer("Ask again", () => this.#again(turn));
+      answer.offer("Ask again", () => this.#again(turn, searchedFor));
     }
     if (this.#running === running) {
       this.#running = null;
@@ -68,12 +70,13 @@ export class Conversation {
       this.#turns.push(turn);
       this.#show(answer);
       answer.replay(kept);
-      this.#offerEdit(turn);
+      this.#offerChanges(turn);
     }
   }
 
-  /** Takes a question back, with what was asked after it. */
-  #offerEdit(turn) {
+  /** To search for something else, and to take a question back with what was asked after it. */
+  #offerChanges(turn) {
+    if (turn.answer.searchedFor) turn.answer.offerSearch((text) => this.#again(turn, text));
     turn.answer.offer("Edit question", () => {
       if (this.running) return;
       for (const taken of this.#turns.splice(this.#turns.indexOf(turn))) taken.answer.node.remove();
@@ -88,11 +91,11 @@ export class Conversation {
     this.changed(ended.map(({ question, answer, collection }) => ({ question, answer: answer.kept, collection })));
   }
 
-  #again(turn) {
+  #again(turn, searchedFor) {
     if (this.running) return;
     turn.answer.node.remove();
     this.#turns.splice(this.#turns.indexOf(turn), 1);
-    this.ask(turn.question, turn.collection);
+    this.ask(turn.question, turn.collection, searchedFor);
   }
 
   /** Only the last turns about the same collection, without markers: their numbers meant other sources. */

@@ -70,6 +70,22 @@ def test_an_answer_streams_with_its_sources_and_marks_the_quote(stack: Stack, pa
     expect(page.locator(".source[aria-current=true] mark.chosen")).to_have_count(1)
 
 
+def test_a_follow_up_says_what_was_searched_for_and_takes_another(stack: Stack, page: Page, tmp_path: Path) -> None:
+    put(stack, tmp_path, "lupine.md", "# Lupine\n\nThe ferry Lupine carries 45 passengers. It was launched in 1931.\n")
+    put(stack, tmp_path, "iris.md", "# Iris\n\nThe ferry Iris carries 99 passengers. It was launched in 1950.\n")
+    page.reload()
+    ask(page, "How many passengers does the ferry Lupine carry?")
+    expect(page.get_by_label("Searched for")).to_have_count(0)
+    ask(page, "And when was it launched?")
+    expect(page.get_by_label("Searched for")).to_have_value(re.compile(r"^And when was it launched\? .*Lupine"))
+    expect(page.locator("#turns li:last-child .answer")).to_contain_text("1931")
+    page.get_by_label("Searched for").fill("When was the ferry Iris launched?")
+    page.get_by_label("Searched for").press("Enter")
+    expect(page.locator("#turns li:last-child .answer")).to_contain_text("1950", timeout=30_000)
+    expect(page.get_by_label("Searched for")).to_have_value("When was the ferry Iris launched?")
+    expect(page.locator("#turns .turn")).to_have_count(2)
+
+
 def test_the_short_view_of_a_source_begins_at_its_quote(stack: Stack, page: Page, tmp_path: Path) -> None:
     before = "Nothing is known of this rock, and nobody goes there in any season. " * 8
     put(stack, tmp_path, "rock.md", f"# Rock\n\n{before}\n\nThe beacon Halvard burns for 77 hours.\n")

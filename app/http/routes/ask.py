@@ -15,7 +15,7 @@ from app.answer.citations import Citation
 from app.answer.pipeline import AnswerDone, Prepared
 from app.answer.trace import Trace
 from app.http.orchestrator import Here, Orchestrator
-from app.http.queries import query_of, question_of
+from app.http.queries import query_in_conversation, query_of, question_of
 from app.http.schema import AskBody, AskOut, CitationOut, SearchBody, SearchOut
 from app.http.tracing import concluded, traced
 from app.http.wire import citation_out, done_out, source_out
@@ -62,7 +62,7 @@ class Asked:
 async def retrieving(body: AskBody, here: Orchestrator, request: Request) -> AsyncIterator[Asked]:
     """Retrieve until the retrieval has ended; for a stream, until STATUS_S have passed."""
     with traced(request, body.text, here) as trace:
-        query = await query_of(body, body.text, here, trace)
+        query = await query_in_conversation(body, here, trace)
         retrieval = asyncio.create_task(here.pipeline.prepare(query, question_of(body, here), trace))
         try:
             await asyncio.wait({retrieval}, timeout=STATUS_S if body.stream else None)
@@ -104,6 +104,7 @@ async def ask(asked: Annotated[Asked, Depends(asked)], here: Here) -> Any:
     return AskOut(
         id=asked.id,
         answer=text,
+        searched_for=prepared.searched_for,
         citations=citations,
         sources=[source_out(p, with_text=asked.body.include_chunks) for p in prepared.passages],
         **done.model_dump(),
@@ -130,7 +131,8 @@ async def _events(asked: Asked, here: Orchestrator) -> AsyncGenerator[bytes]:
             yield _status(asked)
         prepared = await asked.retrieval
         sources = [source_out(p, with_text=asked.body.include_chunks).model_dump() for p in prepared.passages]
-        yield _event("sources", {"id": asked.id, "sources": sources, "degraded": asked.trace.degraded})
+        first = {"id": asked.id, "sources": sources, "degraded": asked.trace.degraded}
+        yield _event("sources", {**first, "searched_for": prepared.searched_for})
         async for event in here.pipeline.answer(prepared, asked.trace):
             match event:
                 case str():
