@@ -78,6 +78,11 @@ def language_of(text: str) -> str:
     return max(found, key=lambda code: (found[code], code == "en"))
 
 
+def is_latin(text: str) -> bool:
+    """Return False where more than a quarter of a text's letters are of a script that tells its language."""
+    return language_of(text) not in _SCRIPTS.values()
+
+
 def answer_in(language_code: str, name: str) -> str:
     """Return a fixed sentence, as "not_found", in a language; in English where its file has none."""
     return language(language_code).answers.get(name) or _LANGUAGES["en"].answers[name]

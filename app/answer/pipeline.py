@@ -23,7 +23,7 @@ from app.answer.citations import Citation, CitationChecker
 from app.answer.codes import as_written, codes_asked, codes_in, is_of_another
 from app.answer.entailment import Entailment
 from app.answer.evidence import Evidence, quote, select_evidence
-from app.answer.languages import answer_in, language_of
+from app.answer.languages import answer_in, is_latin, language_of
 from app.answer.neighbours import join
 from app.answer.passages import Candidate, Fused, Passage, Query, best_first, fuse
 from app.answer.prompt import CHARS_PER_TOKEN, Prompt, PromptBuilder, Question
@@ -31,7 +31,7 @@ from app.answer.trace import Trace
 from app.documents.library import Library
 from app.settings import AskSettings
 from indexing.document import Hit, passage
-from services.client import Delta, EmbedClient, GenerateClient, ScoreClient, Usage
+from services.client import Delta, EmbedClient, GenerateClient, ScoreClient, ServiceClient, Usage
 from services.errors import DeadlineError
 
 Vectors = Sequence[NDArray[np.float32]]
@@ -234,7 +234,9 @@ class Pipeline:
                 yield delta
 
     async def _embed(self, collection: str, texts: Sequence[str], trace: Trace) -> Vectors:
-        """Return the vector of each text; [] where the embed service fails."""
+        """Return the vector of each text; [] where the embed service fails, or its model does not know their script."""
+        if not _knows(self.embedder, " ".join(texts), trace):
+            return []
         with trace.optional("embed"):
             async with self.breakers["embed"].guard():
                 deadline = trace.deadline_of("embed")
@@ -272,7 +274,7 @@ class Pipeline:
 
     async def _rerank(self, query: Query, candidates: Sequence[Candidate], trace: Trace) -> NDArray[np.float32] | None:
         """Return the logits (n,) of the candidates; None where the rerank is off or its service fails."""
-        if not candidates:
+        if not candidates or not _knows(self.scorer, query.text, trace):
             return None
         with trace.optional("rerank"):
             texts = [passage(candidate.chunk.heading, candidate.chunk.text) for candidate in candidates]
@@ -290,6 +292,15 @@ def _keep_best(
     order = best_first(candidates, logits)
     scored = [(candidates[i], float(logits[i]), sigmoid(float(logits[i]))) for i in order]
     return [entry for entry in scored if query.min_score is None or entry[2] >= query.min_score][: query.top_n]
+
+
+def _knows(client: ServiceClient, text: str, trace: Trace) -> bool:
+    """Return False, with a warning, for a text in another script than Latin where the model is one of English alone."""
+    preset = client.endpoint.preset
+    if preset is None or preset.multilingual or is_latin(text):
+        return True
+    trace.warnings.append(f"{client.role}: {preset.name} does not know the script of the question, and was not asked")
+    return False
 
 
 def _asked_for_others(question: str, passages: Sequence[Passage]) -> str:
