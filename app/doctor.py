@@ -14,14 +14,14 @@ import httpx2
 
 from app.settings import AppSettings
 from services.addresses import read_addresses
+from services.child_process import python_command
 from services.cores import cores
 from services.errors import RaglineError
 from services.http.api_key import is_loopback
 from services.presets import find_preset
-from services.weights.fetch import find_weights
 
 Level = Literal["ok", "note", "problem"]
-SERVICES = ("embed", "score", "generate")
+SERVICES = ("embed", "score", "generate", "verify")
 BYTES = {"float32": 4, "auto": 2, "float16": 2, "bfloat16": 2}
 """Of a parameter; weights of fewer bits take less than what is reckoned here."""
 ROOM = 1.3
@@ -90,17 +90,17 @@ def _disk(settings: AppSettings) -> Iterator[Finding]:
 def _models(settings: AppSettings) -> Iterator[Finding]:
     for name in SERVICES:
         section = getattr(settings, name)
-        if section.url:
+        if section.url or not section.model:
             continue
-        try:
-            is_here = find_weights(section.model, settings.cache_dir) is not None
-        except RaglineError as exc:
-            yield Finding("problem", "models", f"{name}: {exc}", "`ragline models list` shows what is known")
-            continue
-        cure = "ragline is offline (RAGLINE_OFFLINE), so fetch it elsewhere" if settings.offline else ""
-        level: Level = "ok" if is_here else "problem" if settings.offline else "note"
-        missing = "" if is_here else ": not here yet; `ragline models pull` fetches it"
-        yield Finding(level, "models", f"{name}: {section.model}{missing}", "" if is_here else cure)
+        command = python_command("app", "models", "path", section.model)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (ours)
+        said = " ".join(done.stderr.split()).removeprefix("ragline: ")
+        if not done.returncode:
+            yield Finding("ok", "models", f"{name}: {section.model}")
+        elif "is not here" in said and not settings.offline:
+            yield Finding("note", "models", f"{name}: {said}")
+        else:
+            yield Finding("problem", "models", f"{name}: {said}", "`ragline models list` shows what is known and here")
 
 
 def _server(settings: AppSettings) -> Iterator[Finding]:
@@ -118,7 +118,8 @@ def _ports(settings: AppSettings) -> Iterator[Finding]:
         return
     for name in (*SERVICES, "server"):
         section = getattr(settings, name)
-        if not section.url and section.port and _is_taken(section.host, section.port):
+        is_ours = name == "server" or section.model
+        if is_ours and not section.url and section.port and _is_taken(section.host, section.port):
             said = f"port {section.port} of {name} is taken; `ragline up` takes the next free one"
             cure = f"end what listens there, or set RAGLINE_{name.upper()}__PORT"
             yield Finding("note", "ports", said, cure)
