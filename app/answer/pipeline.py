@@ -85,7 +85,11 @@ class Pipeline:
 
     async def prepare(self, query: Query, question: Question, trace: Trace) -> Prepared:
         """Retrieve the passages and build the prompt: everything before generation."""
-        passages = await self._join_neighbours(query, await self.retrieve(query, trace))
+        return await self.ground(query, question, await self.retrieve(query, trace), trace)
+
+    async def ground(self, query: Query, question: Question, passages: list[Passage], trace: Trace) -> Prepared:
+        """Pick the evidence in the passages and build the prompt."""
+        passages = await self._join_neighbours(query, passages)
         searched_for = query.text if query.text != question.text else None
         if other := _asked_for_others(query.text, passages):
             trace.warnings.append(f"search: no passage is about {other}")
@@ -114,7 +118,9 @@ class Pipeline:
         if not candidates:
             await self.library.check_not_empty(query.collection)
         logits = await self._rerank(query, candidates[: query.rerank_depth], trace)
-        kept = _keep_best(query, candidates, logits)
+        ordered = _in_order(candidates, logits)
+        trace.rankings["reranked"] = [(candidate.chunk.id, score) for candidate, _, score in ordered]
+        kept = [entry for entry in ordered if logits is None or entry[2] >= (query.min_score or 0)][: query.top_n]
         pages = await self.library.pages(query.collection, {candidate.chunk.document_id for candidate, _, _ in kept})
         return [
             Passage(index, each.chunk, each.hit, each.rank, logit, score, pages[each.chunk.document_id])
@@ -257,7 +263,11 @@ class Pipeline:
         with trace.stage("search"):
             search = self.library.search_dense
             dense = await asyncio.gather(*(search(query.collection, v, query.top_k, query.filters) for v in vectors))
-            return await self._distinct(query, fuse(dense, sparse, query.top_k), max(query.rerank_depth, query.top_n))
+            fused = fuse(dense, sparse, query.top_k)
+            for name, rankings in (("dense", dense), ("bm25", sparse)):  # of the first form of the query
+                trace.rankings[name] = [(hit.chunk_id, hit.score) for hit in rankings[0]] if rankings else []
+            trace.rankings["fused"] = [(each.chunk_id, each.score) for each in fused]
+            return await self._distinct(query, fused, max(query.rerank_depth, query.top_n))
 
     async def _distinct(self, query: Query, fused: Sequence[Fused], count: int) -> list[Candidate]:
         """Return the first `count` candidates whose texts differ: a copy adds nothing to a prompt."""
@@ -283,15 +293,14 @@ class Pipeline:
         return None
 
 
-def _keep_best(
-    query: Query, candidates: Sequence[Candidate], logits: NDArray[np.float32] | None
+def _in_order(
+    candidates: Sequence[Candidate], logits: NDArray[np.float32] | None
 ) -> Sequence[tuple[Candidate, float | None, float]]:
-    """Return the top_n that reach min_score, with logit and score, best first; without logits in fused order."""
+    """Return the candidates best first, with logit and score; without logits in fused order."""
     if logits is None:
-        return [(candidate, None, candidate.hit.score) for candidate in candidates[: query.top_n]]
+        return [(candidate, None, candidate.hit.score) for candidate in candidates]
     order = best_first(candidates, logits)
-    scored = [(candidates[i], float(logits[i]), sigmoid(float(logits[i]))) for i in order]
-    return [entry for entry in scored if query.min_score is None or entry[2] >= query.min_score][: query.top_n]
+    return [(candidates[i], float(logits[i]), sigmoid(float(logits[i]))) for i in order]
 
 
 def _knows(client: ServiceClient, text: str, trace: Trace) -> bool:

@@ -25,6 +25,8 @@ class Trace:
     timings_ms: dict[str, float] = field(default_factory=dict)
     degraded: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    rankings: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    """Chunks and their scores after each stage, best first: dense, bm25, fused, reranked."""
     current: str = "search"
     """The stage that began last."""
     outcome: str = "broken off"
