@@ -1,4 +1,4 @@
-"""The `ragline` command: `up`, `ask`, `search`, `verify`, `orchestrate`, and what the other packages bring."""
+"""The `ragline` command: `up`, `ask`, `search`, `verify`, `eval`, `orchestrate`, and what the other packages bring."""
 
 import asyncio
 import json
@@ -30,6 +30,7 @@ from app.display import (
     print_sources,
     print_warnings,
 )
+from app.evaluate.command import evaluate
 from app.settings import AppSettings
 from services.addresses import exclusive, http_url
 from services.errors import NotFoundError, RaglineError, UnavailableError
@@ -167,6 +168,9 @@ def up(
     with exclusive(settings.data_dir), suppress(asyncio.CancelledError):
         asyncio.run(_up(settings, docs or [], collection, question))
     console.print("stopped.")
+
+
+cli.command("eval")(evaluate)
 
 
 @cli.command()

@@ -1,0 +1,200 @@
+"""An evaluation from the documents to its figures: index, ask, measure."""
+
+import random
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from app.evaluate import abstention, measures
+from app.evaluate.collection import as_indexed, content_of, index, ingest_of
+from app.evaluate.datasets import Case, Dataset, read_dataset
+from app.evaluate.explain import explain
+from app.evaluate.measures import Measure
+from app.evaluate.mutations import claims
+from app.evaluate.questions import MADE, from_documents, sampled_passages
+from app.evaluate.report import Run
+from app.evaluate.run import SEED, WAYS, Asker, Record, Records, limited, plan
+from app.http.orchestrator import open_pipeline
+from app.settings import AppSettings
+from indexing.store.interface import DocumentStore
+from services.errors import BadRequestError
+
+STAGES = ("retrieval", "answers", "abstention", "citations", "conversation", "robustness", "cost", "ingest")
+_GENERATING = {"answers", "abstention", "citations", "robustness", "cost"}
+_CLAIMS_FROM = 100
+"""Passages of whose sentences false and true claims are made."""
+_LINE_EVERY_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command asks for."""
+
+    dataset: Dataset | None
+    """None: questions made of the collection's documents."""
+    collection: str
+    """Empty: one of the dataset's own documents, or the default."""
+    stages: tuple[str, ...]
+    limit: int | None
+
+    @property
+    def generates(self) -> bool:
+        return bool(_GENERATING & {*self.stages})
+
+
+def wanted_of(dataset: str, collection: str, stages: str, limit: int | None) -> Wanted:
+    """Read what the command is given. Raises BadRequestError, NotFoundError."""
+    chosen = tuple(stage.strip() for stage in stages.split(",")) if stages else STAGES
+    if unknown := [stage for stage in chosen if stage not in STAGES]:
+        raise BadRequestError(f"no stage {', '.join(map(repr, unknown))}; there are {', '.join(STAGES)}")
+    read = read_dataset(dataset) if dataset else None
+    if read and not (read.texts or read.files or collection):
+        raise BadRequestError(f"{dataset} names no documents; give --collection NAME, where they are indexed")
+    return Wanted(read, collection, chosen, limit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    dataset: Dataset
+    asker: Asker
+    store: DocumentStore
+    models: dict[str, str]
+    """By the service's role."""
+
+
+@asynccontextmanager
+async def _opened(settings: AppSettings, wanted: Wanted, console: Console) -> AsyncIterator[_Opened]:
+    """Reach the services, and index the documents unless they are."""
+    async with open_pipeline(settings) as pipeline:
+        roles = {"embed": pipeline.embedder, "score": pipeline.scorer, "generate": pipeline.generator}
+        models = {role: (await client.model()).id for role, client in roles.items()}
+        library, name = pipeline.library, wanted.collection
+        if wanted.dataset and not name:
+            name = await index(wanted.dataset, pipeline, settings, console)
+        name = name or await library.default()
+        await library.check_not_empty(name)
+        store = await library.store(name)
+        asker = Asker(pipeline, name, by_file=bool(wanted.dataset and wanted.dataset.files), generates=wanted.generates)
+        if wanted.dataset is None:
+            made: Dataset = await library.run(from_documents, store, name, wanted.limit or MADE)
+            yield _Opened(made, asker, store, models)
+        else:
+            found = await library.run(as_indexed, wanted.dataset, store, name) if wanted.collection else wanted.dataset
+            yield _Opened(found, asker, store, models)
+
+
+async def explained(settings: AppSettings, wanted: Wanted, question: str, console: Console) -> None:
+    """Ask one question, by its id or text, and print what each stage gave."""
+    async with _opened(settings, wanted, console) as opened:
+        found = [case for case in opened.dataset.cases if question in (case.id, case.question)]
+        case = found[0] if found else Case("not of the set", question, (), {}, (), None)
+        explain(console, case, await opened.asker.ask(case, "asked"), generates=wanted.generates)
+
+
+async def measured(settings: AppSettings, wanted: Wanted, console: Console) -> Run:
+    """Ask the questions that an earlier run has not, and measure all."""
+    async with _opened(settings, wanted, console) as opened:
+        run_in_thread, dataset = opened.asker.pipeline.library.run, opened.dataset
+        key = {
+            "cases": dataset.cases,
+            "documents": await run_in_thread(content_of, opened.store),
+            "settings": settings.ask.model_dump(),
+            "models": opened.models,
+            "generates": wanted.generates,
+        }
+        records = Records(settings.data_dir / "evaluate", key)
+        cases = list(limited(dataset.cases, wanted.limit))
+        planned = plan(cases, wanted.stages)
+        left = [(case, way) for case, way in planned if (case.id, way) not in records.done]
+        if len(left) < len(planned):
+            console.print(f"{len(planned) - len(left):,} were asked before; going on.", highlight=False)
+        with _progress(console, len(left)) as advance:
+            for case, way in left:
+                records.add(await opened.asker.ask(case, way))
+                advance()
+        by_way: dict[str, dict[str, Record]] = {way: {} for way in WAYS}
+        for case, way in planned:
+            by_way[way][case.id] = records.done[case.id, way]
+        run = await run_in_thread(_run, settings, wanted, opened, cases, by_way)
+        records.finish()
+        return run
+
+
+def _run(
+    settings: AppSettings, wanted: Wanted, opened: _Opened, cases: Sequence[Case], by_way: dict[str, dict[str, Record]]
+) -> Run:
+    """Measure each stage that is wanted."""
+    asked, hidden, store = by_way["asked"], by_way["hidden"], opened.store
+    made = claims(sampled_passages(store, _CLAIMS_FROM), random.Random(SEED))
+    figures: dict[str, Callable[[], Iterator[Measure]]] = {
+        "retrieval": lambda: measures.retrieval(cases, asked),
+        "answers": lambda: measures.answers(cases, asked),
+        "abstention": lambda: abstention.abstention(cases, asked, hidden),
+        "citations": lambda: measures.citations(cases, asked, made),
+        "conversation": lambda: measures.conversation(cases, by_way),
+        "robustness": lambda: measures.robustness(cases, by_way),
+        "cost": lambda: measures.cost(asked),
+        "ingest": lambda: measures.ingest(ingest_of(store)),
+    }
+    slowest, share = measures.bottleneck(asked)
+    return Run(
+        dataset=opened.dataset.name,
+        path=str(opened.dataset.path),
+        cases=len(opened.dataset.cases),
+        collection=opened.asker.collection,
+        documents=store.stats().documents,
+        version=version("ragline"),
+        models=opened.models,
+        settings={"profile": settings.profile, **settings.ask.model_dump()},
+        measures=[measure for stage in STAGES if stage in wanted.stages for measure in figures[stage]()],
+        questions=[_question(case, asked[case.id], generates=wanted.generates) for case in cases],
+        curve=abstention.curve(cases, asked, hidden) if "abstention" in wanted.stages else [],
+        bottleneck=slowest,
+        bottleneck_share=share,
+        notes=list(_notes(wanted, by_way)),
+    )
+
+
+def _question(case: Case, record: Record, *, generates: bool) -> dict[str, Any]:
+    lost = "" if case.answerable is False else measures.lost_at(case, record, generates=generates)
+    told = {name: getattr(record, name) for name in ("answer", "answered", "confidence", "citations", "error")}
+    return {"id": case.id, "question": case.question, "answerable": case.answerable, "lost_at": lost, **told}
+
+
+def _notes(wanted: Wanted, by_way: dict[str, dict[str, Record]]) -> Iterator[str]:
+    """Yield what a reader of the figures must know."""
+    if wanted.dataset is None:
+        yield "The questions were made of the documents without a language model: easier than what people ask."
+    if hidden := len(by_way["hidden"]):
+        yield f"abstention: the set has no unanswerable question, so {hidden} were asked with their documents hidden."
+    every = [record for records in by_way.values() for record in records.values()]
+    for stage in dict.fromkeys(stage for record in every for stage in record.degraded):
+        count = sum(stage in record.degraded for record in every)
+        yield f"{count} questions were answered without {stage}, as its service failed: the figures tell less."
+    if failed := [record.error for record in every if record.error]:
+        yield f"{len(failed)} questions failed, and count as wrong; the first: {failed[0]}"
+
+
+@contextmanager
+def _progress(console: Console, total: int) -> Iterator[Callable[[], None]]:
+    """Show how many are asked: a bar on a terminal, else a line every few seconds."""
+    done, printed = 0, time.monotonic()
+    columns = (TextColumn("Asking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=total)
+
+        def advance() -> None:
+            nonlocal done, printed
+            done += 1
+            bar.advance(task)
+            if not console.is_terminal and time.monotonic() - printed >= _LINE_EVERY_S:
+                printed = time.monotonic()
+                console.print(f"asked {done} of {total}", highlight=False)
+
+        yield advance
