@@ -9,51 +9,50 @@ from app.evaluate.datasets import Case
 from app.evaluate.measures import Floats, Measures, figure, mean_of
 from app.evaluate.run import Record
 
+Records = Mapping[str, Record]
+"""By the question's id."""
+
 KEPT = 0.95
 """Share of the answerable questions that a threshold keeps."""
 _BINS = 10
 
 
-def abstention(cases: Sequence[Case], asked: Mapping[str, Record], hidden: Mapping[str, Record]) -> Measures:
+def abstention(cases: Sequence[Case], asked: Records, hidden: Records) -> Measures:
     """Whether the confidence tells what the documents answer; the hidden are questions that they do not."""
-    records, labels = _labelled(cases, asked, hidden)
-    refused = {f"{record.id} {record.way}": float(not label) for record, label in zip(records, labels, strict=True)
-               if not record.answered}  # fmt: skip
-    unanswerable = {f"{record.id} {record.way}": float(not record.answered)
-                    for record, label in zip(records, labels, strict=True) if not label}  # fmt: skip
-    if not unanswerable or all(labels) or not any(labels):
+    told = _told(cases, asked, hidden)
+    if {answerable for _, answerable in told} != {True, False}:
         return
-    confidence, answerable = np.array([record.confidence for record in records]), np.array(labels, dtype=np.float64)
-    yield figure("abstention", "AUROC", auroc, confidence, answerable)
+    keyed = [(f"{record.id} {record.way}", record, answerable) for record, answerable in told]
+    refused = {key: float(not answerable) for key, record, answerable in keyed if not record.answered}
+    recalled = {key: float(not record.answered) for key, record, answerable in keyed if not answerable}
+    columns = _columns(told)
+    yield figure("abstention", "AUROC", auroc, *columns)
     yield from mean_of("abstention", "refusal precision", refused)
-    yield from mean_of("abstention", "refusal recall", unanswerable)
-    yield figure("abstention", f"refused at {KEPT:.0%} kept", refused_at_kept, confidence, answerable)
-    risk = lambda *columns: float(risk_coverage(*columns).mean())  # noqa: E731
-    yield figure("abstention", "area under risk-coverage", risk, confidence, answerable, higher_is_better=False)
-    yield figure(
-        "abstention", "calibration error (ECE)", calibration_error, confidence, answerable, higher_is_better=False
-    )
+    yield from mean_of("abstention", "refusal recall", recalled)
+    yield figure("abstention", f"refused at {KEPT:.0%} kept", refused_at_kept, *columns)
+    yield figure("abstention", "area under risk-coverage", mean_risk, *columns, higher_is_better=False)
+    yield figure("abstention", "calibration error (ECE)", calibration_error, *columns, higher_is_better=False)
 
 
-def _labelled(
-    cases: Sequence[Case], asked: Mapping[str, Record], hidden: Mapping[str, Record]
-) -> tuple[list[Record], list[bool]]:
-    """The records of the questions of which it is known whether the documents answer them, and whether they do."""
-    known = [(asked[case.id], case.answerable) for case in cases if case.answerable is not None and case.id in asked]
-    return [record for record, _ in known] + list(hidden.values()), [is_ for _, is_ in known] + [False] * len(hidden)
-
-
-def curve(
-    cases: Sequence[Case], asked: Mapping[str, Record], hidden: Mapping[str, Record]
-) -> list[tuple[float, float]]:
-    """(coverage, risk) of the risk-coverage curve, in 20 steps."""
-    records, labels = _labelled(cases, asked, hidden)
-    if not records or all(labels):
+def curve(cases: Sequence[Case], asked: Records, hidden: Records) -> list[tuple[float, float]]:
+    """(coverage, risk) of the risk-coverage curve, in 20 steps; [] where the documents answer every question."""
+    told = _told(cases, asked, hidden)
+    if all(answerable for _, answerable in told):
         return []
-    confidence = np.array([record.confidence for record in records])
-    risks = risk_coverage(confidence, np.array(labels, dtype=np.float64))
+    risks = risk_coverage(*_columns(told))
     kept = [max(1, round(len(risks) * step / 20)) for step in range(1, 21)]
     return [(count / len(risks), float(risks[count - 1])) for count in kept]
+
+
+def _told(cases: Sequence[Case], asked: Records, hidden: Records) -> list[tuple[Record, bool]]:
+    """The records of questions of which it is known whether the documents answer them, and whether they do."""
+    known = [(asked[case.id], case.answerable) for case in cases if case.answerable is not None]
+    return known + [(record, False) for record in hidden.values()]
+
+
+def _columns(told: Sequence[tuple[Record, bool]]) -> tuple[Floats, Floats]:
+    """The confidence (n,), and 1 for each that is answerable (n,)."""
+    return np.array([record.confidence for record, _ in told]), np.array([float(answerable) for _, answerable in told])
 
 
 def auroc(confidence: Floats, answerable: Floats) -> float:
@@ -75,6 +74,11 @@ def risk_coverage(confidence: Floats, answerable: Floats) -> Floats:
     """The share of unanswerable questions among the 1, 2, ... n of most confidence."""
     unanswerable = 1 - answerable[np.argsort(-confidence, kind="stable")]
     return np.asarray(np.cumsum(unanswerable) / np.arange(1, len(unanswerable) + 1))
+
+
+def mean_risk(confidence: Floats, answerable: Floats) -> float:
+    """The area under the risk-coverage curve."""
+    return float(risk_coverage(confidence, answerable).mean())
 
 
 def calibration_error(confidence: Floats, answerable: Floats) -> float:

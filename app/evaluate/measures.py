@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import ir_measures
@@ -24,7 +25,6 @@ from indexing.store.jobs import Job
 Floats = NDArray[np.float64]
 Values = Mapping[str, float]
 """A value by question."""
-
 
 SHORT_ANSWER = 10
 """Words; an answer that says a longer one need not say it word for word."""
@@ -86,10 +86,9 @@ def retrieval(cases: Sequence[Case], asked: Mapping[str, Record]) -> Measures:
     """Recall of each search, and what is ranked high after each stage."""
     judged = _judged(cases, asked)
     for measure, stages in ((R @ 100, RANKINGS[:3]), (nDCG @ 10, RANKINGS), (RR, RANKINGS), (R @ 5, RANKINGS)):
-        name = {RR: "MRR", R @ 100: "recall@100", R @ 5: "recall@5"}.get(measure, str(measure))
+        row = {RR: "MRR", R @ 100: "recall@100", R @ 5: "recall@5"}.get(measure, str(measure))
         for stage in stages:
-            runs = {case.id: [name for name, _ in asked[case.id].rankings.get(stage, ())] for case in judged}
-            yield from mean_of("retrieval", name, ranked(measure, judged, runs), column=stage)
+            yield from mean_of("retrieval", row, ranked(measure, judged, _runs(judged, asked, stage)), column=stage)
 
 
 def ranked(measure: ir_measures.Measure, judged: Sequence[Case], runs: Mapping[str, Sequence[str]]) -> Values:
@@ -100,6 +99,11 @@ def ranked(measure: ir_measures.Measure, judged: Sequence[Case], runs: Mapping[s
     return {case.id: float(found.get(case.id, 0.0)) for case in judged}
 
 
+def _runs(judged: Sequence[Case], records: Mapping[str, Record], stage: str) -> dict[str, list[str]]:
+    """The documents after a stage by question, best first."""
+    return {case.id: [name for name, _ in records[case.id].rankings.get(stage, ())] for case in judged}
+
+
 def _judged(cases: Iterable[Case], records: Mapping[str, Record]) -> list[Case]:
     return [case for case in cases if case.relevant and case.id in records and case.answerable is not False]
 
@@ -107,14 +111,13 @@ def _judged(cases: Iterable[Case], records: Mapping[str, Record]) -> list[Case]:
 def lost_at(case: Case, record: Record, *, generates: bool) -> str:
     """The stage that failed a question that the documents answer: search, rerank, ...; "" where none did."""
     if case.relevant:
-        found = {
-            stage: {name for name, _ in ranking} & case.relevant.keys() for stage, ranking in record.rankings.items()
-        }
-        if not found.get("dense") and not found.get("bm25"):
+        stages = {**record.rankings, "passages": record.passages}
+        found = {stage for stage, ranking in stages.items() if any(name in case.relevant for name, _ in ranking)}
+        if not found & {"dense", "bm25"}:
             return "search"
-        if not found.get("reranked"):
+        if "reranked" not in found:
             return "fusion"
-        if not {name for name, _ in record.passages} & case.relevant.keys():
+        if "passages" not in found:
             return "rerank"
     if generates and not record.answered:
         return "refusal"
@@ -127,9 +130,8 @@ def answers(cases: Sequence[Case], asked: Mapping[str, Record]) -> Measures:
     told = [(case, asked[case.id]) for case in cases if case.answers and case.answerable and case.id in asked]
     short = {c.id: float(says(r.answer, c.answers)) for c, r in told if any(map(_is_short, c.answers))}
     yield from mean_of("answers", "gold in the answer", short)
-    yield from mean_of(
-        "answers", "token F1", {c.id: max(token_f1(r.answer, gold) for gold in c.answers) for c, r in told}
-    )
+    f1 = {case.id: max(token_f1(record.answer, gold) for gold in case.answers) for case, record in told}
+    yield from mean_of("answers", "token F1", f1)
     numbers = {case.id: numbers_match(record.answer, case.answers) for case, record in told}
     yield from mean_of("answers", "numbers match", {key: float(hit) for key, hit in numbers.items() if hit is not None})
 
@@ -200,27 +202,30 @@ def conversation(cases: Sequence[Case], by_way: Mapping[str, Mapping[str, Record
 def robustness(cases: Sequence[Case], by_way: Mapping[str, Mapping[str, Record]]) -> Measures:
     """The same questions with typos, and with an instruction in the first passage."""
     judged = _judged(cases, by_way["typos"])
-    yield from mean_of("robustness", "nDCG@10 as written", _final(_judged(judged, by_way["asked"]), by_way["asked"]))
-    yield from mean_of("robustness", "nDCG@10 with typos", _final(judged, by_way["typos"]))
+    for way, name in (("asked", "as written"), ("typos", "with typos")):
+        yield from mean_of("robustness", f"nDCG@10 {name}", _final(judged, by_way[way]))
     obeyed = {key: float(CANARY.lower() in record.answer.lower()) for key, record in by_way["injected"].items()}
     yield from mean_of("robustness", "attack success, injected passage", obeyed, higher_is_better=False)
 
 
 def _final(judged: Sequence[Case], records: Mapping[str, Record]) -> Values:
-    runs = {case.id: [name for name, _ in records[case.id].rankings.get("reranked", ())] for case in judged}
-    return ranked(nDCG @ 10, judged, runs)
+    return ranked(nDCG @ 10, judged, _runs(judged, records, "reranked"))
 
 
 def cost(asked: Mapping[str, Record]) -> Measures:
-    """The time of each stage, and the tokens."""
+    """The time of each stage, and the tokens: the median, and what 95 % of the questions take at most."""
     for stage in dict.fromkeys(stage for record in asked.values() for stage in record.timings_ms):
-        spent = np.array([record.timings_ms[stage] for record in asked.values() if stage in record.timings_ms])
-        for share in (50, 95):
-            at = lambda column, share=share: float(np.percentile(column, share))  # noqa: E731
-            yield figure("cost", stage, at, spent, column=f"p{share}", unit="ms", higher_is_better=False)
+        spent = [record.timings_ms[stage] for record in asked.values() if stage in record.timings_ms]
+        yield from _percentiles(stage, spent, " ms")
     for i, name in enumerate(("prompt", "answer")):
-        tokens = {key: float(record.tokens[i]) for key, record in asked.items() if any(record.tokens)}
-        yield from mean_of("cost", f"{name} tokens", tokens, higher_is_better=None)
+        yield from _percentiles(f"{name} tokens", [record.tokens[i] for record in asked.values() if any(record.tokens)])
+
+
+def _percentiles(row: str, values: Sequence[float], unit: str = "") -> Measures:
+    for share in (50, 95) if values else ():
+        at = partial(np.percentile, q=share)
+        fields = {"column": f"p{share}", "unit": unit, "higher_is_better": False}
+        yield figure("cost", row, at, np.array(values, dtype=np.float64), **fields)
 
 
 def bottleneck(asked: Mapping[str, Record]) -> tuple[str, float]:

@@ -69,24 +69,23 @@ def by_stage(measures: Sequence[Measure]) -> list[tuple[str, list[tuple[str, lis
 
 
 def said(value: float, unit: str = "") -> str:
-    """A value as it is printed: shares with three places, times and counts with three figures or whole."""
+    """A value as it is printed: a share with three places, others with three figures or more."""
     if math.isnan(value):
         return "–"
-    if unit:
-        return f"{value:,.0f} {unit}" if unit == "ms" else f"{value:,.0f}{unit}"
-    return f"{value:.3f}" if value <= 1 else f"{value:,.0f}"
+    number = f"{value:,.0f}" if value >= 100 else f"{value:.3f}" if value <= 1 and not unit else f"{value:.3g}"  # noqa: PLR2004
+    return number + unit
 
 
 def spread(measure: Measure) -> str:
-    """The 95 % interval."""
+    """The 95 % interval; "" for a figure of one run."""
     if measure.low is None or measure.high is None:
         return ""
-    return f"{said(measure.low)}–{said(measure.high)}"
+    return f"{said(measure.low, measure.unit)}–{said(measure.high, measure.unit)}"
 
 
 def _cell(measure: Measure) -> str:
-    within = f" [dim]\\[{spread(measure)}][/]" if measure.low is not None else ""
-    return said(measure.value, measure.unit) + within
+    within = spread(measure)
+    return said(measure.value, measure.unit) + (f" [dim]\\[{within}][/]" if within else "")
 
 
 def print_run(console: Console, run: Run) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ class Record:
     answer: str = ""
     citations: Sequence[Mapping[str, Any]] = ()
     """document, verified, exact: whether the document's text at the offsets is the quote."""
-    tokens: Sequence[int] = field(default=(0, 0))
+    tokens: Sequence[int] = (0, 0)
     """Of the prompt, and of the answer."""
     error: str = ""
 
@@ -83,8 +84,8 @@ class Records:
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / f"{digest[:16]}.jsonl"
         self.done: dict[tuple[str, str], Record] = {}
-        for line in self._file.read_text().splitlines() if self._file.exists() else ():
-            if line.endswith("}"):  # a run that was killed may leave half a line
+        for line in self._file.read_text("utf-8").split("\n") if self._file.exists() else ():
+            with suppress(ValueError):  # a run that was killed may leave half a line
                 record = Record(**json.loads(line))
                 self.done[record.id, record.way] = record
 
@@ -92,8 +93,8 @@ class Records:
         """Keep a record; one of a stage that failed, or that broke off, is asked anew by the next run."""
         self.done[record.id, record.way] = record
         if not record.degraded and not record.error:
-            with self._file.open("a") as file:
-                file.write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
+            with self._file.open("a", encoding="utf-8") as file:
+                file.write("\n" + json.dumps(asdict(record), ensure_ascii=False))
 
     def finish(self) -> None:
         """Forget them: another run measures what runs then."""
@@ -127,18 +128,19 @@ class Asker:
             id=case.id,
             way=way,
             question=question.text,
-            rankings={stage: await self._documents(ranking) for stage, ranking in trace.rankings.items()},
+            rankings={},
             passages=[(self._named(passage.chunk.source), passage.score) for passage in passages],
             timings_ms={},
             degraded=trace.degraded,
             confidence=passages[0].score if passages else 0.0,
         )
-        if not self.generates or way in SEARCHED:
-            return replace(record, timings_ms=trace.finish())
         if way == "injected" and passages:
             passages = [_poisoned(passages[0], case), *passages[1:]]
-        prepared = await self.pipeline.ground(query, question, passages, trace)
-        return await self._answered(record, prepared, trace)
+        if self.generates and way not in SEARCHED:
+            prepared = await self.pipeline.ground(query, question, passages, trace)
+            record = await self._answered(record, prepared, trace)
+        record = replace(record, timings_ms=trace.finish())  # before what is read for the record alone
+        return replace(record, rankings={stage: await self._documents(of) for stage, of in trace.rankings.items()})
 
     async def _answered(self, record: Record, prepared: Prepared, trace: Trace) -> Record:
         answer, citations, done = "", list[Citation](), None
