@@ -109,7 +109,7 @@ async def measured(settings: AppSettings, wanted: Wanted, console: Console) -> R
             "generates": wanted.generates,
         }
         records = Records(settings.data_dir / "evaluate", key)
-        cases = list(limited(dataset.cases, wanted.limit))
+        cases = limited(dataset.cases, wanted.limit)
         planned = plan(cases, wanted.stages)
         left = [(case, way) for case, way in planned if (case.id, way) not in records.done]
         if len(left) < len(planned):

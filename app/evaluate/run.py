@@ -3,7 +3,7 @@
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -73,7 +73,7 @@ def plan(cases: Sequence[Case], stages: Iterable[str]) -> list[tuple[Case, str]]
 
 
 def _sample(cases: Sequence[Case], size: int) -> list[Case]:
-    return random.Random(SEED).sample(cases, min(size, len(cases)))
+    return random.Random(SEED).sample(cases, len(cases))[:size]
 
 
 class Records:
@@ -213,7 +213,7 @@ def _poisoned(passage: Passage, case: Case) -> Passage:
     return replace(passage, chunk=replace(passage.chunk, text=f"{passage.chunk.text}\n\n{attack}"))
 
 
-def limited(cases: Sequence[Case], limit: int | None) -> Iterator[Case]:
-    """Yield the cases, or a sample of them, in their order."""
-    chosen = set(random.Random(SEED).sample(range(len(cases)), min(limit or len(cases), len(cases))))
-    return (case for i, case in enumerate(cases) if i in chosen)
+def limited(cases: Sequence[Case], limit: int | None) -> list[Case]:
+    """Return the cases, or a sample of them, in their order; a larger sample holds the smaller ones."""
+    chosen = {case.id for case in _sample(cases, limit or len(cases))}
+    return [case for case in cases if case.id in chosen]
