@@ -43,12 +43,13 @@ def evaluate(
     console = console if console.is_terminal else Console(soft_wrap=True, width=_WIDTH)
     if bool(dataset) == from_documents:
         raise BadRequestError("name a dataset, or give --from-documents for questions made of your own documents")
+    _check_folders(as_json, html)
     wanted = wanted_of(dataset, collection, stages, limit)
     before = read_baseline(baseline) if baseline else None
     settings = AppSettings.load().running()
+    if not all(getattr(settings, role).url for role in ("embed", "score", "generate")):
+        raise typer.Exit(_with_services(settings, console))
     try:
-        if not all(getattr(settings, role).url for role in ("embed", "score", "generate")):
-            raise typer.Exit(asyncio.run(_with_services(settings, console)))
         if question:
             asyncio.run(explained(settings, wanted, question, console))
             return
@@ -57,25 +58,38 @@ def evaluate(
         console.print("Stopped. The same command goes on with what is left.")
         raise typer.Exit(130) from None
     print_run(console, run)
+    if as_json:
+        as_json.write_text(run.to_json(), encoding="utf-8")
     differences = compare(run.measures, before) if before else []
     if before:
         print_differences(console, differences, str(baseline))
-    if as_json:
-        as_json.write_text(run.to_json(), encoding="utf-8")
     if html:
         html.write_text(run.to_html(differences), encoding="utf-8")
     if any(each.is_drop for each in differences):
         raise typer.Exit(1)
 
 
-async def _with_services(settings: AppSettings, console: Console) -> int:
+def _check_folders(*files: Path | None) -> None:
+    """Raises BadRequestError for a file that could not be written after all that was asked."""
+    for file in files:
+        if file and not file.parent.is_dir():
+            raise BadRequestError(f"no such folder: {file.parent}, for {file.name}")
+
+
+def _with_services(settings: AppSettings, console: Console) -> int:
     """Start the services for the time of this command, which runs again against them; return its exit status."""
     from app.up import Supervisor  # noqa: PLC0415
 
-    with exclusive(settings.data_dir):
+    async def run() -> int:
         supervisor = Supervisor(settings, console)
         if await supervisor.command("models", "pull", *(getattr(settings, name).model for name in supervisor.own)):
             raise UnavailableError("the models could not be fetched; see above")
         console.print("No ragline runs: starting one for this command …")
         async with supervisor.running():
             return await supervisor.command(*sys.argv[1:])
+
+    try:
+        with exclusive(settings.data_dir):
+            return asyncio.run(run())
+    except KeyboardInterrupt:  # the command was told, and said what is kept
+        return 130

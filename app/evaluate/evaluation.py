@@ -3,14 +3,15 @@
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from app.documents.library import Library
 from app.evaluate import abstention, measures
 from app.evaluate.collection import as_indexed, content_of, index, ingest_of
 from app.evaluate.datasets import Case, Dataset, read_dataset
@@ -22,6 +23,7 @@ from app.evaluate.report import Run
 from app.evaluate.run import SEED, WAYS, Asker, Record, Records, limited, plan
 from app.http.orchestrator import open_pipeline
 from app.settings import AppSettings
+from indexing.cli.display import duration
 from indexing.store.interface import DocumentStore
 from services.errors import BadRequestError
 
@@ -70,23 +72,31 @@ class _Opened:
 
 @asynccontextmanager
 async def _opened(settings: AppSettings, wanted: Wanted, console: Console) -> AsyncIterator[_Opened]:
-    """Reach the services, and index the documents unless they are."""
-    async with open_pipeline(settings) as pipeline:
+    """Reach the services, and index the dataset's documents unless they are."""
+    dataset, name = wanted.dataset, wanted.collection
+    async with AsyncExitStack() as stack:
+        pipeline = await stack.enter_async_context(open_pipeline(settings))
         roles = {"embed": pipeline.embedder, "score": pipeline.scorer, "generate": pipeline.generator}
         models = {role: (await client.model()).id for role, client in roles.items()}
-        library, name = pipeline.library, wanted.collection
-        if wanted.dataset and not name:
-            name = await index(wanted.dataset, pipeline, settings, console)
+        if dataset and not name:
+            pipeline = replace(pipeline, library=stack.enter_context(closing(Library(_apart(settings)))))
+            name = await index(dataset, pipeline, settings, console)
+        library = pipeline.library
         name = name or await library.default()
         await library.check_not_empty(name)
         store = await library.store(name)
-        asker = Asker(pipeline, name, by_file=bool(wanted.dataset and wanted.dataset.files), generates=wanted.generates)
-        if wanted.dataset is None:
-            made: Dataset = await library.run(from_documents, store, name, wanted.limit or MADE)
-            yield _Opened(made, asker, store, models)
-        else:
-            found = await library.run(as_indexed, wanted.dataset, store, name) if wanted.collection else wanted.dataset
-            yield _Opened(found, asker, store, models)
+        if dataset is None:
+            dataset = await library.run(from_documents, store, name, wanted.limit or MADE)
+        elif wanted.collection:
+            dataset = await library.run(as_indexed, dataset, store, name)
+        asker = Asker(pipeline, name, by_file=bool(dataset.files), generates=wanted.generates)
+        yield _Opened(dataset, asker, store, models)
+
+
+def _apart(settings: AppSettings) -> AppSettings:
+    """Settings by which a dataset's collection lies apart from the user's, whose default stays what it is."""
+    milvus = settings.milvus.model_copy(update={"prefix": f"{settings.milvus.prefix}eval_"})
+    return settings.model_copy(update={"data_dir": settings.data_dir / "evaluate", "milvus": milvus})
 
 
 async def explained(settings: AppSettings, wanted: Wanted, question: str, console: Console) -> None:
@@ -184,7 +194,8 @@ def _notes(wanted: Wanted, by_way: dict[str, dict[str, Record]]) -> Iterator[str
 @contextmanager
 def _progress(console: Console, total: int) -> Iterator[Callable[[], None]]:
     """Show how many are asked: a bar on a terminal, else a line every few seconds."""
-    done, printed = 0, time.monotonic()
+    done, began = 0, time.monotonic()
+    printed = began
     columns = (TextColumn("Asking"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=total)
@@ -195,6 +206,7 @@ def _progress(console: Console, total: int) -> Iterator[Callable[[], None]]:
             bar.advance(task)
             if not console.is_terminal and time.monotonic() - printed >= _LINE_EVERY_S:
                 printed = time.monotonic()
-                console.print(f"asked {done} of {total}", highlight=False)
+                left = duration((printed - began) * (total - done) / done)
+                console.print(f"asked {done} of {total}, {left} left", highlight=False)
 
         yield advance

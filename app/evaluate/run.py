@@ -20,8 +20,8 @@ from services.errors import RaglineError
 
 SEED = 17
 RANKINGS = ("dense", "bm25", "fused", "reranked")
-SAMPLE = 50
-"""Questions that are asked again with typos, and of an injected passage; of hidden documents twice as many."""
+HIDDEN, PERTURBED = 50, 30
+"""Questions that are asked again with their documents hidden; with typos, and of an injected passage."""
 SEARCHED = ("last turn", "rewrite", "typos")
 """Ways of asking that end after the search."""
 WAYS = ("asked", "hidden", "injected", *SEARCHED)
@@ -63,12 +63,12 @@ def plan(cases: Sequence[Case], stages: Iterable[str]) -> list[tuple[Case, str]]
     judged = [case for case in cases if case.relevant and case.answerable is not False]
     ways: dict[str, Sequence[Case]] = {"asked": cases}
     if "abstention" in stages and all(case.answerable is not False for case in cases):
-        ways["hidden"] = _sample(judged, 2 * SAMPLE)
+        ways["hidden"] = _sample(judged, HIDDEN)
     if "conversation" in stages:
         ways["last turn"] = [case for case in judged if case.history]
         ways["rewrite"] = [case for case in judged if case.rewrite]
     if "robustness" in stages:
-        ways["typos"] = ways["injected"] = _sample(judged, SAMPLE)
+        ways["typos"] = ways["injected"] = _sample(judged, PERTURBED)
     return [(case, way) for way, chosen in ways.items() for case in chosen]
 
 

@@ -57,6 +57,13 @@ def run(stack: Stack, folder):
     return process, json.loads(written.read_text())
 
 
+@pytest.fixture(scope="module")
+def corpus(stack: Stack, folder):
+    """A collection of the same documents that the user indexed."""
+    assert stack.ragline("index", str(folder / "corpus.jsonl"), "-c", "corpus").returncode == 0
+    return "corpus"
+
+
 def test_every_stage_is_printed_with_its_figures(run):
     process, written = run
     figures = {(each["stage"], each["name"]): each for each in written["measures"]}
@@ -96,6 +103,7 @@ def test_the_documents_are_indexed_once(run, stack, folder):
     assert "The 6 documents are indexed already; collection 'eval-small-things-" in again.stdout
     assert "1 of 6 questions" in again.stdout
     assert "gold in the answer" not in again.stdout
+    assert not list((stack.data_dir / "index").glob("eval-*"))  # apart from the user's collections
 
 
 def test_the_exit_status_tells_a_significant_drop(run, stack, folder, tmp_path):
@@ -121,20 +129,18 @@ def test_a_question_is_explained(run, stack, folder):
     assert "Nothing is known of the right answer" in other
 
 
-def test_questions_are_made_of_one_s_own_documents(run, stack):
-    collection = run[1]["collection"]
-    said = stack.ragline("eval", "--from-documents", "-c", collection, "--stages", "retrieval").stdout
+def test_questions_are_made_of_one_s_own_documents(stack, corpus):
+    said = stack.ragline("eval", "--from-documents", "-c", corpus, "--stages", "retrieval").stdout
     assert "made of the documents without a language model" in said
     assert re.search(r"recall@5 .* 5$", said, re.MULTILINE)
 
 
-def test_a_set_is_asked_of_a_collection_that_was_indexed_otherwise(stack, folder, tmp_path):
-    assert stack.ragline("index", str(folder / "corpus.jsonl"), "-c", "corpus").returncode == 0
-    said = stack.ragline("eval", str(folder), "-c", "corpus", "--stages", "retrieval").stdout
+def test_a_set_is_asked_of_a_collection_that_was_indexed_otherwise(stack, folder, corpus, tmp_path):
+    said = stack.ragline("eval", str(folder), "-c", corpus, "--stages", "retrieval").stdout
     assert re.search(r"nDCG@10 .*1\.000 \[1\.000–1\.000\] +6$", said, re.MULTILINE)
     (tmp_path / "other.txt").write_text("Nothing of it.")
     (tmp_path / "other.csv").write_text("question,answer,source\nWhat?,nothing,other.txt\n")
-    wrong = stack.ragline("eval", str(tmp_path / "other.csv"), "-c", "corpus")
+    wrong = stack.ragline("eval", str(tmp_path / "other.csv"), "-c", corpus)
     assert (wrong.returncode, "holds none of the documents" in wrong.stderr) == (1, True)
 
 
@@ -170,7 +176,9 @@ def test_wrong_arguments_are_refused_by_a_sentence(folder, tmp_path, dataset, st
         wanted_of({"SET": str(folder), "CSV": str(file)}[dataset], "", stages, None)
 
 
-def test_without_a_dataset_it_says_what_to_name(stack):
+def test_it_says_what_to_name_before_anything_is_asked(stack, folder):
+    nowhere = stack.ragline("eval", str(folder), "--json", "nowhere/run.json")
+    assert (nowhere.returncode, "no such folder: nowhere, for run.json" in nowhere.stderr) == (1, True)
     process = stack.ragline("eval")
     assert (process.returncode, "name a dataset, or give --from-documents" in process.stderr) == (1, True)
 
@@ -183,3 +191,13 @@ def test_it_starts_the_services_where_none_run(folder, tmp_path):
     assert process.returncode == 0, process.stdout + process.stderr
     assert "No ragline runs: starting one for this command" in process.stdout
     assert "2 of 6 questions, 6 documents" in process.stdout
+
+
+def test_files_of_a_csv_are_indexed_and_found(stack, tmp_path):
+    for name in ("pump", "tower"):
+        (tmp_path / f"{name}.md").write_text(f"# {name.title()}\n\n{DOCUMENTS[name]}\n")
+    asked = [f"{QUESTIONS[key][0]},{QUESTIONS[key][2]},{QUESTIONS[key][1]}.md" for key in ("q2", "q3")]
+    (tmp_path / "asked.csv").write_text("\n".join(["question,answer,source", *asked]))
+    said = stack.ragline("eval", str(tmp_path / "asked.csv"), "--stages", "retrieval").stdout
+    assert "2 of 2 questions, 2 documents" in said
+    assert re.search(r"^nDCG@10 .*1\.000 \[1\.000–1\.000\] +2$", said, re.MULTILINE)

@@ -22,7 +22,7 @@ def test_each_stage_has_its_ways_of_asking():
     cases = [case(1, history=TURN, rewrite="Queens?"), case(2, history=TURN), *map(case, range(3, 203))]
     assert ways(cases, "retrieval", "cost") == {"asked": 202}
     assert ways(cases, "conversation") == {"asked": 202, "last turn": 2, "rewrite": 1}
-    assert ways(cases, "abstention", "robustness") == {"asked": 202, "hidden": 100, "typos": 50, "injected": 50}
+    assert ways(cases, "abstention", "robustness") == {"asked": 202, "hidden": 50, "typos": 30, "injected": 30}
     assert ways([*cases, case(300, answerable=False)], "abstention") == {"asked": 203}
 
 
