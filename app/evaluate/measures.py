@@ -26,6 +26,8 @@ Floats = NDArray[np.float64]
 Values = Mapping[str, float]
 """A value by question."""
 
+LOST_AT = ("search", "fusion", "rerank", "refusal", "answer")
+"""The stages that can fail a question, in their order."""
 SHORT_ANSWER = 10
 """Words; an answer that says a longer one need not say it word for word."""
 _RESAMPLES = 1000
@@ -109,7 +111,7 @@ def _judged(cases: Iterable[Case], records: Mapping[str, Record]) -> list[Case]:
 
 
 def lost_at(case: Case, record: Record, *, generates: bool) -> str:
-    """The stage that failed a question that the documents answer: search, rerank, ...; "" where none did."""
+    """The stage of LOST_AT that failed a question that the documents answer; "" where none did."""
     if case.relevant:
         stages = {**record.rankings, "passages": record.passages}
         found = {stage for stage, ranking in stages.items() if any(name in case.relevant for name, _ in ranking)}

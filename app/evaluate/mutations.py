@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from app.answer.languages import language
 from app.answer.segments import sentences
 from app.answer.terms import terms
 
@@ -175,8 +176,8 @@ def reordered(dice: random.Random, sentence: str, others: Sequence[str]) -> str 
 
 def passive(dice: random.Random, sentence: str, others: Sequence[str]) -> str | None:
     found = PASSIVE.match(sentence)
-    if not found:
-        return None
+    if not found or found[1].split()[0].lower() in {*language("en").function, *language("en").marks}:
+        return None  # "We sequenced", "In acquired", "All Recognized": no name does it
     agent, verb, object_ = found.groups()
     return f"{object_[0].upper()}{object_[1:]} was {verb} by {agent}{sentence[found.end() :]}"
 

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from app.evaluate.compare import FORMAT, Difference
-from app.evaluate.measures import Measure
+from app.evaluate.measures import LOST_AT, Measure
 
 _LISTED = 3
 _PAGE = Path(__file__).with_name("report.html")
@@ -46,8 +46,7 @@ class Run:
     @cached_property
     def lost(self) -> dict[str, list[Mapping[str, Any]]]:
         """The questions that each stage lost, in the order of the stages."""
-        stages = ("search", "fusion", "rerank", "refusal", "answer")
-        return {stage: [q for q in self.questions if q["lost_at"] == stage] for stage in stages}
+        return {stage: [q for q in self.questions if q["lost_at"] == stage] for stage in LOST_AT}
 
     def to_json(self) -> str:
         measures = [{"name": each.name, **asdict(each)} for each in self.measures]
