@@ -17,7 +17,7 @@ from app.evaluate.collection import as_indexed, content_of, index, ingest_of
 from app.evaluate.datasets import Case, Dataset, read_dataset
 from app.evaluate.explain import explain
 from app.evaluate.measures import Measure
-from app.evaluate.mutations import claims
+from app.evaluate.mutations import Claim, claims
 from app.evaluate.questions import MADE, from_documents, sampled_passages
 from app.evaluate.report import Run
 from app.evaluate.run import SEED, WAYS, Asker, Record, Records, limited, plan
@@ -141,18 +141,17 @@ def _run(
 ) -> Run:
     """Measure each stage that is wanted."""
     asked, hidden, store = by_way["asked"], by_way["hidden"], opened.store
-    made = claims(sampled_passages(store, _CLAIMS_FROM), random.Random(SEED))
     figures: dict[str, Callable[[], Iterator[Measure]]] = {
         "retrieval": lambda: measures.retrieval(cases, asked),
         "answers": lambda: measures.answers(cases, asked),
         "abstention": lambda: abstention.abstention(cases, asked, hidden),
-        "citations": lambda: measures.citations(cases, asked, made),
+        "citations": lambda: measures.citations(cases, asked, _claims(store)),
         "conversation": lambda: measures.conversation(cases, by_way),
         "robustness": lambda: measures.robustness(cases, by_way),
         "cost": lambda: measures.cost(asked),
         "ingest": lambda: measures.ingest(ingest_of(store)),
     }
-    slowest, share = measures.bottleneck(asked)
+    slowest, share = measures.bottleneck(asked) if "cost" in wanted.stages else ("", 0.0)
     return Run(
         dataset=opened.dataset.name,
         path=str(opened.dataset.path),
@@ -169,6 +168,10 @@ def _run(
         bottleneck_share=share,
         notes=list(_notes(wanted, by_way)),
     )
+
+
+def _claims(store: DocumentStore) -> Iterator[Claim]:
+    return claims(sampled_passages(store, _CLAIMS_FROM), random.Random(SEED))
 
 
 def _question(case: Case, record: Record, *, generates: bool) -> dict[str, Any]:
