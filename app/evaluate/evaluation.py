@@ -149,7 +149,7 @@ def _run(
         "conversation": lambda: measures.conversation(cases, by_way),
         "robustness": lambda: measures.robustness(cases, by_way),
         "cost": lambda: measures.cost(asked),
-        "ingest": lambda: measures.ingest(ingest_of(store)),
+        "ingest": lambda: measures.ingest(ingest_of(store), store.stats().documents),
     }
     slowest, share = measures.bottleneck(asked) if "cost" in wanted.stages else ("", 0.0)
     return Run(

@@ -242,11 +242,11 @@ def bottleneck(asked: Mapping[str, Record]) -> tuple[str, float]:
     return slowest, spent[slowest] / total if slowest and total else 0.0
 
 
-def ingest(job: Job | None) -> Measures:
+def ingest(job: Job | None, documents: int) -> Measures:
     """How fast the documents were indexed, in the run that did."""
     if job is not None:
         seconds = job.updated - job.created
-        for name, count in (("documents", job.done), ("tokens", job.tokens)):
+        for name, count in (("documents", documents), ("tokens", job.tokens)):
             yield Measure(
                 "ingest", f"{name} indexed", count / seconds, None, None, count, unit="/s", higher_is_better=None
             )

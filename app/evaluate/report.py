@@ -79,7 +79,8 @@ def spread(measure: Measure) -> str:
     """The 95 % interval; "" for a figure of one run."""
     if measure.low is None or measure.high is None:
         return ""
-    return f"{said(measure.low, measure.unit)}–{said(measure.high, measure.unit)}"
+    low, high = (said(value, measure.unit).removesuffix(measure.unit) for value in (measure.low, measure.high))
+    return f"{low}–{high}"
 
 
 def _cell(measure: Measure) -> str:

@@ -10,7 +10,9 @@ from app.evaluate.abstention import auroc, calibration_error, refused_at_kept, r
 from app.evaluate.datasets import Case
 from app.evaluate.measures import interval, lost_at, numbers_match, says, token_f1
 from app.evaluate.mutations import Claim
+from app.evaluate.report import said, spread
 from app.evaluate.run import Record
+from indexing.store.jobs import Job
 
 
 def case(key, *relevant, answers=(), answerable=True, history=(), rewrite=""):
@@ -198,3 +200,16 @@ def test_the_interval_is_that_of_the_bootstrap():
     assert 0.39 <= low <= 0.42  # 0.5 ± 1.96 * 0.5 / 10
     assert 0.58 <= high <= 0.61
     assert interval(np.mean, np.ones(9)) == (1.0, 1.0)
+
+
+def test_how_fast_the_documents_were_indexed():
+    job = Job("1", "add", "done", 1, 1, 8, 900, "", {}, created=100.0, updated=103.0, failures=())
+    found = {each.name: (each.value, each.n, each.low) for each in measures.ingest(job, 6)}
+    assert found == {"documents indexed": (2.0, 6, None), "tokens indexed": (300.0, 900, None)}
+    assert list(measures.ingest(None, 6)) == []
+
+
+def test_how_figures_are_written():
+    assert [said(value) for value in (0.5, 1.0, 36.4, 12345.0, math.nan)] == ["0.500", "1.000", "36.4", "12,345", "–"]
+    assert [said(value, " ms") for value in (0.225, 9.0, 1234.5)] == ["0.225 ms", "9 ms", "1,234 ms"]
+    assert spread(measures.Measure("cost", "embed", 9.0, 1.5, 120.2, 3, unit=" ms")) == "1.5–120"
