@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.answer.citations import Citation
+from app.answer.followups import in_conversation
 from app.answer.passages import Passage, Query
 from app.answer.pipeline import AnswerDone, Pipeline, Prepared
 from app.answer.prompt import Question
@@ -116,7 +117,7 @@ class Asker:
         trace = Trace.starting(self.pipeline.settings.deadline_s)
         text = {"typos": with_typos(case), "rewrite": case.rewrite}.get(way, case.question)
         question = Question(text, () if way in SEARCHED else case.history, self._sampling)
-        query = self._query(text, case if way == "hidden" else None)
+        query = in_conversation(self._query(text, case if way == "hidden" else None), question.history)
         try:
             return await self._ask(case, way, query, question, trace)
         except RaglineError as exc:
