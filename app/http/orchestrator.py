@@ -8,6 +8,7 @@ from typing import Annotated
 import httpx2
 from fastapi import Depends, Request
 
+from app.answer.answerability import answerability_of
 from app.answer.breaker import Breaker
 from app.answer.entailment import Entailment
 from app.answer.pipeline import Pipeline
@@ -59,6 +60,7 @@ async def open_pipeline(
     settings: AppSettings, transport: httpx2.AsyncBaseTransport | None = None
 ) -> AsyncIterator[Pipeline]:
     """Build the clients and the collections; close them in reverse."""
+    answerability = answerability_of(settings)
     embedder = EmbedClient(settings.embed, transport=transport)
     scorer = ScoreClient(settings.score, transport=transport)
     generator = GenerateClient(settings.generate, transport=transport)
@@ -68,7 +70,9 @@ async def open_pipeline(
     judge = EntailmentClient(settings.verify, transport=transport)
     entailment = Entailment(judge, Breaker(judge)) if settings.verify.is_named else None
     try:
-        yield Pipeline(settings.ask, library, embedder, scorer, generator, prompts, breakers, entailment)
+        yield Pipeline(
+            settings.ask, library, embedder, scorer, generator, prompts, breakers, answerability, entailment
+        )
     finally:
         for client in (embedder, scorer, generator, judge):
             await client.aclose()
