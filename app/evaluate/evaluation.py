@@ -62,7 +62,7 @@ def wanted_of(dataset: str, collection: str, stages: str, limit: int | None) -> 
 
 
 @dataclass(frozen=True, slots=True)
-class _Opened:
+class Opened:
     dataset: Dataset
     asker: Asker
     store: DocumentStore
@@ -71,7 +71,7 @@ class _Opened:
 
 
 @asynccontextmanager
-async def _opened(settings: AppSettings, wanted: Wanted, console: Console) -> AsyncIterator[_Opened]:
+async def open_set(settings: AppSettings, wanted: Wanted, console: Console) -> AsyncIterator[Opened]:
     """Reach the services, and index the dataset's documents unless they are."""
     dataset, name = wanted.dataset, wanted.collection
     async with AsyncExitStack() as stack:
@@ -90,7 +90,7 @@ async def _opened(settings: AppSettings, wanted: Wanted, console: Console) -> As
         elif wanted.collection:
             dataset = await library.run(as_indexed, dataset, store, name)
         asker = Asker(pipeline, name, by_file=bool(dataset.files), generates=wanted.generates)
-        yield _Opened(dataset, asker, store, models)
+        yield Opened(dataset, asker, store, models)
 
 
 def _apart(settings: AppSettings) -> AppSettings:
@@ -101,7 +101,7 @@ def _apart(settings: AppSettings) -> AppSettings:
 
 async def explained(settings: AppSettings, wanted: Wanted, question: str, console: Console) -> None:
     """Ask one question, by its id or text, and print what each stage gave."""
-    async with _opened(settings, wanted, console) as opened:
+    async with open_set(settings, wanted, console) as opened:
         found = [case for case in opened.dataset.cases if question in (case.id, case.question)]
         case = found[0] if found else Case("not of the set", question, (), {}, (), None)
         explain(console, case, await opened.asker.ask(case, "asked"), generates=wanted.generates)
@@ -109,7 +109,7 @@ async def explained(settings: AppSettings, wanted: Wanted, question: str, consol
 
 async def measured(settings: AppSettings, wanted: Wanted, console: Console) -> Run:
     """Ask the questions that an earlier run has not, and measure all."""
-    async with _opened(settings, wanted, console) as opened:
+    async with open_set(settings, wanted, console) as opened:
         run_in_thread, dataset = opened.asker.pipeline.library.run, opened.dataset
         key = {
             "cases": dataset.cases,
@@ -137,7 +137,7 @@ async def measured(settings: AppSettings, wanted: Wanted, console: Console) -> R
 
 
 def _run(
-    settings: AppSettings, wanted: Wanted, opened: _Opened, cases: Sequence[Case], by_way: dict[str, dict[str, Record]]
+    settings: AppSettings, wanted: Wanted, opened: Opened, cases: Sequence[Case], by_way: dict[str, dict[str, Record]]
 ) -> Run:
     """Measure each stage that is wanted."""
     asked, hidden, store = by_way["asked"], by_way["hidden"], opened.store

@@ -70,9 +70,7 @@ async def open_pipeline(
     judge = EntailmentClient(settings.verify, transport=transport)
     entailment = Entailment(judge, Breaker(judge)) if settings.verify.is_named else None
     try:
-        yield Pipeline(
-            settings.ask, library, embedder, scorer, generator, prompts, breakers, answerability, entailment
-        )
+        yield Pipeline(settings.ask, library, embedder, scorer, generator, prompts, breakers, answerability, entailment)
     finally:
         for client in (embedder, scorer, generator, judge):
             await client.aclose()
