@@ -1,5 +1,6 @@
 # make run            set up, fetch the models, start everything, index this project's docs (or DOCS=path), ask a question
 # make test           set up, and run the whole suite
+# make eval           measure how good the answers are, on a set of questions
 # make lint, format   what CI checks; CONTRIBUTING.md names the slower suites
 
 SHELL := bash
@@ -21,7 +22,7 @@ UP += --ask "$(ASK)"
 endif
 endif
 
-.PHONY: run test test-slow test-chaos test-containers lint format docs bench clean
+.PHONY: run test test-slow test-chaos test-containers lint format docs eval bench clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/ragline up $(UP)
@@ -53,6 +54,10 @@ format: $(VENV)/.dev
 
 docs: $(VENV)/.run
 	$(BIN)/python -m tests.settings_page
+
+# make eval DATASET=folder ARGS="--limit 200": docs/evaluation.md
+eval: $(VENV)/.run
+	@exec $(BIN)/ragline eval "$(DATASET)" $(ARGS)
 
 # Ours, its peers and the engines alone: ARGS="--help"
 bench: $(VENV)/.dev

@@ -1,4 +1,4 @@
-"""The `ragline` command: `up`, `ask`, `search`, `verify`, `orchestrate`, and what the other packages bring."""
+"""The `ragline` command: `up`, `ask`, `search`, `verify`, `eval`, `orchestrate`, and what the other packages bring."""
 
 import asyncio
 import json
@@ -22,14 +22,17 @@ from app.display import (
     FORMS,
     console,
     origin_of,
+    print_calibration,
     print_claim,
     print_counts,
     print_findings,
     print_json,
+    print_missing,
     print_outcome,
     print_sources,
     print_warnings,
 )
+from app.evaluate.command import evaluate
 from app.settings import AppSettings
 from services.addresses import exclusive, http_url
 from services.errors import NotFoundError, RaglineError, UnavailableError
@@ -91,6 +94,7 @@ def ask(
                 console.print("\n")
                 if payload["form"]:
                     console.print(f"[dim]{FORMS[payload['form']]}[/]")
+                print_missing(payload)
                 print_sources(sources, cited)
                 print_outcome(payload)
 
@@ -156,6 +160,39 @@ def _parts(text: str) -> Iterator[str]:
 
 
 @cli.command()
+def calibrate(
+    dataset: Annotated[str, typer.Argument(help="A set of questions: docs/evaluation.md names the forms.")],
+    *,
+    collection: Annotated[str, typer.Option("--collection", "-c", help="Ask of this one; nothing is indexed.")] = "",
+    limit: Annotated[int | None, typer.Option(min=1, help="Ask a sample of so many questions.")] = None,
+    risk: Annotated[
+        float | None, typer.Option(min=0.001, max=0.5, help="Share of unanswerable questions that may be answered.")
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Keep the model in the data folder, for `ragline up`.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit on a set of questions when to say that the documents do not answer."""
+    from app.answer.answerability import FITTED  # noqa: PLC0415 - numpy is of no use to the other commands
+    from app.evaluate.calibrate import as_toml, calibrated  # noqa: PLC0415
+    from app.evaluate.evaluation import wanted_of  # noqa: PLC0415
+
+    settings = AppSettings.load().running()
+    model, report = asyncio.run(calibrated(settings, wanted_of(dataset, collection, "abstention", limit), risk))
+    fitted = as_toml(model, f"Fitted by `ragline calibrate` on {dataset}: docs/refusal.md says how.")
+    if as_json:
+        print_json({**report, "model": model.model_dump()})
+    else:
+        print_calibration(report)
+    if write:
+        (settings.data_dir / FITTED).write_text(fitted, encoding="utf-8")
+    elif not as_json:
+        console.print(f"\n{fitted}", markup=False, highlight=False)
+        console.print("--write keeps this in the data folder, where `ragline up` reads it when it starts.")
+
+
+@cli.command()
 def up(
     *,
     docs: Annotated[list[str] | None, typer.Option(help="Index these first; may be given several times.")] = None,
@@ -167,6 +204,9 @@ def up(
     with exclusive(settings.data_dir), suppress(asyncio.CancelledError):
         asyncio.run(_up(settings, docs or [], collection, question))
     console.print("stopped.")
+
+
+cli.command("eval")(evaluate)
 
 
 @cli.command()

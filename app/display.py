@@ -37,6 +37,14 @@ def print_sources(sources: list[dict[str, Any]], cited: dict[int, list[int]]) ->
         console.print(f" {mark} [bold]\\[{source['index']}][/] {origin}  [dim]{source['score']:.3f}[/]")
 
 
+def print_missing(done: dict[str, Any]) -> None:
+    """Print, where nothing was found, the words that no source has, and that the sources are only the nearest."""
+    if done["outcome"] == "not_found":
+        if done["missing"]:
+            console.print(f"[yellow]In none of the sources: {escape(', '.join(done['missing']))}.[/]")
+        console.print("[dim]The nearest passages:[/]")
+
+
 def print_claim(result: dict[str, Any]) -> None:
     """Print a claim with what the documents say of it, and where."""
     source = result["source"]
@@ -53,6 +61,22 @@ def print_findings(findings: "Iterable[Finding]") -> None:
         console.print(f"{LEVELS[each.level]} {each.subject:<9} {escape(each.says)}", highlight=False)
         if each.cure:
             console.print(f"            [dim]{escape(each.cure)}[/]", highlight=False)
+
+
+def print_calibration(report: dict[str, Any]) -> None:
+    """Print how well answerable questions are told from the others, and what the threshold costs and holds."""
+    console.print(f"{report['answerable']} answerable questions and {report['unanswerable']} others; cross-validated:")
+    console.print(f"  AUROC                      {report['auroc']:.3f}")
+    console.print(f"  refused where 95 % are kept {report['refused_at_95_kept']:.0%}")
+    console.print(f"  calibration error          {report['calibration_error']:.3f}\n")
+    console.print("  answered  of these unanswerable")
+    for answered, wrong in report["risk_coverage"]:
+        console.print(f"  {answered:8.0%}  {wrong:21.0%}")
+    kept, most = report["answerable_kept"], report["unanswerable_answered_at_most"]
+    console.print(
+        f"\nthreshold {report['threshold']:.3f}: {kept:.0%} of the answerable questions are kept, and at most "
+        f"{most:.1%} of unanswerable ones are answered ({report['confidence']:.0%} confidence, n = {report['n']})."
+    )
 
 
 def print_warnings(outcome: dict[str, Any]) -> None:

@@ -23,6 +23,11 @@ class AskSettings(Section):
     """Passages that survive the rerank."""
     min_score: float | None = Field(default=None, ge=0, le=1)
     """Relevance (sigmoid of the logit) under which a passage does not answer; None: every passage may."""
+    answerability: str = "auto"
+    """Tells whether the passages answer: a TOML file of `ragline calibrate`; "off"; or "auto": the one in the data_dir,
+    else what configs/answerability has for the cross-encoder."""
+    min_answerability: float | None = Field(default=None, ge=0, le=1)
+    """Probability under which a question is refused; None: as that file says."""
     max_tokens: int = Field(default=512, ge=1)
     """Tokens of an answer at most."""
     context_tokens: int = Field(default=4096, ge=128)

@@ -5,7 +5,6 @@ A stage whose service fails, or takes more than its share of the time, is skippe
 """
 
 import asyncio
-import math
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -18,9 +17,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from app.answer.answerability import Answerability, features, missing_names, sigmoid
 from app.answer.breaker import Breaker
 from app.answer.citations import Citation, CitationChecker
 from app.answer.codes import as_written, codes_asked, codes_in, is_of_another
+from app.answer.denial import DenialFilter
 from app.answer.entailment import Entailment
 from app.answer.evidence import Evidence, quote, select_evidence
 from app.answer.languages import answer_in, is_latin, language_of
@@ -49,8 +50,15 @@ class Prepared:
     prompt: Prompt | None
     searched_for: str | None = None
     """What was searched for where that is not the question."""
-    is_of_another: bool = False
-    """The passages are about others of a kind, as P-17, that the question asks for by number, as P-99."""
+    answerability: float | None = None
+    """The probability that the passages answer; None: no cross-encoder read them, or its scale is not known."""
+    missing: tuple[str, ...] = ()
+    """What of the question no passage has."""
+    refused: bool = False
+    """The passages are too unlikely to answer, or about others of a kind, as P-17 for P-99."""
+
+
+Outcome = Literal["answered", "partial", "not_found"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,11 @@ class AnswerDone:
     answered: bool
     finish_reason: str
     usage: Usage
+    outcome: Outcome | None = None
+    """partial: the documents do not answer all of the question; None: a service that failed left no answer."""
+    answerability: float | None = None
+    missing: tuple[str, ...] = ()
+    """Both as prepared."""
 
     @property
     def form(self) -> Literal["quoted", "worded"] | None:
@@ -81,18 +94,46 @@ class Pipeline:
     prompts: PromptBuilder
     breakers: Mapping[str, Breaker]
     """By the service's role."""
+    answerability: Answerability | None = None
     entailment: Entailment | None = None
 
     async def prepare(self, query: Query, question: Question, trace: Trace) -> Prepared:
         """Retrieve the passages and build the prompt: everything before generation."""
-        passages = await self._join_neighbours(query, await self.retrieve(query, trace))
+        return await self.ground(query, question, await self.retrieve(query, trace), trace)
+
+    async def ground(self, query: Query, question: Question, passages: list[Passage], trace: Trace) -> Prepared:
+        """Pick the evidence in the passages and build the prompt."""
+        passages = await self._join_neighbours(query, passages)
         searched_for = query.text if query.text != question.text else None
         if other := _asked_for_others(query.text, passages):
             trace.warnings.append(f"search: no passage is about {other}")
-            return Prepared(question.text, passages, [], None, searched_for, is_of_another=True)
+            return Prepared(question.text, passages, [], None, searched_for, 0.0, (other,), refused=True)
+        answerability = self._answerability(question.text, passages, trace.logits)
+        missing = _missing(question.text, passages)
+        if not passages or self._refuses(answerability):
+            return Prepared(question.text, passages, [], None, searched_for, answerability, missing, refused=True)
         evidence = await self._select_evidence(query, passages, trace)
         prompt = await self._build_prompt(question, passages, evidence, trace)
-        return Prepared(question.text, passages, evidence, prompt, searched_for)
+        return Prepared(question.text, passages, evidence, prompt, searched_for, answerability, missing)
+
+    def _answerability(
+        self, question: str, passages: Sequence[Passage], logits: NDArray[np.float32] | None
+    ) -> float | None:
+        """Return the probability that the passages answer; None without logits, or a model for them.
+
+        A server that gives probabilities, whatever it is asked for, has none of them outside 0 to 1.
+        """
+        if self.answerability is None or logits is None or not passages or ((logits >= 0) & (logits <= 1)).all():
+            return None
+        best = max(passages, key=lambda each: float("-inf") if each.logit is None else each.logit)
+        text = passage(best.chunk.heading, best.chunk.text)
+        return self.answerability.probability(features(question, logits, text, self.answerability.floor))
+
+    def _refuses(self, answerability: float | None) -> bool:
+        if answerability is None or self.answerability is None:
+            return False
+        least = self.settings.min_answerability
+        return answerability < (self.answerability.threshold if least is None else least)
 
     async def retrieve(self, query: Query, trace: Trace) -> list[Passage]:
         """Return the top_n passages, best first; [] where none reaches `min_score`."""
@@ -114,7 +155,10 @@ class Pipeline:
         if not candidates:
             await self.library.check_not_empty(query.collection)
         logits = await self._rerank(query, candidates[: query.rerank_depth], trace)
-        kept = _keep_best(query, candidates, logits)
+        trace.logits = logits
+        ordered = _in_order(candidates, logits)
+        trace.rankings["reranked"] = [(candidate.chunk.id, score) for candidate, _, score in ordered]
+        kept = [entry for entry in ordered if logits is None or entry[2] >= (query.min_score or 0)][: query.top_n]
         pages = await self.library.pages(query.collection, {candidate.chunk.document_id for candidate, _, _ in kept})
         return [
             Passage(index, each.chunk, each.hit, each.rank, logit, score, pages[each.chunk.document_id])
@@ -153,11 +197,8 @@ class Pipeline:
         Where there is evidence, it is the answer, unless the model words a better one that is verified.
         """
         language = language_of(prepared.question)
-        if not prepared.passages or prepared.is_of_another:
-            yield answer_in(language, "not_found")
-            yield AnswerDone(answered=False, finish_reason="not_found", usage=NO_USAGE)
-            return
-        done = AnswerDone(answered=False, finish_reason="error", usage=NO_USAGE)
+        finish = "not_found" if prepared.refused else "error"
+        done = AnswerDone(answered=False, finish_reason=finish, usage=NO_USAGE)
         if prepared.prompt is not None:
             written = self._generate(prepared.prompt, trace)
             if prepared.evidence:
@@ -172,9 +213,10 @@ class Pipeline:
             for event in quote(prepared.evidence):
                 yield event
             done = AnswerDone(answered=True, finish_reason="quoted", usage=done.usage)
-        elif not done.answered:
-            yield answer_in(language, "no_generator" if "generate" in trace.degraded else "ungrounded")
-        yield done
+        outcome, said = _outcome(done, prepared, language, has_failed="generate" in trace.degraded)
+        if said:
+            yield said
+        yield replace(done, outcome=outcome, answerability=prepared.answerability, missing=prepared.missing)
 
     async def _best(
         self, question: str, evidence: Sequence[Evidence], written: AsyncIterator[AnswerEvent], trace: Trace
@@ -202,20 +244,24 @@ class Pipeline:
         """Yield what the model writes with checked citations; under strict grounding only what the passages support."""
         settle = partial(self.entailment.settle, trace=trace) if self.entailment else None
         checker = CitationChecker(prompt.passages, prompt.question, self.settings.grounding, settle)
+        denial = DenialFilter()
         finish, usage = "error", NO_USAGE
         with trace.optional("generate"):
             async with aclosing(self._deltas(prompt, trace)) as deltas:
                 async for delta in deltas:
                     trace.mark("ttft")
                     finish, usage = delta.finish_reason or finish, delta.usage or usage
-                    for event in await checker.feed(delta.text):
+                    for event in await checker.feed(denial.feed(delta.text)):
                         yield event
                     if checker.left_passages:
                         finish = "left_passages"
+                    if checker.left_passages or denial.denied:
                         break
-        for event in await checker.finish():
+        for event in (*await checker.feed(denial.finish()), *await checker.finish()):
             yield event
-        yield AnswerDone(bool(checker.answer), finish, usage)
+        if denial.denied:
+            finish = "not_found"
+        yield AnswerDone(bool(checker.answer), finish, usage, "partial" if denial.denied_more else None)
 
     async def _deltas(self, prompt: Prompt, trace: Trace) -> AsyncGenerator[Delta]:
         """Yield what the model writes. Raises DeadlineError where it does not begin within its share of the time."""
@@ -257,7 +303,11 @@ class Pipeline:
         with trace.stage("search"):
             search = self.library.search_dense
             dense = await asyncio.gather(*(search(query.collection, v, query.top_k, query.filters) for v in vectors))
-            return await self._distinct(query, fuse(dense, sparse, query.top_k), max(query.rerank_depth, query.top_n))
+            fused = fuse(dense, sparse, query.top_k)
+            for name, rankings in (("dense", dense), ("bm25", sparse)):  # of the first form of the query
+                trace.rankings[name] = [(hit.chunk_id, hit.score) for hit in rankings[0]] if rankings else []
+            trace.rankings["fused"] = [(each.chunk_id, each.score) for each in fused]
+            return await self._distinct(query, fused, max(query.rerank_depth, query.top_n))
 
     async def _distinct(self, query: Query, fused: Sequence[Fused], count: int) -> list[Candidate]:
         """Return the first `count` candidates whose texts differ: a copy adds nothing to a prompt."""
@@ -283,15 +333,14 @@ class Pipeline:
         return None
 
 
-def _keep_best(
-    query: Query, candidates: Sequence[Candidate], logits: NDArray[np.float32] | None
+def _in_order(
+    candidates: Sequence[Candidate], logits: NDArray[np.float32] | None
 ) -> Sequence[tuple[Candidate, float | None, float]]:
-    """Return the top_n that reach min_score, with logit and score, best first; without logits in fused order."""
+    """Return the candidates best first, with logit and score; without logits in fused order."""
     if logits is None:
-        return [(candidate, None, candidate.hit.score) for candidate in candidates[: query.top_n]]
+        return [(candidate, None, candidate.hit.score) for candidate in candidates]
     order = best_first(candidates, logits)
-    scored = [(candidates[i], float(logits[i]), sigmoid(float(logits[i]))) for i in order]
-    return [entry for entry in scored if query.min_score is None or entry[2] >= query.min_score][: query.top_n]
+    return [(candidates[i], float(logits[i]), sigmoid(float(logits[i]))) for i in order]
 
 
 def _knows(client: ServiceClient, text: str, trace: Trace) -> bool:
@@ -310,5 +359,21 @@ def _asked_for_others(question: str, passages: Sequence[Passage]) -> str:
     return as_written(question, asked) if is_of_another(text, asked) else ""
 
 
-def sigmoid(logit: float) -> float:
-    return 1 / (1 + math.exp(-logit)) if logit >= 0 else math.exp(logit) / (1 + math.exp(logit))
+def _outcome(
+    done: AnswerDone, prepared: Prepared, language_code: str, *, has_failed: bool
+) -> tuple[Outcome | None, str]:
+    """Return how an answer came out, and the sentence that is to follow it, or to stand in its place; "": none."""
+    if done.answered and prepared.missing:
+        return "partial", "\n\n" + answer_in(language_code, "partial").format(missing=", ".join(prepared.missing))
+    if done.answered:
+        return done.outcome or "answered", ""
+    if has_failed:
+        return None, answer_in(language_code, "no_generator")
+    name = "not_found" if done.finish_reason == "not_found" else "ungrounded"
+    return "not_found", answer_in(language_code, name)
+
+
+def _missing(question: str, passages: Sequence[Passage]) -> tuple[str, ...]:
+    """Return the names and numbers of a question that no passage has, nor its title."""
+    texts = [f"{each.chunk.title}\n{passage(each.chunk.heading, each.chunk.text)}" for each in passages]
+    return missing_names(question, texts)

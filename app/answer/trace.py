@@ -5,6 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from indexing.errors import IndexMismatchError
 from services.errors import EngineError, NotFoundError, OverloadedError, UnavailableError
 
@@ -25,6 +28,10 @@ class Trace:
     timings_ms: dict[str, float] = field(default_factory=dict)
     degraded: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    rankings: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    """Chunks and their scores after each stage, best first: dense, bm25, fused, reranked."""
+    logits: NDArray[np.float32] | None = None
+    """(n,): of the candidates that the cross-encoder read; None where it read none."""
     current: str = "search"
     """The stage that began last."""
     outcome: str = "broken off"

@@ -8,6 +8,7 @@ from typing import Annotated
 import httpx2
 from fastapi import Depends, Request
 
+from app.answer.answerability import answerability_of
 from app.answer.breaker import Breaker
 from app.answer.entailment import Entailment
 from app.answer.pipeline import Pipeline
@@ -46,21 +47,30 @@ async def open_orchestrator(
     bulkheads: Bulkheads,
     transport: httpx2.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[Orchestrator]:
-    """Build the clients, the collections and the ingest worker; close them in reverse."""
+    """Build the pipeline and the ingest worker; close them in reverse."""
+    async with open_pipeline(settings, transport) as pipeline:
+        ingest = Ingest(settings, pipeline.library, pipeline.embedder)
+        files = Files(settings.data_dir / "files")
+        async with ingest.working():
+            yield Orchestrator(settings, pipeline.library, pipeline, ingest, files, metrics, bulkheads)
+
+
+@asynccontextmanager
+async def open_pipeline(
+    settings: AppSettings, transport: httpx2.AsyncBaseTransport | None = None
+) -> AsyncIterator[Pipeline]:
+    """Build the clients and the collections; close them in reverse."""
+    answerability = answerability_of(settings)
     embedder = EmbedClient(settings.embed, transport=transport)
     scorer = ScoreClient(settings.score, transport=transport)
     generator = GenerateClient(settings.generate, transport=transport)
     library = Library(settings)
-    ingest = Ingest(settings, library, embedder)
-    files = Files(settings.data_dir / "files")
     prompts = PromptBuilder(settings.ask, generator)
     breakers = {client.role: Breaker(client) for client in (embedder, scorer, generator)}
     judge = EntailmentClient(settings.verify, transport=transport)
     entailment = Entailment(judge, Breaker(judge)) if settings.verify.is_named else None
-    pipeline = Pipeline(settings.ask, library, embedder, scorer, generator, prompts, breakers, entailment)
     try:
-        async with ingest.working():
-            yield Orchestrator(settings, library, pipeline, ingest, files, metrics, bulkheads)
+        yield Pipeline(settings.ask, library, embedder, scorer, generator, prompts, breakers, answerability, entailment)
     finally:
         for client in (embedder, scorer, generator, judge):
             await client.aclose()

@@ -181,7 +181,14 @@ class VerifyOut(Outcome):
 
 
 class Done(Outcome):
-    answered: bool
+    answered: bool = Field(description="There is an answer: `outcome` is answered or partial.")
+    outcome: Literal["answered", "partial", "not_found"] | None = Field(
+        description="not_found: the documents do not answer; partial: not all of the question; null: a service failed."
+    )
+    answerability: float | None = Field(
+        description="Probability that the sources answer; null: not reranked, or no model for the cross-encoder."
+    )
+    missing: list[str] = Field(description="Names and numbers of the question that no source has.")
     form: Literal["quoted", "worded"] | None = Field(
         description="quoted: sentences of the documents as they are; worded: the model's own; null: not answered."
     )

@@ -80,6 +80,9 @@ def done_out(event: AnswerDone, trace: Trace, here: Orchestrator) -> Done:
     usage = event.usage
     return Done(
         answered=event.answered,
+        outcome=event.outcome,
+        answerability=event.answerability,
+        missing=list(event.missing),
         form=event.form,
         finish_reason=event.finish_reason,
         usage=UsageOut(

@@ -123,20 +123,21 @@ export class Answer {
   }
 
   #onDone(done) {
-    const { answered, form, degraded, warnings, finish_reason: reason, timings_ms: timings } = done;
+    const { answered, outcome, missing, form, degraded, warnings, finish_reason: reason, timings_ms: timings } = done;
     Object.assign(this, { answered, done });
     this.end(ENDED[reason]);
     if (form) this.note(FORMS[form]);
-    this.body.classList.toggle("unanswered", !answered);
+    this.body.classList.toggle("unanswered", outcome === null);
+    if (outcome === "not_found" && missing.length) this.note(`In none of the sources: ${missing.join(", ")}.`);
     for (const stage of degraded) this.note(WITHOUT[stage] ?? `Answered without ${stage}.`);
     if (warnings.length) this.#notes.append(details("warnings", "Why", warnings.join("\n")));
-    if (this.sources.length) this.#offerSources();
+    if (this.sources.length) this.#offerSources(outcome === "not_found" ? "nearest source" : "source");
     if (navigator.clipboard) this.offer("Copy", () => navigator.clipboard.writeText(withSources(this)));
     this.#footer.append(timed(timings));
   }
 
-  #offerSources() {
-    this.offer(counted(this.sources.length, "source"), (event) => this.panel.open(this, event.currentTarget));
+  #offerSources(noun) {
+    this.offer(counted(this.sources.length, noun), (event) => this.panel.open(this, event.currentTarget));
   }
 
   #draw() {

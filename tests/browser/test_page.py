@@ -86,6 +86,17 @@ def test_a_follow_up_says_what_was_searched_for_and_takes_another(stack: Stack, 
     expect(page.locator("#turns .turn")).to_have_count(2)
 
 
+def test_what_is_not_found_is_said_with_the_nearest_sources(stack: Stack, page: Page, tmp_path: Path) -> None:
+    put(stack, tmp_path, "boats.md", "# Boats\n\nThe ferry Marigold carries 45 passengers. It is painted blue.\n")
+    page.reload()
+    ask(page, "How are tomatoes fried in Portugal?")
+    expect(page.locator(".answer")).to_have_text("The documents do not answer this question.")
+    expect(page.locator(".answer")).not_to_have_class("answer unanswered")
+    expect(page.locator("#turns .note")).to_have_text("In none of the sources: Portugal.")
+    expect(page.locator("#turns footer")).to_contain_text("nearest source")
+    expect(page.locator(".source.cited")).to_have_count(0)
+
+
 def test_the_short_view_of_a_source_begins_at_its_quote(stack: Stack, page: Page, tmp_path: Path) -> None:
     before = "Nothing is known of this rock, and nobody goes there in any season. " * 8
     put(stack, tmp_path, "rock.md", f"# Rock\n\n{before}\n\nThe beacon Halvard burns for 77 hours.\n")

@@ -113,6 +113,11 @@ def test_ask_in_the_terminal(stack: Stack, corpus: Path) -> None:
     assert "Ana Ruiz" in as_json["answer"]
     forms = {"quoted": "Quoted word for word.", "worded": "In the language model's own words."}
     assert forms[as_json["form"]] in done.stdout
+    absent = stack.ragline("ask", "How are tomatoes fried in Portugal?").stdout
+    said = ("The documents do not answer this question.", "In none of the sources: Portugal.", "The nearest passages:")
+    places = [absent.find(each) for each in (*said, "[1]")]
+    assert places == sorted(places)
+    assert places[0] >= 0
 
 
 def test_search_in_the_terminal(stack: Stack, corpus: Path) -> None:

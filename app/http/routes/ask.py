@@ -132,7 +132,8 @@ async def _events(asked: Asked, here: Orchestrator) -> AsyncGenerator[bytes]:
         prepared = await asked.retrieval
         sources = [source_out(p, with_text=asked.body.include_chunks).model_dump() for p in prepared.passages]
         first = {"id": asked.id, "sources": sources, "degraded": asked.trace.degraded}
-        yield _event("sources", {**first, "searched_for": prepared.searched_for})
+        known = {"searched_for": prepared.searched_for, "answerability": prepared.answerability}
+        yield _event("sources", {**first, **known})
         async for event in here.pipeline.answer(prepared, asked.trace):
             match event:
                 case str():
