@@ -55,6 +55,20 @@ def print_findings(findings: "Iterable[Finding]") -> None:
             console.print(f"            [dim]{escape(each.cure)}[/]", highlight=False)
 
 
+def print_duplicate(found: dict[str, Any]) -> None:
+    """Print a document, and below it those that repeat it."""
+    console.print(f"[bold]{_named(found['document'])}[/]", highlight=False)
+    for copy in found["copies"]:
+        how = "the same text" if copy["exact"] else f"{copy['share']:.0%} of its chunks"
+        console.print(f"    {how}  {_named(copy['document'])}", highlight=False)
+    if more := found["copies_found"] - len(found["copies"]):
+        console.print(f"    and {more} more", highlight=False)
+
+
+def _named(document: dict[str, Any]) -> str:
+    return f"{escape(document['title'] or document['id'])}  [dim]{escape(document['url'])}[/]"
+
+
 def print_warnings(outcome: dict[str, Any]) -> None:
     for warning in outcome["warnings"]:
         console.print(f"[yellow]{escape(warning)}[/]")
