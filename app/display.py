@@ -76,6 +76,8 @@ def print_warnings(outcome: dict[str, Any]) -> None:
 
 def print_outcome(outcome: dict[str, Any]) -> None:
     print_warnings(outcome)
+    if outcome.get("cached"):
+        console.print("[dim]as answered before[/]")
     stages = "  ".join(f"{name} {ms:.0f}" for name, ms in outcome["timings_ms"].items())
     console.print(f"[dim]ms: {stages}[/]")
 

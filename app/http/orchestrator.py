@@ -15,6 +15,7 @@ from app.answer.prompt import PromptBuilder
 from app.documents.files import Files
 from app.documents.ingest import Ingest
 from app.documents.library import Library
+from app.http.answer_cache import AnswerCache
 from app.http.bulkheads import Bulkheads
 from app.http.metrics import AppMetrics
 from app.settings import AppSettings
@@ -30,6 +31,7 @@ class Orchestrator:
     files: Files
     metrics: AppMetrics
     bulkheads: Bulkheads
+    answers: AnswerCache
 
     @property
     def services(self) -> dict[str, ServiceClient]:
@@ -60,7 +62,8 @@ async def open_orchestrator(
     pipeline = Pipeline(settings.ask, library, embedder, scorer, generator, prompts, breakers, entailment)
     try:
         async with ingest.working():
-            yield Orchestrator(settings, library, pipeline, ingest, files, metrics, bulkheads)
+            answers = AnswerCache(settings, library, metrics)
+            yield Orchestrator(settings, library, pipeline, ingest, files, metrics, bulkheads, answers)
     finally:
         for client in (embedder, scorer, generator, judge):
             await client.aclose()

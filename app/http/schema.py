@@ -188,6 +188,7 @@ class Done(Outcome):
     finish_reason: str
     usage: UsageOut
     model: str
+    cached: bool = Field(default=False, description="The answer was given before: index and settings have not changed.")
 
 
 class AskOut(Done):
