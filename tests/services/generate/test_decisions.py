@@ -6,10 +6,12 @@ import shutil
 
 import pytest
 
+from services.client import GenerateClient
 from services.engines.generator import gguf
 from services.engines.generator.openvino_convert import convert_gguf
 from services.errors import BadRequestError
 from services.generate.decisions import label_ids
+from services.settings import EndpointSettings
 
 STATE = "The pump P-17 leaks oil at the shaft seal. " * 12
 LEAK = {"type": "noul", "instructions": "Does the pump leak?"}
@@ -78,12 +80,26 @@ def test_a_question_is_answered_alike_alone_and_beside_others(client):
 def test_a_state_of_json_instructions_and_meanings_are_read(client):
     state = {"note": "Füße, 日本"}
     as_json = asked(client, {"q": LEAK}, state=state)
-    assert asked(client, {"q": LEAK}, state=json.dumps(state, ensure_ascii=False))["answers"] == as_json["answers"]
+    as_text = asked(client, {"q": LEAK}, state=json.dumps(state, ensure_ascii=False))
+    assert as_text["usage"] == as_json["usage"]
+    assert as_text["answers"]["q"]["noul"] == pytest.approx(as_json["answers"]["q"]["noul"], abs=1e-3)
     meant = LEAK | {"criteria": {"true": "oil comes out"}}
     prompts = [{"q": LEAK}, {"q": meant}]
     counted = [asked(client, each)["usage"]["input_tokens"] for each in prompts]
     assert counted[1] - counted[0] == 4  # ": oil comes out"
     assert asked(client, {"q": LEAK}, instructions="You inspect pumps.")["usage"]["input_tokens"] != counted[0]
+
+
+@pytest.mark.anyio
+async def test_our_client_reads_our_answers(client, generate_server):
+    wire = asked(client, {"leak": LEAK, "part": PART, "bad": BADNESS})["answers"]
+    ours = GenerateClient(EndpointSettings(url=generate_server.url, served_model_name="gen"))
+    found = await ours.systemone(STATE, {"leak": LEAK, "part": PART, "bad": BADNESS})
+    await ours.aclose()
+    assert found["leak"].value == pytest.approx(wire["leak"]["noul"], abs=1e-3)
+    assert found["part"].value == wire["part"]["choice"]
+    assert found["bad"].value == pytest.approx(wire["bad"]["score"], abs=1e-2)
+    assert found["bad"].confidence == pytest.approx(wire["bad"]["confidence"], abs=1e-3)
 
 
 def q(**spec):
