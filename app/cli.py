@@ -25,6 +25,7 @@ from app.display import (
     print_calibration,
     print_claim,
     print_counts,
+    print_duplicate,
     print_findings,
     print_json,
     print_missing,
@@ -118,6 +119,33 @@ def search(
         )
         console.print(f"   {' '.join(source['text'].split())[:300]}", markup=False, highlight=False, style="dim")
     print_outcome(answer)
+
+
+@cli.command()
+def duplicates(
+    *,
+    collection: CollectionOption = "",
+    threshold: Annotated[float, typer.Option(help="Cosine from which two chunks are near-equal.")] = 0.95,
+    share: Annotated[float, typer.Option(help="Share of a document's chunks that its copy has, too.")] = 0.8,
+    as_json: JsonOption = False,
+) -> None:
+    """List the documents that others of the collection repeat."""
+    name = collection or _get("/collections")["default"]
+    asked: dict[str, Any] = {"threshold": threshold, "share": share}
+    compared = found = 0
+    while True:
+        page = _get(f"/collections/{name}/duplicates", asked)
+        compared, found = compared + page["compared"], found + len(page["documents"])
+        if as_json:
+            print_json(page)
+        else:
+            for each in page["documents"]:
+                print_duplicate(each)
+        if page["next_cursor"] is None:
+            break
+        asked["cursor"] = page["next_cursor"]
+    if not as_json:
+        console.print(f"{found} of {compared} documents are repeated by others.")
 
 
 @cli.command()
@@ -300,9 +328,17 @@ def _reaching(http: httpx2.Client) -> Iterator[None]:
         raise UnavailableError(f"ragline at {http.base_url} broke off: {exc or type(exc).__name__}") from exc
 
 
+def _get(path: str, parameters: dict[str, Any] | None = None) -> dict[str, Any]:
+    return _asked("GET", path, params=parameters)
+
+
 def _post(path: str, body: dict[str, Any]) -> dict[str, Any]:
+    return _asked("POST", path, json=body)
+
+
+def _asked(method: str, path: str, **request: Any) -> dict[str, Any]:
     with _client() as http, _reaching(http):
-        response = http.post(path, json=body)
+        response = http.request(method, path, **request)
         _raise_for(response)
         return dict(response.json())
 

@@ -79,6 +79,20 @@ def print_calibration(report: dict[str, Any]) -> None:
     )
 
 
+def print_duplicate(found: dict[str, Any]) -> None:
+    """Print a document, and below it those that repeat it."""
+    console.print(f"[bold]{_named(found['document'])}[/]", highlight=False)
+    for copy in found["copies"]:
+        how = "the same text" if copy["exact"] else f"{copy['share']:.0%} of its chunks"
+        console.print(f"    {how}  {_named(copy['document'])}", highlight=False)
+    if more := found["copies_found"] - len(found["copies"]):
+        console.print(f"    and {more} more", highlight=False)
+
+
+def _named(document: dict[str, Any]) -> str:
+    return f"{escape(document['title'] or document['id'])}  [dim]{escape(document['url'])}[/]"
+
+
 def print_warnings(outcome: dict[str, Any]) -> None:
     for warning in outcome["warnings"]:
         console.print(f"[yellow]{escape(warning)}[/]")
@@ -86,6 +100,8 @@ def print_warnings(outcome: dict[str, Any]) -> None:
 
 def print_outcome(outcome: dict[str, Any]) -> None:
     print_warnings(outcome)
+    if outcome.get("cached"):
+        console.print("[dim]as answered before[/]")
     stages = "  ".join(f"{name} {ms:.0f}" for name, ms in outcome["timings_ms"].items())
     console.print(f"[dim]ms: {stages}[/]")
 

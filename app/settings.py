@@ -42,6 +42,11 @@ class AskSettings(Section):
     none carries is left out. The best sentences are quoted where nothing remains."""
     deadline_s: float = Field(default=120.0, gt=0)
     """Time for one question, all stages together."""
+    cache_entries: int | None = Field(default=None, ge=0)
+    """Answers that are kept in memory for the same question over an unchanged index; None: 1000, or with server.api_key
+    0, because who asks again may be another."""
+    cache_bytes: int = Field(default=32 * 2**20, ge=0)
+    """All kept answers together."""
 
 
 class ServerSettings(Section):

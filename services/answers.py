@@ -6,6 +6,7 @@ is not of its form; services.client makes EngineError of them.
 
 import base64
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -76,6 +77,25 @@ def chat_chunk(chunk: Any) -> Delta:
     counts = chunk.get("usage")
     usage = Usage(natural(counts["prompt_tokens"]), natural(counts["completion_tokens"])) if counts else None
     return Delta(written, finish, usage)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A question's answer of /v1/systemone. value: the probability of yes, the option, or the expected level."""
+
+    value: float | str
+    confidence: float
+    """Probability of the likeliest label, over the whole vocabulary."""
+
+
+def decisions(answer: Any, questions: Collection[str]) -> dict[str, Decision]:
+    """Raises LookupError where one of the questions is not answered."""
+    return {key: _decision(answer["answers"][key]) for key in questions}
+
+
+def _decision(answer: Any) -> Decision:
+    value, confidence = answer[answer["type"]], float(_finite(answer["confidence"]))
+    return Decision(text(value) if answer["type"] == "choice" else float(_finite(value)), confidence)
 
 
 def embeddings(answer: Any, count: int) -> NDArray[np.float32]:

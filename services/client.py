@@ -16,10 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.answers import (
+    Decision,
     Delta,
     Usage,
     added_tokens,
     chat_chunk,
+    decisions,
     embeddings,
     message,
     natural,
@@ -31,6 +33,7 @@ from services.service_client import ModelCard, ServiceClient, error_of
 from services.settings import EndpointSettings, ScoreSettings
 
 __all__ = [
+    "Decision",
     "Delta",
     "EmbedClient",
     "EntailmentClient",
@@ -199,6 +202,23 @@ class GenerateClient(ServiceClient):
             return natural(answer["count"])
 
         return await self._request("POST", "/tokenize", parse, body, deadline=deadline)
+
+    async def systemone(
+        self,
+        state: Any,
+        questions: Mapping[str, Mapping[str, Any]],
+        *,
+        instructions: str | None = None,
+        deadline: float | None = None,
+    ) -> dict[str, Decision]:
+        """The answers to typed questions (`type`, `instructions`, `criteria`) about a text or JSON.
+
+        Raises NotFoundError for a server that has no /v1/systemone, or whose model or engine does not serve it.
+        """
+        body = {"model": self.endpoint.model_name, "state": state, "questions": questions, "instructions": instructions}
+        return await self._request(
+            "POST", "/v1/systemone", lambda answer: decisions(answer, questions), body, deadline=deadline
+        )
 
     async def stream(
         self, messages: Sequence[Message], *, deadline: float | None = None, **sampling: Any

@@ -9,6 +9,7 @@
     ├── TooLargeError                 413  a limit; the message names it
     ├── OverloadedError               429  the queue is full; Retry-After says when
     ├── EngineError                   500  the model failed; only the requests of that batch
+    ├── UnsupportedError              501  the model or its engine cannot do it, whatever the request
     └── UnavailableError              503  a service is not there, or is draining
         └── DeadlineError             504  the request's time is up
 
@@ -77,6 +78,11 @@ class OverloadedError(RaglineError):
 
 class EngineError(RaglineError):
     type = "EngineError"
+
+
+class UnsupportedError(RaglineError):
+    status = 501
+    type = "NotImplementedError"
 
 
 class UnavailableError(RaglineError):

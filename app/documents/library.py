@@ -121,6 +121,10 @@ class Library:
         rows = await self.run(lambda: {each: store.document(each) for each in document_ids})
         return {each: row.pages if row else () for each, row in rows.items()}
 
+    async def version(self, name: str) -> str | None:
+        """Return what each change of a collection changes; None where its store has nothing of the kind."""
+        return await self.run((await self.store(name)).version)
+
     async def check_not_empty(self, name: str) -> None:
         """Raises NotFoundError for a collection without documents, or that is not there."""
         store = await self.store(name)

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import track
 
 from app.answer.answerability import FEATURES, Answerability, Feature, features, reranker_of
+from app.answer.followups import in_conversation
 from app.answer.passages import Passage, Query
 from app.answer.trace import Trace
 from app.evaluate.abstention import KEPT, auroc, calibration_error, refused_at_kept, risk_coverage
@@ -61,7 +62,8 @@ async def calibrated(settings: AppSettings, wanted: Wanted, risk: float | None) 
         for case in track(chosen, "searching", console=console, transient=True):
             if case.answerable is None:
                 continue
-            query = Query(case.question, collection, None, ask.top_k, ask.rerank_depth, ask.rerank_depth, None)
+            turn = Query(case.question, collection, None, ask.top_k, ask.rerank_depth, ask.rerank_depth, None)
+            query = in_conversation(turn, case.history)
             read = await pipeline.retrieve(query, trace := Trace.starting(ask.deadline_s))
             if trace.degraded:
                 raise UnavailableError("; ".join(trace.warnings))

@@ -25,6 +25,12 @@ class AppMetrics:
         self.stage_time = Histogram(
             "ragline_stage_seconds", "Time of a stage of a question.", ["stage"], registry=registry, buckets=SECONDS
         )
+        self.cache_queries = Counter(
+            "ragline_answer_cache_queries", "Questions that were looked for among the kept answers.", registry=registry
+        )
+        self.cache_hits = Counter(
+            "ragline_answer_cache_hits", "Questions that a kept answer answered.", registry=registry
+        )
         self.degraded = Counter("ragline_degraded", "Answers without a stage.", ["stage"], registry=registry)
 
     def record(self, trace: Trace) -> None:

@@ -16,6 +16,7 @@ from app.answer.prompt import PromptBuilder
 from app.documents.files import Files
 from app.documents.ingest import Ingest
 from app.documents.library import Library
+from app.http.answer_cache import AnswerCache
 from app.http.bulkheads import Bulkheads
 from app.http.metrics import AppMetrics
 from app.settings import AppSettings
@@ -31,6 +32,7 @@ class Orchestrator:
     files: Files
     metrics: AppMetrics
     bulkheads: Bulkheads
+    answers: AnswerCache
 
     @property
     def services(self) -> dict[str, ServiceClient]:
@@ -52,7 +54,8 @@ async def open_orchestrator(
         ingest = Ingest(settings, pipeline.library, pipeline.embedder)
         files = Files(settings.data_dir / "files")
         async with ingest.working():
-            yield Orchestrator(settings, pipeline.library, pipeline, ingest, files, metrics, bulkheads)
+            answers = AnswerCache(settings, pipeline.library, metrics)
+            yield Orchestrator(settings, pipeline.library, pipeline, ingest, files, metrics, bulkheads, answers)
 
 
 @asynccontextmanager

@@ -195,6 +195,7 @@ class Done(Outcome):
     finish_reason: str
     usage: UsageOut
     model: str
+    cached: bool = Field(default=False, description="The answer was given before: index and settings have not changed.")
 
 
 class AskOut(Done):
@@ -235,6 +236,29 @@ class DocumentOut(BaseModel):
 
 class DocumentPage(BaseModel):
     documents: list[DocumentOut]
+    next_cursor: str | None
+
+
+class SimilarOut(BaseModel):
+    document: DocumentOut
+    score: float = Field(description="Mean cosine of the chunks that were compared with the nearest of this document.")
+    share: float = Field(description="Share of the chunks that were compared which this document has, too.")
+    exact: bool = Field(description="The texts are equal.")
+
+
+class SimilarPage(BaseModel):
+    results: list[SimilarOut]
+
+
+class DuplicateOut(BaseModel):
+    document: DocumentOut
+    copies: list[SimilarOut]
+    copies_found: int = Field(description="`copies` has the first 20 of them.")
+
+
+class DuplicatePage(BaseModel):
+    documents: list[DuplicateOut]
+    compared: int = Field(description="Documents of this page; those that nothing repeats are left out.")
     next_cursor: str | None
 
 

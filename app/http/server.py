@@ -18,7 +18,7 @@ from app.http.metrics import AppMetrics
 from app.http.openai import chat, embeddings, files, responses
 from app.http.orchestrator import open_orchestrator
 from app.http.pages import PAGE, PAGE_FILES, Page, is_page
-from app.http.routes import ask, collections, documents, health, reading, verify
+from app.http.routes import ask, collections, documents, health, reading, similar, verify
 from app.settings import AppSettings
 from services import __version__
 from services.addresses import http_url
@@ -78,7 +78,7 @@ def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | Non
         )
     app.add_middleware(RequestLine, root_path=server.root_path)
     app.include_router(health.router)
-    for routes in (ask, verify, reading, documents, collections, chat, responses, files, embeddings):
+    for routes in (ask, verify, reading, similar, documents, collections, chat, responses, files, embeddings):
         app.include_router(routes.router, responses=RESPONSES)
     agents = Agents(app, settings)
     app.router.routes.extend(agents.routes)

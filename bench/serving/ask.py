@@ -45,7 +45,7 @@ async def _asked(http: httpx2.AsyncClient, number: int) -> tuple[float, float, f
     began = time.perf_counter()
     events: dict[str, float] = {}
     done: dict[str, Any] = {}
-    async with http.stream("POST", "/ask", json=body) as answer:
+    async with http.stream("POST", "/ask", json=body, headers={"Cache-Control": "no-cache"}) as answer:
         answer.raise_for_status()
         async for line in answer.aiter_lines():
             if line.startswith("event: "):

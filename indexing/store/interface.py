@@ -165,6 +165,13 @@ class DocumentStore(JobStore):
         """A document as it was put, to copy it or to embed it again."""
 
     @abstractmethod
+    def version(self) -> str | None:
+        """A text that each put, delete and move changes, by whatever process; for this process alone.
+
+        Cheap enough for every question. None where the store cannot tell.
+        """
+
+    @abstractmethod
     def stats(self) -> Stats: ...
 
     @abstractmethod

@@ -21,6 +21,7 @@ def cohere_router(model: EncoderModel) -> APIRouter:
     router = APIRouter()
 
     @router.post("/v2/embed", response_model=CohereEmbedResponse)
+    @router.post("/cohere/v2/embed", response_model=CohereEmbedResponse)
     async def embed(request: Request, body: CohereEmbedRequest) -> Response:
         get_service(request).check_model(body.model)
         texts = _texts(body)

@@ -43,6 +43,7 @@ def chat_router(model: GeneratorModel) -> APIRouter:
     router = APIRouter()
 
     @router.post("/v1/chat/completions", response_model=ChatCompletion, responses={200: STREAM})
+    @router.post("/openai/v1/chat/completions", response_model=ChatCompletion, responses={200: STREAM})
     async def chat_completions(request: Request, body: ChatRequest) -> ChatCompletion | StreamingResponse:
         return await _answer(model, request, body)
 

@@ -34,6 +34,7 @@ def completions_router(model: GeneratorModel) -> APIRouter:
     router = APIRouter()
 
     @router.post("/v1/completions", response_model=Completion, responses={200: STREAM})
+    @router.post("/openai/v1/completions", response_model=Completion, responses={200: STREAM})
     async def completions(request: Request, body: CompletionRequest) -> Completion | StreamingResponse:
         return await _answer(model, request, body)
 

@@ -7,6 +7,7 @@ from services import __version__
 from services.errors import BadRequestError
 from services.generate.chat import chat_invocation, chat_router
 from services.generate.completions import completion_invocation, completions_router
+from services.generate.decisions import decisions_router
 from services.generate.folder import GeneratorFolder, read_folder
 from services.generate.generation_metrics import GenerationMetrics
 from services.generate.generator_model import GeneratorModel
@@ -37,6 +38,7 @@ def generate_service(settings: GeneratorSettings, folder: Path) -> Service:
         routers=[
             chat_router(model),
             completions_router(model),
+            decisions_router(model),
             tokenize_router(model),
             invocations_router([chat_invocation(model), completion_invocation(model)]),
         ],

@@ -27,7 +27,7 @@ MAX_ERRORS = 10
 MAX_INPUT_CHARS = 200
 MAX_ERROR_CHARS = 1000
 
-_DOCUMENTED = (400, 401, 404, 408, 413, 429, 500, 503)
+_DOCUMENTED = (400, 401, 404, 408, 413, 429, 500, 501, 503)
 RESPONSES: dict[int | str, dict[str, Any]] = {status: {"model": ErrorBody} for status in _DOCUMENTED}
 """For `include_router(responses=...)`: what any route of a service may answer besides 200."""
 

@@ -156,6 +156,7 @@ def _common_routes(service: Service, admission: Admission) -> APIRouter:
         return ModelEntry(id=service.model_name, root=service.root, max_model_len=service.max_model_len, **service.card)
 
     @router.get("/v1/models")
+    @router.get("/openai/v1/models")  # KServe's
     async def models() -> ModelList:
         return ModelList(data=[entry()])
 

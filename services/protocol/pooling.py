@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, ModelWrapValidatorHandler, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, ModelWrapValidatorHandler, model_validator
 
 from services.errors import BadRequestError
 from services.protocol import INT64, RequestId, Usage, Wire, ZeroIfNull, now
@@ -17,6 +17,23 @@ REMOVED_TASKS = {"score": "use `classify` instead.", "encode": "use `token_embed
 Input = list[int] | list[list[int]] | str | list[str]
 
 
+def _check_salt(salt: Any) -> Any:
+    """Raises BadRequestError in vLLM's words, before any field is reported."""
+    if salt is None:
+        return salt
+    if not isinstance(salt, str) or not salt:
+        wrong = "a non-empty string if provided"
+    elif len(salt) > MAX_SALT_CHARS or any(c in salt for c in "@/\\\x00"):
+        wrong = f"at most {MAX_SALT_CHARS} characters and must not contain '@', '/', '\\\\', or NUL"
+    else:
+        return salt
+    raise BadRequestError(f"Parameter 'cache_salt' must be {wrong}. (parameter=cache_salt)", param="cache_salt")
+
+
+_Salt = Annotated[str, Field(min_length=1, max_length=MAX_SALT_CHARS)]
+CacheSalt = Annotated[_Salt | None, BeforeValidator(_check_salt)]
+
+
 class PoolingRequest(Wire):
     """Fields of every request to a model that does not generate."""
 
@@ -28,7 +45,7 @@ class PoolingRequest(Wire):
     request_id: RequestId
     priority: Annotated[ZeroIfNull, Field(ge=-INT64, le=INT64 - 1)] = 0
     mm_processor_kwargs: dict[str, Any] | None = None
-    cache_salt: str | None = Field(default=None, min_length=1, max_length=MAX_SALT_CHARS)
+    cache_salt: CacheSalt = None
     use_activation: bool | None = None
 
     @model_validator(mode="wrap")
@@ -45,7 +62,6 @@ class PoolingRequest(Wire):
     @classmethod
     def refuse(cls, body: dict[str, Any]) -> None:
         """Raises BadRequestError for values that no model here supports."""
-        _check_salt(body.get("cache_salt"))
         if body.get("mm_processor_kwargs"):
             raise BadRequestError(
                 "mm_processor_kwargs is not supported: the model reads text.", param="mm_processor_kwargs"
@@ -56,18 +72,6 @@ def refuse_priority(priority: int) -> None:
     """Raises BadRequestError for a priority, which would have no effect."""
     if priority:
         raise BadRequestError("Got priority, but priority scheduling is not enabled.", param="priority")
-
-
-def _check_salt(salt: object) -> None:
-    if salt is None:
-        return
-    if not isinstance(salt, str) or not salt:
-        wrong = "a non-empty string if provided"
-    elif len(salt) > MAX_SALT_CHARS or any(c in salt for c in "@/\\\x00"):
-        wrong = f"at most {MAX_SALT_CHARS} characters and must not contain '@', '/', '\\\\', or NUL"
-    else:
-        return
-    raise BadRequestError(f"Parameter 'cache_salt' must be {wrong}. (parameter=cache_salt)", param="cache_salt")
 
 
 class InputRequest(PoolingRequest):

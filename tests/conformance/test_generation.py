@@ -166,6 +166,26 @@ def test_tokens(generate: httpx2.Client):
     assert generate.post("/detokenize", json={"tokens": [28120, 905]}).json() == {"prompt": "hello world"}
 
 
+def test_a_structured_decision(generate: httpx2.Client, ours: bool):
+    questions = {
+        "leak": {"type": "noul", "instructions": "Does it leak?"},
+        "part": {"type": "choice", "instructions": "Which part?", "criteria": {"seal": None, "pipe": "a pipe"}},
+        "bad": {"type": "score", "instructions": "How bad is it?", "criteria": ["fine", "bad"]},
+    }
+    answer = generate.post("/v1/systemone", json={"state": {"pump": "it leaks"}, "questions": questions})
+    if not ours:  # vLLM answers for Qwen3 alone
+        assert (answer.status_code, answer.json()["error"]["type"]) == (501, "NotImplementedError")
+        return
+    said = answer.json()
+    assert list(said) == ["id", "object", "created", "model", "answers", "usage", "diagnostics"]
+    assert said["id"].startswith("decision-")
+    assert {key: each["type"] for key, each in said["answers"].items()} == {
+        key: each["type"] for key, each in questions.items()
+    }
+    assert said["usage"]["output_tokens"] == 3
+    assert set(said["diagnostics"]["leak"]) == {"label_mass", "argmax_is_label"}
+
+
 REFUSED = {
     "no message": (CHAT, {"messages": []}, None, "Cannot apply chat template to an empty conversation."),
     "no messages": (CHAT, {}, "body.messages", "'type': 'missing', 'loc': 'body.messages'"),

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from services.client import Delta, EmbedClient, GenerateClient, ModelCard, ScoreClient, ServiceClient, Usage
+from services.client import Decision, Delta, EmbedClient, GenerateClient, ModelCard, ScoreClient, ServiceClient, Usage
 from services.errors import (
     DeadlineError,
     EngineError,
@@ -500,3 +500,43 @@ async def test_a_proxy_of_the_environment_is_not_asked(server: Made, monkeypatch
     client = server.client(ScoreClient)
     assert await client.score("q", ["a"]) == [1.0]
     assert await client.healthy()
+
+
+LEAK = {
+    "leak": {"type": "noul", "instructions": "Does it leak?"},
+    "part": {"type": "choice", "criteria": {"seal": None}},
+}
+
+
+async def test_decisions_are_read(server: Made) -> None:
+    noul = {"type": "noul", "noul": 0.25, "probabilities": {"yes": 0.25, "no": 0.75}, "confidence": 0.7}
+    part = {"type": "choice", "choice": "seal", "probabilities": {"seal": 1}, "confidence": 0.5}
+    server.routes["/v1/systemone"] = answer({"answers": {"leak": noul, "part": part}})
+    client = server.client(GenerateClient)
+    found = await client.systemone({"note": "oil"}, LEAK, instructions="Be strict.")
+    assert found == {"leak": Decision(0.25, 0.7), "part": Decision("seal", 0.5)}
+    body = {"model": "m", "state": {"note": "oil"}, "questions": LEAK, "instructions": "Be strict."}
+    assert server.asked == [("/v1/systemone", body)]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        {},
+        {"leak": {"type": "noul", "noul": 0.5, "confidence": 0.5}},
+        {"leak": {"type": "noul", "noul": None, "confidence": 0.5}, "part": {}},
+        {"leak": {"type": "noul", "noul": float("nan"), "confidence": 0.5}, "part": {}},
+        {"leak": {"type": "essay", "confidence": 0.5}, "part": {}},
+    ],
+)
+async def test_decisions_that_are_none_are_the_services_failure(server: Made, answers: Any) -> None:
+    server.routes["/v1/systemone"] = answer({"answers": answers})
+    with pytest.raises(EngineError, match="gave an answer that cannot be used"):
+        await server.client(GenerateClient).systemone("x", LEAK)
+
+
+@pytest.mark.parametrize("status", [404, 501])
+async def test_a_server_without_decisions_is_told_apart(server: Made, status: int) -> None:
+    server.routes["/v1/systemone"] = answer({"error": {"message": "no"}}, status)
+    with pytest.raises(NotFoundError):
+        await server.client(GenerateClient).systemone("x", LEAK)

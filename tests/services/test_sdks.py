@@ -38,19 +38,21 @@ def test_openai_models(embed_server):
         assert [model.id for model in client.models.list()] == [EMBED]
 
 
-def test_cohere_rerank(score_server):
+@pytest.mark.parametrize("below", ["", "/cohere"])
+def test_cohere_rerank(score_server, below):
     with httpx.Client() as http:
-        client = cohere.ClientV2("key", base_url=score_server.url, httpx_client=http)
+        client = cohere.ClientV2("key", base_url=score_server.url + below, httpx_client=http)
         answer = client.rerank(model=SCORE, query=QUERY, documents=DOCUMENTS, top_n=2)
     assert answer.results[0].index == 1
     assert len(answer.results) == 2
     assert answer.results[0].relevance_score > answer.results[1].relevance_score
 
 
-def test_cohere_embed_puts_the_models_prefix_before_queries(embed_server):
+@pytest.mark.parametrize("below", ["", "/cohere"])
+def test_cohere_embed_puts_the_models_prefix_before_queries(embed_server, below):
     prefixed_query = "Represent this sentence for searching relevant passages: " + QUERY
     with httpx.Client() as http:
-        client = cohere.ClientV2("key", base_url=embed_server.url, httpx_client=http)
+        client = cohere.ClientV2("key", base_url=embed_server.url + below, httpx_client=http)
 
         def embed(input_type, text):
             types = ["float", "ubinary"]

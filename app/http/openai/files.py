@@ -23,7 +23,7 @@ from app.http.uploads import name_of as filename_of
 from app.http.uploads import received
 from indexing.store.interface import with_records
 from services.errors import BadRequestError, ConflictError, NotFoundError, RaglineError
-from services.protocol import Wire
+from services.protocol import ErrorBody, Wire
 
 FIELDS = frozenset({"file", "purpose", "expires_after[anchor]", "expires_after[seconds]"})
 MAX_RESULTS = 50
@@ -117,7 +117,7 @@ async def delete_file(file_id: str, here: Here) -> Deleted:
     return Deleted(id=file_id, object="file")
 
 
-@router.post("/vector_stores")
+@router.post("/vector_stores", responses={409: {"model": ErrorBody}})
 async def create(body: StoreBody, here: Here) -> Out:
     """Create a collection; its id is made of the name. 409 where there is one of this id."""
     name = re.sub(r"[^a-z0-9_-]+", "-", (body.name or "").lower()).strip("-_")[:64] or f"vs-{uuid.uuid4().hex[:12]}"

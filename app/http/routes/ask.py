@@ -4,19 +4,21 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.sse import EventSourceResponse, format_sse_event
 
 from app.answer.citations import Citation
+from app.answer.passages import Query
 from app.answer.pipeline import AnswerDone, Prepared
 from app.answer.trace import Trace
+from app.http.answer_cache import Event
 from app.http.orchestrator import Here, Orchestrator
 from app.http.queries import query_in_conversation, query_of, question_of
-from app.http.schema import AskBody, AskOut, CitationOut, SearchBody, SearchOut
+from app.http.schema import AskBody, AskOut, SearchBody, SearchOut
 from app.http.tracing import concluded, traced
 from app.http.wire import citation_out, done_out, source_out
 from services.errors import RaglineError
@@ -56,6 +58,18 @@ class Asked:
     body: AskBody
     retrieval: asyncio.Task[Prepared]
     trace: Trace
+    key: bytes | None = None
+    """What its answer is kept under."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A question whose answer was kept."""
+
+    id: str
+    body: AskBody
+    events: list[Event]
+    trace: Trace
 
 
 @asynccontextmanager
@@ -63,52 +77,60 @@ async def retrieving(body: AskBody, here: Orchestrator, request: Request) -> Asy
     """Retrieve until the retrieval has ended; for a stream, until STATUS_S have passed."""
     with traced(request, body.text, here) as trace:
         query = await query_in_conversation(body, here, trace)
-        retrieval = asyncio.create_task(here.pipeline.prepare(query, question_of(body, here), trace))
-        try:
-            await asyncio.wait({retrieval}, timeout=STATUS_S if body.stream else None)
-            if retrieval.done():
-                retrieval.result()
-            yield Asked(request.state.request_id, body, retrieval, trace)
-        finally:
-            retrieval.cancel()
-            await asyncio.gather(retrieval, return_exceptions=True)
+        async with _prepared(body, query, here, request, trace) as retrieved:
+            yield retrieved
 
 
-async def asked(body: AskBody, here: Here, request: Request) -> AsyncIterator[Asked]:
+@asynccontextmanager
+async def _prepared(
+    body: AskBody, query: Query, here: Orchestrator, request: Request, trace: Trace
+) -> AsyncIterator[Asked]:
+    retrieval = asyncio.create_task(here.pipeline.prepare(query, question_of(body, here), trace))
+    try:
+        await asyncio.wait({retrieval}, timeout=STATUS_S if body.stream else None)
+        if retrieval.done():
+            retrieval.result()
+        yield Asked(request.state.request_id, body, retrieval, trace)
+    finally:
+        retrieval.cancel()
+        await asyncio.gather(retrieval, return_exceptions=True)
+
+
+async def asked(body: AskBody, here: Here, request: Request) -> AsyncIterator[Asked | Kept]:
     """Retrieve in a dependency, so that a failure before the first event is answered with its own status."""
-    async with retrieving(body, here, request) as retrieved:
-        yield retrieved
+    with traced(request, body.text, here) as trace:
+        query = await query_in_conversation(body, here, trace)
+        key = await here.answers.key(body, query)
+        fresh = "no-cache" in request.headers.get("Cache-Control", "")
+        if not fresh and (events := here.answers.find(key)) is not None:
+            yield Kept(request.state.request_id, body, events, trace)
+            return
+        async with _prepared(body, query, here, request, trace) as retrieved:
+            yield replace(retrieved, key=key)
 
 
 @router.post("/ask", response_model=AskOut, responses={200: EVENTS})
-async def ask(asked: Annotated[Asked, Depends(asked)], here: Here) -> Any:
+async def ask(asked: Annotated[Asked | Kept, Depends(asked)], here: Here) -> Any:
     """Answer a question from the documents, with citations; as server-sent events where `stream` is true.
 
     Events: `sources` first, then `delta` and `citation` as they come, `done` at the end, `error` where it breaks off;
     `status` names the stage wherever nothing else comes for some seconds.
     """
+    events = _again(asked) if isinstance(asked, Kept) else _events(asked, here)
     if asked.body.stream:
-        events = kept_alive(_events(asked, here), lambda: _status(asked))
-        return EventSourceResponse(events, headers=UNBUFFERED)
-    prepared = asked.retrieval.result()
-    text, citations, done = "", list[CitationOut](), None
-    async for event in here.pipeline.answer(prepared, asked.trace):
-        match event:
-            case str():
-                text += event
-            case Citation():
-                citations.append(citation_out(event, prepared.passages))
-            case AnswerDone():
-                done = done_out(event, asked.trace, here)
-    assert done is not None  # noqa: S101 - the pipeline always ends so
-    return AskOut(
-        id=asked.id,
-        answer=text,
-        searched_for=prepared.searched_for,
-        citations=citations,
-        sources=[source_out(p, with_text=asked.body.include_chunks) for p in prepared.passages],
-        **done.model_dump(),
-    )
+        return EventSourceResponse(
+            kept_alive(_written(events, asked), lambda: _status(asked.trace)), headers=UNBUFFERED
+        )
+    answer: dict[str, Any] = {"answer": "", "citations": []}
+    async for name, data in events:
+        match name:
+            case "delta":
+                answer["answer"] += data["text"]
+            case "citation":
+                answer["citations"].append(data)
+            case _:
+                answer |= data
+    return AskOut(**answer)
 
 
 @router.post("/search")
@@ -124,24 +146,45 @@ async def search(body: SearchBody, here: Here, request: Request) -> SearchOut:
         )
 
 
-async def _events(asked: Asked, here: Orchestrator) -> AsyncGenerator[bytes]:
-    """Yield the answer's events; whatever goes wrong is one more of them."""
+async def _events(asked: Asked, here: Orchestrator) -> AsyncGenerator[Event]:
+    """Yield what the answer consists of, as it comes; keep it when it is whole."""
+    prepared = await asked.retrieval
+    sources = [source_out(p, with_text=asked.body.include_chunks).model_dump() for p in prepared.passages]
+    first = {"id": asked.id, "sources": sources, "degraded": asked.trace.degraded}
+    known = {"searched_for": prepared.searched_for, "answerability": prepared.answerability}
+    events: list[Event] = [("sources", {**first, **known})]
+    yield events[-1]
+    async for event in here.pipeline.answer(prepared, asked.trace):
+        match event:
+            case str():
+                events.append(("delta", {"text": event}))
+            case Citation():
+                events.append(("citation", citation_out(event, prepared.passages).model_dump()))
+            case AnswerDone():
+                events.append(("done", done_out(event, asked.trace, here).model_dump()))
+                here.answers.keep(asked.key, events)
+        yield events[-1]
+
+
+async def _again(kept: Kept) -> AsyncGenerator[Event]:
+    """Yield a kept answer, with the id and the time of this request."""
+    kept.trace.outcome = "cached"
+    anew: dict[str, dict[str, Any]] = {
+        "sources": {"id": kept.id},
+        "done": {"cached": True, "timings_ms": kept.trace.finish()},
+    }
+    for name, data in kept.events:
+        yield name, data | anew.get(name, {})
+
+
+async def _written(events: AsyncGenerator[Event], asked: Asked | Kept) -> AsyncGenerator[bytes]:
+    """Yield the events as they are sent; whatever goes wrong is one more of them."""
     try:
-        if not asked.retrieval.done():
-            yield _status(asked)
-        prepared = await asked.retrieval
-        sources = [source_out(p, with_text=asked.body.include_chunks).model_dump() for p in prepared.passages]
-        first = {"id": asked.id, "sources": sources, "degraded": asked.trace.degraded}
-        known = {"searched_for": prepared.searched_for, "answerability": prepared.answerability}
-        yield _event("sources", {**first, **known})
-        async for event in here.pipeline.answer(prepared, asked.trace):
-            match event:
-                case str():
-                    yield _event("delta", {"text": event})
-                case Citation():
-                    yield _event("citation", citation_out(event, prepared.passages).model_dump())
-                case AnswerDone():
-                    yield _event("done", done_out(event, asked.trace, here).model_dump())
+        if isinstance(asked, Asked) and not asked.retrieval.done():
+            yield _status(asked.trace)
+        async with aclosing(events):
+            async for name, data in events:
+                yield _event(name, data)
     except RaglineError as exc:
         asked.trace.outcome = exc.type
         yield _event("error", exc.body())
@@ -175,5 +218,5 @@ def _event(name: str, payload: dict[str, Any]) -> bytes:
     return format_sse_event(event=name, data_str=json.dumps(payload, ensure_ascii=False))
 
 
-def _status(asked: Asked) -> bytes:
-    return _event("status", {"stage": asked.trace.current})
+def _status(trace: Trace) -> bytes:
+    return _event("status", {"stage": trace.current})

@@ -38,7 +38,7 @@ _METADATA = TypeAdapter(dict[str, Scalar])
 _NAME = TypeAdapter(Collection)
 _MAX_CHARS = {"id": 256, "title": 1000, "url": 4000, "file": 1000}
 _MAX_METADATA_BYTES = 16 * 2**10
-_BELOW = ("/chunks", "/text", "/view")
+_BELOW = ("/chunks", "/similar", "/text", "/view")
 """What stands after an id in the addresses."""
 _FULL: dict[int | str, dict[str, Any]] = {507: {"model": ErrorBody, "description": "The disk is full."}}
 _BODY = {
@@ -88,12 +88,12 @@ async def documents(
 ) -> DocumentPage:
     store = await store_of(here, collection)
     rows, following = await here.library.run(store.documents, cursor, limit)
-    return DocumentPage(documents=[_document(row) for row in rows], next_cursor=following)
+    return DocumentPage(documents=[document_out(row) for row in rows], next_cursor=following)
 
 
 @router.get("/documents/{document_id:id}")
 async def document(document_id: str, here: Here, collection: InCollection = None) -> DocumentOut:
-    return _document(await row_of(here, collection, document_id))
+    return document_out(await row_of(here, collection, document_id))
 
 
 @router.delete("/documents/{document_id:id}", status_code=204)
@@ -102,7 +102,7 @@ async def delete(document_id: str, here: Here, collection: InCollection = None) 
     name = collection or await here.library.default()
     here.library.check_writable(name)
     if not await here.ingest.delete(name, document_id):
-        raise _no_document(document_id)
+        raise no_document(document_id)
     return Response(status_code=204)
 
 
@@ -226,15 +226,15 @@ async def row_of(here: Orchestrator, collection: str | None, document_id: str) -
     store = await store_of(here, collection)
     row = await here.library.run(store.document, document_id)
     if row is None:
-        raise _no_document(document_id)
+        raise no_document(document_id)
     return row
 
 
-def _no_document(document_id: str) -> NotFoundError:
+def no_document(document_id: str) -> NotFoundError:
     return NotFoundError(f"no document {document_id!r} in this collection", param="document_id")
 
 
-def _document(row: DocumentRow) -> DocumentOut:
+def document_out(row: DocumentRow) -> DocumentOut:
     return DocumentOut(
         id=row.id,
         title=row.title,

@@ -52,6 +52,8 @@ class Merge:
 class Generation:
     def __init__(self, path: Path, database: Database, manifest: Manifest, threads: int, in_use: FolderInUse) -> None:
         self.path = path
+        self.token = uuid.uuid4().hex
+        """Differs from that of any other that was opened, whose database's data_version() may be the same."""
         self._in_use = in_use
         self.database = database
         self.manifest = manifest

@@ -179,6 +179,10 @@ class Store(LocalJobs, DocumentStore):
         with self._current.using() as generation, generation.database.reading() as connection:
             return rows.item(connection, document_id, generation.manifest.dimension)
 
+    def version(self) -> str:
+        with self._current.using() as generation:
+            return f"{generation.token} {generation.database.data_version()}"
+
     def stats(self) -> Stats:
         with self._reading() as connection:
             return Stats(*connection.execute("SELECT documents, chunks FROM counts").fetchone())

@@ -319,3 +319,25 @@ def test_an_unknown_language_is_refused(stores: Stores) -> None:
     with pytest.raises(IndexMismatchError, match="klingon"):
         stores.create_or_open("other", replace(MANIFEST, language="klingon"))
     assert stores.names() == []
+
+
+def test_each_change_changes_the_version_and_nothing_else_does(store: DocumentStore, stores: Stores):
+    if store.version() is None:
+        assert "milvus" in type(store).__module__, "only Milvus has none"
+        return
+    seen = [store.version()]
+    with closing(stores.open(NAME)) as other:
+        for change in (
+            lambda: store.put([item("a", "red apples")]),
+            lambda: store.put([item("a", "red apples")]),
+            lambda: other.put([item("b", "blue plums")]),
+            lambda: store.move("a", "/moved/a.txt"),
+            lambda: other.move("b", "/moved/b.txt"),
+            lambda: other.delete(["b"]),
+            lambda: store.delete(["a"]),
+        ):
+            change()
+            store.search_dense(vector_of("red apples"), 3)
+            assert store.version() == store.version()
+            seen.append(store.version())
+    assert len(set(seen)) == len(seen)

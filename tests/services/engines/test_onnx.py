@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from services.encoder.open import find_onnx
 from services.engines.encoder.interface import Tokens
 from services.engines.encoder.onnx import OnnxEncoder
 from services.engines.encoder.onnx_graph import rewrite
@@ -177,3 +178,19 @@ def test_a_model_without_attention_is_left_alone(tmp_path):
     graph.nodes = graph.nodes[:3]
     graph.output = graph.nodes[0].output[0]
     assert rewrite(graph.save(tmp_path / "m.onnx"), first_only=True) is None
+
+
+@pytest.mark.parametrize(("lanes", "threads"), [(1, 0), (2, 1), (8, 1)])
+def test_a_second_thread_helps_and_changes_no_bit(score_folder, lanes, threads):
+    def running() -> int:
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    file = find_onnx(score_folder)
+    inputs = [Tokens(np.arange(1000, 1000 + n), np.zeros(n, np.int64)) for n in (8, 60, 300)]
+    alone = OnnxEncoder(file, pooling=None, pad_id=0, threads=1)
+    expected = [alone.forward([each]) for each in inputs]
+    before = running()
+    encoder = OnnxEncoder(file, pooling=None, pad_id=0, threads=lanes)
+    assert (encoder.lanes, running() - before) == (lanes, threads)
+    for each, rows in zip(inputs, expected, strict=True):
+        np.testing.assert_array_equal(encoder.forward([each]), rows)

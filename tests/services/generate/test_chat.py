@@ -2,6 +2,7 @@
 
 import json
 
+import openai
 import pytest
 from dirty_equals import IsInt, IsStr
 
@@ -193,6 +194,14 @@ def test_parts_of_a_message_are_joined_as_lines(client):
 def test_the_rendered_prompt_can_be_asked_for(client):
     answer = whole(client, max_tokens=1, return_prompt_text=True)
     assert answer["prompt_text"].endswith("<|im_start|>user\nSay hi<|im_end|>\n<|im_start|>assistant\n")
+
+
+def test_the_openai_sdk_below_kserves_path(generate_server):
+    with openai.OpenAI(base_url=f"{generate_server.url}/openai/v1", api_key="none", max_retries=0) as sdk:
+        (model,) = sdk.models.list()
+        said = sdk.chat.completions.create(model=model.id, messages=HI, max_tokens=3, temperature=0)
+        assert said.choices[0].message.content
+        assert sdk.completions.create(model=model.id, prompt="Paris", max_tokens=1).usage.completion_tokens == 1
 
 
 def test_the_stream_of_the_openai_sdk(sdk):
