@@ -14,7 +14,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from mcp_types import CallToolResult, ResourceLink, TextContent, ToolAnnotations
 from pydantic import BaseModel, Field
 
-from app.http.schema import AskOut, DocumentPage, SearchOut, TextOut
+from app.http.schema import AskOut, DocumentPage, SearchOut, SimilarPage, TextOut
 from services import __version__
 from services.protocol import current_request_id
 
@@ -85,6 +85,18 @@ def server_over(http: httpx2.AsyncClient) -> MCPServer:
         path = f"/documents/{quote(document_id, safe='')}/text"
         read = TextOut.model_validate(await _sent(http, "GET", path, **part))
         return _result(read.text or NOTHING, read, collection)
+
+    @server.tool(annotations=_READS)
+    async def similar(
+        document_id: str,
+        collection: Collection = "",
+        top_n: Annotated[int, Field(ge=1, le=50, description="Documents to return.")] = 5,
+    ) -> Annotated[CallToolResult, SimilarPage]:
+        """Find the documents that resemble one, best first."""
+        path = f"/documents/{quote(document_id, safe='')}/similar"
+        page = SimilarPage.model_validate(await _sent(http, "GET", path, collection=collection, top_n=top_n))
+        listed = [f"{each.document.id}  {each.document.title or each.document.url}" for each in page.results]
+        return _result("\n".join(listed) or NOTHING, page, collection)
 
     @server.resource("ragline://{collection}/{document_id}", mime_type="text/plain")
     async def document(collection: str, document_id: str) -> str:

@@ -33,10 +33,12 @@ async def test_an_agent_asks_searches_lists_and_reads(stack: Stack, tmp_path: Pa
             found = await client.call_tool("search", {"query": "lighthouse", "top_n": 1})
             listed = await client.call_tool("list_documents", {})
             read = await client.call_tool("read_document", {"document_id": "pump", "start": 5, "end": 9})
+            near = await client.call_tool("similar", {"document_id": "pump", "top_n": 1})
             wrong = await client.call_tool("read_document", {"document_id": "none"})
             links = [part for part in asked.content if isinstance(part, ResourceLink)]
             linked = await client.read_resource(links[0].uri)
-    assert set(tools) >= {"ask", "search", "list_documents", "read_document"}
+    assert set(tools) == {"ask", "search", "list_documents", "read_document", "similar"}
+    assert text_of(near).split("  ")[0] in {"leave", "tower"}
     assert all(tool.output_schema for tool in tools.values())
     assert "Ana Ruiz" in text_of(asked)
     assert asked.structured_content is not None
