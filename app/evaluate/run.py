@@ -153,12 +153,11 @@ class Asker:
             else:
                 answer += event
         assert done is not None  # noqa: S101 - the pipeline always ends so
-        probability = getattr(done, "answerability", None)
         return replace(
             record,
             timings_ms=trace.finish(),
             degraded=trace.degraded,
-            confidence=record.confidence if probability is None else probability,
+            confidence=record.confidence if done.answerability is None else done.answerability,
             answered=done.answered,
             answer=answer,
             citations=[await self._checked(each, prepared.passages) for each in citations],
