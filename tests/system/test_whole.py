@@ -147,14 +147,16 @@ def test_a_service_that_dies_is_started_again(stack: Stack, corpus: Path, http: 
     )
     score = next(int(line.split()[0]) for line in children.stdout.splitlines() if "--task score" in line)
     os.kill(score, signal.SIGKILL)
-    answer = http.post("/ask", json={"question": "Who replaced pump P-17?"}).raise_for_status().json()
+    anew = {"Cache-Control": "no-cache"}
+    asked = {"question": "Who replaced pump P-17?"}
+    answer = http.post("/ask", json=asked, headers=anew).raise_for_status().json()
     assert "rerank" in answer["degraded"]
     assert answer["sources"][0]["score_scale"] == "zscore"
     deadline = time.monotonic() + 60
     while http.get("/health/ready").json()["status"] != "ok":
         assert time.monotonic() < deadline
         time.sleep(0.2)
-    assert http.post("/ask", json={"question": "Who replaced pump P-17?"}).json()["degraded"] == []
+    assert http.post("/ask", json=asked, headers=anew).json()["degraded"] == []
 
 
 def test_what_is_kept_is_its_owners_alone(stack: Stack, corpus: Path, http: httpx2.Client) -> None:

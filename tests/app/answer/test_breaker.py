@@ -39,7 +39,7 @@ async def test_a_stopped_cross_encoder_costs_neither_the_answer_nor_every_questi
     stack: Stack, tmp_path: Path
 ) -> None:
     with service(tmp_path / "log", "--task", "score") as score:
-        settings = settings_over(stack, tmp_path, score={"url": score.url}, ask={"deadline_s": DEADLINE_S})
+        settings = settings_over(stack, tmp_path, score={"url": score.url}, ask={"deadline_s": DEADLINE_S, "cache_entries": 0})
         async with serving(settings) as http:
             await add(http, "pump", TEXTS["pump"])
             assert (await http.post("/ask", json=ASK)).json()["degraded"] == []
@@ -58,7 +58,7 @@ async def test_a_stopped_cross_encoder_costs_neither_the_answer_nor_every_questi
 
 async def test_a_stopped_generator_is_left_alone_too(stack: Stack, tmp_path: Path) -> None:
     with service(tmp_path / "log", "--task", "generate") as generate:
-        settings = settings_over(stack, tmp_path, generate={"url": generate.url}, ask={"deadline_s": DEADLINE_S})
+        settings = settings_over(stack, tmp_path, generate={"url": generate.url}, ask={"deadline_s": DEADLINE_S, "cache_entries": 0})
         async with serving(settings) as http:
             await add(http, "pump", TEXTS["pump"])
             assert (await http.post("/ask", json=ASK)).json()["degraded"] == []
