@@ -39,7 +39,9 @@ async def test_a_stopped_cross_encoder_costs_neither_the_answer_nor_every_questi
     stack: Stack, tmp_path: Path
 ) -> None:
     with service(tmp_path / "log", "--task", "score") as score:
-        settings = settings_over(stack, tmp_path, score={"url": score.url}, ask={"deadline_s": DEADLINE_S, "cache_entries": 0})
+        settings = settings_over(
+            stack, tmp_path, score={"url": score.url}, ask={"deadline_s": DEADLINE_S, "cache_entries": 0}
+        )
         async with serving(settings) as http:
             await add(http, "pump", TEXTS["pump"])
             assert (await http.post("/ask", json=ASK)).json()["degraded"] == []
@@ -58,7 +60,9 @@ async def test_a_stopped_cross_encoder_costs_neither_the_answer_nor_every_questi
 
 async def test_a_stopped_generator_is_left_alone_too(stack: Stack, tmp_path: Path) -> None:
     with service(tmp_path / "log", "--task", "generate") as generate:
-        settings = settings_over(stack, tmp_path, generate={"url": generate.url}, ask={"deadline_s": DEADLINE_S, "cache_entries": 0})
+        settings = settings_over(
+            stack, tmp_path, generate={"url": generate.url}, ask={"deadline_s": DEADLINE_S, "cache_entries": 0}
+        )
         async with serving(settings) as http:
             await add(http, "pump", TEXTS["pump"])
             assert (await http.post("/ask", json=ASK)).json()["degraded"] == []
@@ -100,6 +104,7 @@ async def test_a_service_that_refuses_is_not_away(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_up_restarts_what_hangs_and_keeps_its_logs_short(tmp_path: Path) -> None:
     ports = {f"RAGLINE_{name}__PORT": "0" for name in ("EMBED", "SCORE", "GENERATE", "SERVER")}
     limits = {"RAGLINE_UP__HANG_S": "8", "RAGLINE_UP__LOG_BYTES": "2000"}

@@ -54,6 +54,7 @@ def test_a_model_is_fitted_and_kept(stack: Stack, questions: Path) -> None:
         file.unlink(missing_ok=True)
 
 
+@pytest.mark.slow
 def test_it_prints_what_it_found_and_says_where_there_is_too_little(stack: Stack, questions: Path) -> None:
     done = stack.ragline("calibrate", str(questions), "-c", "bridges")
     assert done.returncode == 0, done.stdout + done.stderr

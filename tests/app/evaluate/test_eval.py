@@ -106,6 +106,7 @@ def test_the_documents_are_indexed_once(run, stack, folder):
     assert not list((stack.data_dir / "index").glob("eval-*"))  # apart from the user's collections
 
 
+@pytest.mark.slow
 def test_the_exit_status_tells_a_significant_drop(run, stack, folder, tmp_path):
     _, written = run
     arguments = ("eval", str(folder), "--stages", "retrieval", "--baseline")
@@ -135,6 +136,7 @@ def test_questions_are_made_of_one_s_own_documents(stack, corpus):
     assert re.search(r"recall@5 .* 5$", said, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_a_set_is_asked_of_a_collection_that_was_indexed_otherwise(stack, folder, corpus, tmp_path):
     said = stack.ragline("eval", str(folder), "-c", corpus, "--stages", "retrieval").stdout
     assert re.search(r"nDCG@10 .*1\.000 \[1\.000–1\.000\] +6$", said, re.MULTILINE)
@@ -144,6 +146,7 @@ def test_a_set_is_asked_of_a_collection_that_was_indexed_otherwise(stack, folder
     assert (wrong.returncode, "holds none of the documents" in wrong.stderr) == (1, True)
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on(run, stack, folder):
     records = stack.data_dir / "evaluate"
     arguments = [RAGLINE, "eval", str(folder), "--stages", "answers"]
@@ -183,6 +186,7 @@ def test_it_says_what_to_name_before_anything_is_asked(stack, folder):
     assert (process.returncode, "name a dataset, or give --from-documents" in process.stderr) == (1, True)
 
 
+@pytest.mark.slow
 def test_it_starts_the_services_where_none_run(folder, tmp_path):
     ports = {f"RAGLINE_{name}__PORT": "0" for name in ("EMBED", "SCORE", "GENERATE", "SERVER")}
     env = {**os.environ, **ports, "RAGLINE_DATA_DIR": str(tmp_path / "data"), "NO_COLOR": "1", "COLUMNS": "200"}
@@ -193,6 +197,7 @@ def test_it_starts_the_services_where_none_run(folder, tmp_path):
     assert "2 of 6 questions, 6 documents" in process.stdout
 
 
+@pytest.mark.slow
 def test_files_of_a_csv_are_indexed_and_found(stack, tmp_path):
     for name in ("pump", "tower"):
         (tmp_path / f"{name}.md").write_text(f"# {name.title()}\n\n{DOCUMENTS[name]}\n")
