@@ -5,6 +5,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import RAGLINE
 from tests.indexing.cli.test_stopping import PATIENCE_S, children, until, until_a_parser_waits
 
@@ -13,6 +15,7 @@ def is_index(process: Path) -> bool:
     return b"\0index\0" in (process / "cmdline").read_bytes()
 
 
+@pytest.mark.slow
 def test_stopping_up_while_it_indexes_ends_all_without_noise(tmp_path: Path) -> None:
     large = tmp_path / "large.jsonl"
     records = ({"_id": str(i), "text": f"Sentence {i} is here. " * 50} for i in range(6000))

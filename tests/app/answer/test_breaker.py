@@ -58,6 +58,7 @@ async def test_a_stopped_cross_encoder_costs_neither_the_answer_nor_every_questi
     assert ["left alone" in body["warnings"][0] for body in bodies] == [False] * FAILURES + [True] * 2
 
 
+@pytest.mark.slow
 async def test_a_stopped_generator_is_left_alone_too(stack: Stack, tmp_path: Path) -> None:
     with service(tmp_path / "log", "--task", "generate") as generate:
         settings = settings_over(

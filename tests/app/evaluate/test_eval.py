@@ -120,6 +120,7 @@ def test_the_exit_status_tells_a_significant_drop(run, stack, folder, tmp_path):
     assert (drop.returncode, "Significantly worse: retrieval: recall@100" in drop.stdout) == (1, True), drop.stdout
 
 
+@pytest.mark.slow
 def test_a_question_is_explained(run, stack, folder):
     said = stack.ragline("eval", str(folder), "--explain", "q3").stdout
     assert [line for line in said.splitlines() if line.startswith(("dense", "bm25", "fused", "reranked"))] == [
@@ -130,6 +131,7 @@ def test_a_question_is_explained(run, stack, folder):
     assert "Nothing is known of the right answer" in other
 
 
+@pytest.mark.slow
 def test_questions_are_made_of_one_s_own_documents(stack, corpus):
     said = stack.ragline("eval", "--from-documents", "-c", corpus, "--stages", "retrieval").stdout
     assert "made of the documents without a language model" in said

@@ -66,7 +66,7 @@ def test_every_route_keeps_to_the_schema(orchestrator: str) -> None:
 
 def _fuzz(operation: schemathesis.schemas.APIOperation) -> None:
     @given(case=operation.as_strategy())
-    @settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     def ask(case: schemathesis.Case) -> None:
         if isinstance(case.body, dict) and operation.path == "/ask":
             case.body["max_tokens"] = 4

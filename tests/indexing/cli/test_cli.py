@@ -114,6 +114,7 @@ def test_interrupt_keeps_what_is_committed_and_says_how_to_go_on(environment, do
     assert report["unchanged"] + report["documents"] == 3001
 
 
+@pytest.mark.slow
 def test_a_build_that_is_killed_is_no_job_that_runs(environment, docs, embed_server) -> None:
     lines = (json.dumps({"_id": str(i), "text": f"Sentence {i} is here."}) for i in range(3000))
     (docs / "many.jsonl").write_text("\n".join(lines))

@@ -62,9 +62,10 @@ async def test_other_chunks_for_the_same_documents(path, embed_server) -> None:
 
 async def test_what_is_written_meanwhile_is_there_afterwards(path, docs, embed_server) -> None:
     client = embed_server.client()
-    embed_server.delay_s = 0.1
+    embed_server.delay_s = 0.4
     build = asyncio.create_task(reindex(path, client, AFTER, lambda _: None))
-    await asyncio.sleep(0.5)
+    while not (path / ".next" / "CURRENT").exists():
+        await asyncio.sleep(0.02)
     with Store.open(path) as live:
         async with Indexer(live, client, BEFORE) as indexer:
             (docs / "late.md").write_text("# Late\n\nThis came in late.")

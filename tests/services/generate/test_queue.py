@@ -93,6 +93,7 @@ class Watching(GenerationQueue):
         super().on_piece(generation, piece)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_an_engine_that_reads_a_long_prompt_is_seen_to_work(folder):
     prompt = [5 + n % 999 for n in range(4 * CPU_STEP_TOKENS)]

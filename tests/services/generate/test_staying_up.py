@@ -36,6 +36,7 @@ def until(condition, *, timeout_s: float = 20.0) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_eight_streams_at_once_say_what_each_says_alone(generate_server):
     async with httpx2.AsyncClient(base_url=generate_server.url, timeout=120) as client:
@@ -100,6 +101,7 @@ async def test_requests_in_flight_are_counted_apart_from_those_that_run(small):
         until(lambda: not any(gauge(probe, name) for name in names))
 
 
+@pytest.mark.slow
 @pytest.mark.anyio
 async def test_past_a_full_queue_there_is_a_429(small):
     async with httpx2.AsyncClient(base_url=small.url, timeout=120) as client:
