@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.http.agents import METADATA, Agents
 from app.http.bulkheads import Bulkheads
 from app.http.metrics import AppMetrics
-from app.http.openai import chat, embeddings, files, responses
+from app.http.openai import chat, embeddings, files, responses, vector_stores
 from app.http.orchestrator import open_orchestrator
 from app.http.pages import PAGE, PAGE_FILES, Page, is_page
 from app.http.routes import ask, collections, documents, health, reading, similar, verify
@@ -78,7 +78,19 @@ def create_app(settings: AppSettings, transport: httpx2.AsyncBaseTransport | Non
         )
     app.add_middleware(RequestLine, root_path=server.root_path)
     app.include_router(health.router)
-    for routes in (ask, verify, reading, similar, documents, collections, chat, responses, files, embeddings):
+    for routes in (
+        ask,
+        verify,
+        reading,
+        similar,
+        documents,
+        collections,
+        chat,
+        responses,
+        files,
+        vector_stores,
+        embeddings,
+    ):
         app.include_router(routes.router, responses=RESPONSES)
     agents = Agents(app, settings)
     app.router.routes.extend(agents.routes)

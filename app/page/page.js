@@ -87,7 +87,7 @@ function submit(event) {
   conversation.ask(question, collection());
 }
 
-unlockBy($("key"), () => {
+unlockBy(() => {
   if (!$("collection").length) loadCollections();
 });
 

@@ -46,6 +46,6 @@ async function show() {
   }
 }
 
-unlockBy($("key"), () => {});
+unlockBy(() => {});
 addEventListener("hashchange", show);
 show();

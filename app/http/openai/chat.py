@@ -15,15 +15,13 @@ from pydantic import Field
 
 from app.answer.citations import Citation
 from app.answer.passages import Passage
-from app.answer.pipeline import AnswerDone
-from app.http.openai.front import WITH_LINKS, Front, annotation, ask_body, front_of, name_of
-from app.http.openai.linked import Linked
+from app.http.openai.front import WITH_LINKS, Front, annotation, ask_body, drained, front_of, name_of, spoken
 from app.http.openai.tasks import Task, task_of
 from app.http.orchestrator import Here, Orchestrator
 from app.http.routes.ask import Asked, kept_alive, retrieving
-from app.http.schema import Source
+from app.http.schema import Done, Source
 from app.http.tracing import failing
-from app.http.wire import done_out, source_out
+from app.http.wire import source_out
 from services.errors import BadRequestError
 from services.http import paths  # noqa: F401 - the address' {model:id}
 from services.http.sse import STREAM, event_stream
@@ -87,9 +85,7 @@ async def chat_completions(
     if body.stream:
         with_usage = bool(body.stream_options and body.stream_options.include_usage)
         return await event_stream(_chunks(events, reply, with_usage=with_usage))
-    async with aclosing(events):
-        async for _ in events:
-            pass
+    await drained(events)
     return JSONResponse(reply.completion())
 
 
@@ -156,19 +152,15 @@ async def _answer(asked: Asked, reply: Reply, here: Orchestrator) -> AsyncGenera
         yield reply.status(f"Found {len(passages)} passages", done=True)
         for passage in passages:
             yield reply.chunk({}, event=_source_event(passage, front))
-        linked = Linked({passage.index: front.view(passage) for passage in passages} if front.with_links else {})
-        async for event in here.pipeline.answer(prepared, asked.trace):
+        async for event in spoken(prepared, asked, front, here):
             match event:
                 case str():
-                    if text := linked.feed(event):
-                        yield reply.write(text)
+                    yield reply.write(event)
                 case Citation():
                     kind, cited = annotation(event, passages, front)
                     reply.annotations.append({"type": kind, kind: cited})
-                case AnswerDone():
-                    done = done_out(event, asked.trace, here)
-        if text := linked.finish() + (front.links(passages) if front.with_links else ""):
-            yield reply.write(text)
+                case Done():
+                    done = event
         if front.with_links or front.is_open_webui:
             reply.annotations = []
         if reply.annotations:

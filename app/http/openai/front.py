@@ -1,7 +1,8 @@
 """Reads an OpenAI request into a question, and tells clients where a source can be looked at."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -11,8 +12,12 @@ from pydantic import ValidationError
 
 from app.answer.citations import Citation
 from app.answer.passages import Passage
+from app.answer.pipeline import AnswerDone, Prepared
+from app.http.openai.linked import Linked
 from app.http.orchestrator import Orchestrator
-from app.http.schema import AskBody, ChatMessage
+from app.http.routes.ask import Asked
+from app.http.schema import AskBody, ChatMessage, Done
+from app.http.wire import done_out
 from services.errors import BadRequestError, NotFoundError
 from services.protocol.chat import ChatMessage as WireMessage
 
@@ -98,6 +103,33 @@ def ask_body(messages: Sequence[WireMessage], front: Front, **fields: object) ->
         return AskBody(messages=turns, collection=front.collection, **fields)  # type: ignore[arg-type]  # checked there
     except ValidationError as exc:
         raise BadRequestError(exc.errors()[0]["msg"].removeprefix("Value error, "), param="messages") from exc
+
+
+async def spoken(
+    prepared: Prepared, asked: Asked, front: Front, here: Orchestrator
+) -> AsyncGenerator[str | Citation | Done]:
+    """Yield an answer's text, with links where its client shows no sources, its citations, and its end."""
+    passages = prepared.passages if front.with_links else []
+    linked = Linked({passage.index: front.view(passage) for passage in passages})
+    async for event in here.pipeline.answer(prepared, asked.trace):
+        match event:
+            case str():
+                if text := linked.feed(event):
+                    yield text
+            case Citation():
+                yield event
+            case AnswerDone():
+                done = done_out(event, asked.trace, here)
+    if text := linked.finish() + front.links(passages):
+        yield text
+    yield done
+
+
+async def drained(events: AsyncGenerator[Any]) -> None:
+    """Read events to their end, for an answer that is sent whole."""
+    async with aclosing(events):
+        async for _ in events:
+            pass
 
 
 def text_of(message: WireMessage) -> str:

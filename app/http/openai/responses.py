@@ -1,7 +1,6 @@
 """POST /v1/responses: the Responses API, each answer for itself; nothing is stored."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Annotated, Any
@@ -11,13 +10,11 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from app.answer.citations import Citation
-from app.answer.pipeline import AnswerDone
-from app.http.openai.front import Front, annotation, ask_body, front_of
-from app.http.openai.linked import Linked
+from app.http.openai.front import Front, annotation, ask_body, drained, front_of, spoken
 from app.http.orchestrator import Here, Orchestrator
 from app.http.routes.ask import Asked, kept_alive, retrieving
+from app.http.schema import Done
 from app.http.tracing import failing
-from app.http.wire import done_out
 from services.errors import BadRequestError
 from services.http.sse import STREAM, event_stream
 from services.protocol import Wire, new_id, now
@@ -63,9 +60,7 @@ async def responses(body: ResponsesBody, asked: Annotated[tuple[Front, Asked], D
     events = kept_alive(_events(question, response, here), response.in_progress)
     if body.stream:
         return await event_stream(events, named=True)
-    async with aclosing(events):
-        async for _ in events:
-            pass
+    await drained(events)
     return JSONResponse(response.body())
 
 
@@ -140,21 +135,17 @@ async def _events(asked: Asked, response: Response, here: Orchestrator) -> Async
         passages = prepared.passages
         yield response.event("output_item.added", output_index=0, item=response.item())
         yield response.of_text("content_part.added", part=response.part())
-        linked = Linked({passage.index: front.view(passage) for passage in passages} if front.with_links else {})
-        async for event in here.pipeline.answer(prepared, asked.trace):
+        async for event in spoken(prepared, asked, front, here):
             match event:
                 case str():
-                    if text := linked.feed(event):
-                        yield response.write(text)
+                    yield response.write(event)
                 case Citation() if not front.with_links:
                     kind, fields = annotation(event, passages, front)
                     place, cited = len(response.annotations), {"type": kind, **fields}
                     response.annotations.append(cited)
                     yield response.of_text("output_text.annotation.added", annotation_index=place, annotation=cited)
-                case AnswerDone():
-                    done = done_out(event, asked.trace, here)
-        if text := linked.finish() + (front.links(passages) if front.with_links else ""):
-            yield response.write(text)
+                case Done():
+                    done = event
         response.status = "incomplete" if done.finish_reason == "length" else "completed"
         usage = done.usage
         response.usage = {
